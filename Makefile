@@ -1,0 +1,49 @@
+# Thin: each target is one command that also works by hand in the activated venv (. .venv/bin/activate).
+STUDY ?=
+PRESET ?=
+CORES ?= 2
+PYTHON ?= python3.11
+CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)))
+VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: help report plan test lock amend relock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|smoke|cifar10 CORES=2"
+
+report: .venv/installed ## run the whole study and print the verdict and the report's path
+	@$(VENV) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+
+plan: .venv/installed ## show what `make report` would run, and run nothing
+	@$(VENV) snakemake --cores $(CORES) --dry-run $(if $(CONFIG),--config $(CONFIG))
+
+test: .venv/installed-test ## run every test
+	@$(VENV) python -m pytest tests
+
+lock: .venv/installed ## lock the preregistrations and every arm's settings
+	@$(VENV) python -m workflow_scripts.lock_study lock $(if $(STUDY),--study $(STUDY))
+
+amend: .venv/installed ## record a change to what is locked: REASON="..." RESULTS_SEEN=yes|no
+	@$(VENV) python -m workflow_scripts.lock_study amend $(if $(STUDY),--study $(STUDY)) --reason "$(REASON)" --results-seen "$(RESULTS_SEEN)"
+
+relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (needs pip-tools)
+	@.venv/bin/pip install --quiet pip-tools
+	@cd envs && ../.venv/bin/$(PIP_COMPILE) --output-file requirements.lock requirements.in
+	@cd envs && ../.venv/bin/$(PIP_COMPILE) --output-file requirements-test.lock requirements-test.in
+
+clean: ## delete the results and the report of STUDY and PRESET (both must be named)
+	@test -n "$(STUDY)" -a -n "$(PRESET)" || { echo "error: name what to delete: make clean STUDY=... PRESET=..." >&2; exit 2; }
+	@rm -rf "results/$(STUDY)/$(PRESET)" "reports/$(STUDY)/$(PRESET)"
+
+.venv/installed: envs/requirements.lock
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo "installing envs/requirements.lock into .venv (about 5 GB; a minute or more)"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.lock
+	@touch $@
+
+.venv/installed-test: .venv/installed envs/requirements-test.lock
+	@echo "installing envs/requirements-test.lock into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements-test.lock
+	@touch $@

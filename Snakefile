@@ -1,0 +1,43 @@
+# From a preregistration to a verdict. See docs/architecture.md; targets are at the end.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/preregistration.smk"
+include: "rules/data.smk"
+include: "rules/statistics.smk"
+include: "rules/training.smk"
+include: "rules/sampling.smk"
+include: "rules/metrics.smk"
+include: "rules/curvature.smk"
+include: "rules/verdict.smk"
+include: "rules/report.smk"
+
+
+wildcard_constraints:
+    arm="|".join(arm.name for arm in STUDY.arms),
+    seed="|".join(map(str, STUDY.seeds)),
+    sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
+    nfe=r"\d{4}",
+    step=r"\d{7}",
+
+
+rule all:
+    default_target: True
+    input:
+        f"{REPORT}/report.html",
+        f"{REPORT}/summary.md",
+        expand(f"{REPORT}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
+
+
+onsuccess:
+    print(closing_words())
+
+
+onerror:
+    print(closing_errors())

@@ -1,0 +1,83 @@
+# What every rule file uses: the study, its paths, and how a step is called. Imports no torch, so that planning is fast.
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import canonical_json, read_json
+from workflow_scripts.provenance.source_closure import source_digest
+from workflow_scripts.study.config import load_study, read_config
+from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
+from workflow_scripts.study.lock import amendments_path, lock_path
+from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.study.terminal import verdict_table
+
+ROOT = Path(workflow.basedir)
+STARTED = time.time()
+
+try:
+    STUDY = load_study(ROOT, *read_config(ROOT, config))
+    PREREGISTRATIONS = read_preregistrations(ROOT, STUDY)
+    GATE_SETTINGS = gate_settings(ROOT, STUDY, PREREGISTRATIONS)
+    VERDICT_SETTINGS = verdict_settings(STUDY, PREREGISTRATIONS)
+    REPORT_SETTINGS = report_settings(STUDY, PREREGISTRATIONS)
+except PipelineError as error:
+    # One line, no traceback: the mistake is in a file that the user wrote.
+    sys.exit(f"error: {error}")
+
+RESULTS = f"results/{STUDY.name}/{STUDY.preset}"
+REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
+RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
+ARMS = [arm.name for arm in STUDY.arms]
+FINAL_STEP = REPORT_SETTINGS["final_step"]
+
+
+def step(entry, inputs="", outputs="", log=True):
+    """The shell command of a step: the named inputs and outputs are those that the entry point takes."""
+    words = [f"python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
+    words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
+    words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
+    return " ".join([*words, "--log {log:q} --threads {threads}"])
+
+
+def source(entry):
+    """The digest of a step's source closure; as a parameter it makes a change in any imported module count."""
+    return source_digest(ROOT, entry)
+
+
+def sections(wildcards, *names):
+    """The named sections of an arm's resolved settings."""
+    settings = STUDY.arm(wildcards.arm).settings
+    return {name: settings[name] for name in names}
+
+
+def image_shape():
+    """The part of the data settings that networks need; the rest must not retrain anything."""
+    data = STUDY.shared("data")
+    return {"image_size": data["image_size"], "channels": data["channels"]}
+
+
+def run_identity(wildcards, step_number):
+    """What says which run and checkpoint a metric row is about."""
+    return {"study": STUDY.name, "preset": STUDY.preset, "arm": wildcards.arm, "seed": int(wildcards.seed), "step": step_number}
+
+
+def sampler_settings(name):
+    """A sampler's settings without its NFE list: {name, eta}."""
+    samplers = STUDY.shared("sampling")["samplers"]
+    return next({"name": s["name"], "eta": s.get("eta")} for s in samplers if s["name"] == name)
+
+
+def closing_words():
+    """The verdict table and where the report lies, for the terminal."""
+    verdict = ROOT / RESULTS / "verdict.json"
+    return f"\n{verdict_table(read_json(verdict))}\n\nreport: {REPORT}/report.html" if verdict.is_file() else ""
+
+
+def closing_errors():
+    """What the failed steps of this run said, in one line each, after Snakemake's own long account of them."""
+    logs = [path for path in (ROOT / RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= STARTED]
+    said = [line for path in sorted(logs) for line in path.read_text().splitlines() if line.startswith("error: ")]
+    return "\n".join(["", *said])

@@ -1,0 +1,45 @@
+# Features of the samples, and their distance to the reference.
+
+
+rule extract_features:
+    input:
+        samples=SAMPLES,
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+    log:
+        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    params:
+        settings=canonical_json({"extractor": STUDY.shared("extractor")}),
+        source=source("extract_features"),
+    shell:
+        step("extract_features", "samples weights info", "features")
+
+
+rule compute_metrics:
+    input:
+        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        reference=f"{RESULTS}/stats/reference.npz",
+        reference_info=f"{RESULTS}/stats/reference.json",
+        extractor_info=f"{RESULTS}/extractor/extractor.json",
+        checkpoint=FINAL_CHECKPOINT,
+    output:
+        metrics=f"{RUN}/metrics/{{sampler}}_nfe{{nfe}}.json",
+    log:
+        f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    params:
+        settings=lambda wildcards: canonical_json(
+            {
+                **run_identity(wildcards, FINAL_STEP),
+                "sampler": wildcards.sampler,
+                "eta": sampler_settings(wildcards.sampler)["eta"],
+                "nfe": int(wildcards.nfe),
+                "num_samples": STUDY.shared("sampling")["num_samples"],
+                "ema": True,
+                "metric": STUDY.shared("extractor")["name"],
+            }
+        ),
+        source=source("compute_metrics"),
+    shell:
+        step("compute_metrics", "features reference reference_info extractor_info checkpoint", "metrics")

@@ -1,0 +1,118 @@
+# Figures, notebooks, the summary and the report; all of them read results, none computes any.
+EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
+EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
+                     step=[f"{number:07d}" for number in CHECKPOINT_STEPS])
+FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
+GRID_SAMPLES = expand(
+    SAMPLES, arm=ARMS, seed=STUDY.seeds[0], sampler=REPORT_SETTINGS["main_sampler"], nfe=f"{REPORT_SETTINGS['main_nfe']:04d}"
+)
+# What each figure is drawn from, and where Snakemake's own report files it.
+FIGURES = {
+    "hypotheses": {"category": "Verdict", "verdict": f"{RESULTS}/verdict.json"},
+    "frechet_vs_nfe": {
+        "category": "Samples",
+        "results": f"{RESULTS}/results.jsonl",
+        "scale_marks": f"{RESULTS}/stats/scale_marks.json",
+    },
+    "sample_grid": {"category": "Samples", "samples": GRID_SAMPLES},
+    "curvature_vs_step": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
+    "curvature_vs_frechet": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
+    "snr_and_weights": {"category": "Training"},
+    "training_curves": {"category": "Training", "logs": EVERY_LOG},
+    "timestep_mse": {"category": "Training", "probes": FINAL_PROBES},
+}
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "reports" / "notebooks").glob("*.ipynb"))
+
+for _name, _figure in FIGURES.items():
+    _sources = {key: value for key, value in _figure.items() if key != "category"}
+
+    rule:
+        name:
+            f"draw_{_name}"
+        input:
+            **_sources,
+        output:
+            svg=report(
+                f"{REPORT}/figures/{_name}.svg",
+                caption=f"../reports/captions/{_name}.rst",
+                category=_figure["category"],
+                labels={"figure": _name.replace("_", " ")},
+            ),
+            png=f"{REPORT}/figures/{_name}.png",
+            data=f"{REPORT}/figures/{_name}.csv",
+        log:
+            f"{RESULTS}/logs/draw_figure/{_name}.log",
+        params:
+            settings=canonical_json({"figure": _name, "report": REPORT_SETTINGS}),
+            source=source("draw_figure"),
+            # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
+            inputs=lambda wildcards, input: " ".join(f"--input {name} {paths}" for name, paths in input.items()),
+        shell:
+            step("draw_figure", outputs="svg png data") + " {params.inputs}"
+
+
+rule render_notebook:
+    input:
+        template="reports/notebooks/{notebook}.ipynb",
+        results=f"{RESULTS}/results.jsonl",
+        verdict=f"{RESULTS}/verdict.json",
+        scale_marks=f"{RESULTS}/stats/scale_marks.json",
+        logs=EVERY_LOG,
+        probes=EVERY_PROBE,
+    output:
+        notebook=f"{REPORT}/notebooks/{{notebook}}.ipynb",
+        html=f"{REPORT}/notebooks/{{notebook}}.html",
+    log:
+        f"{RESULTS}/logs/render_notebook/{{notebook}}.log",
+    params:
+        settings=lambda wildcards: canonical_json({"notebook": wildcards.notebook, "report": REPORT_SETTINGS}),
+        source=source("render_notebook"),
+    shell:
+        step("render_notebook", "template results verdict scale_marks logs probes", "notebook html")
+
+
+rule write_summary:
+    input:
+        template="reports/templates/summary.md.j2",
+        results=f"{RESULTS}/results.jsonl",
+        verdict=f"{RESULTS}/verdict.json",
+        gate=f"{RESULTS}/gate.json",
+        scale_marks=f"{RESULTS}/stats/scale_marks.json",
+        manifest=f"{RESULTS}/data/manifest.json",
+        extractor_info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        summary=f"{REPORT}/summary.md",
+    log:
+        f"{RESULTS}/logs/write_summary.log",
+    params:
+        settings=canonical_json({"report": REPORT_SETTINGS}),
+        source=source("write_summary"),
+    shell:
+        step("write_summary", "template results verdict gate scale_marks manifest extractor_info", "summary")
+
+
+rule build_report:
+    input:
+        summary=f"{REPORT}/summary.md",
+        verdict=f"{RESULTS}/verdict.json",
+        gate=f"{RESULTS}/gate.json",
+        results=f"{RESULTS}/results.jsonl",
+        scale_marks=f"{RESULTS}/stats/scale_marks.json",
+        manifest=f"{RESULTS}/data/manifest.json",
+        extractor_info=f"{RESULTS}/extractor/extractor.json",
+        figures=[f"{REPORT}/figures/{name}.svg" for name in FIGURES],
+        captions=[f"reports/captions/{name}.rst" for name in FIGURES],
+        timings=expand(f"{RUN}/timing.json", arm=ARMS, seed=STUDY.seeds),
+    output:
+        html=f"{REPORT}/report.html",
+    log:
+        f"{RESULTS}/logs/build_report.log",
+    params:
+        settings=canonical_json({"report": REPORT_SETTINGS}),
+        source=source("build_report"),
+    shell:
+        step(
+            "build_report",
+            "summary verdict gate results scale_marks manifest extractor_info figures captions timings",
+            "html",
+        )

@@ -1,0 +1,27 @@
+# Images per run, sampler and number of function evaluations (NFE).
+SAMPLES = f"{RUN}/samples/{{sampler}}_nfe{{nfe}}.npz"
+
+
+rule sample_images:
+    input:
+        checkpoint=FINAL_CHECKPOINT,
+    output:
+        samples=SAMPLES,
+    log:
+        f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    params:
+        settings=lambda wildcards: canonical_json(
+            {
+                "arm": wildcards.arm,
+                "seed": int(wildcards.seed),
+                "nfe": int(wildcards.nfe),
+                "sampler": sampler_settings(wildcards.sampler),
+                "sampling": {key: STUDY.shared("sampling")[key] for key in ("num_samples", "batch_size", "clip_x_start")},
+                "data": image_shape(),
+                **sections(wildcards, "model", "diffusion"),
+            }
+        ),
+        source=source("sample_images"),
+    priority: 1
+    shell:
+        step("sample_images", "checkpoint", "samples")

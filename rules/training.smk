@@ -1,0 +1,30 @@
+# One training run per arm and seed.
+CHECKPOINT = f"{RUN}/checkpoints/step{{step}}.pt"
+FINAL_CHECKPOINT = f"{RUN}/checkpoints/step{FINAL_STEP:07d}.pt"
+CHECKPOINT_STEPS = STUDY.arms[0].settings["training"]["checkpoint_steps"]
+
+
+rule train_model:
+    input:
+        train=f"{RESULTS}/data/train.npz",
+        # Must have passed before, but passing again (after an amendment, say) is no reason to train again.
+        gate=ancient(f"{RESULTS}/gate.json"),
+    output:
+        checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
+        log=f"{RUN}/log.csv",
+        timing=f"{RUN}/timing.json",
+    log:
+        f"{RESULTS}/logs/train_model/{{arm}}_seed{{seed}}.log",
+    params:
+        settings=lambda wildcards: canonical_json(
+            {
+                "arm": wildcards.arm,
+                "seed": int(wildcards.seed),
+                "data": image_shape(),
+                **sections(wildcards, "model", "diffusion", "loss", "training"),
+            }
+        ),
+        source=source("train_model"),
+    priority: 2
+    shell:
+        step("train_model", "train", "checkpoints log timing")

@@ -1,0 +1,78 @@
+"""How entry points are called and how they end: one line and an honest exit code."""
+
+import subprocess
+import sys
+
+import pytest
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step import Step, run
+
+
+def _call(main, *arguments):
+    with pytest.raises(SystemExit) as end:
+        run(main, list(arguments))
+    return end.value.code
+
+
+def test_settings_and_paths_reach_the_step(tmp_path):
+    seen = []
+
+    def main(step: Step) -> None:
+        seen.append(step)
+
+    run(main, ["--settings", '{"data": {"size": 8}}', "--input", "rows", "a", "b", "--output", "out", "c", "--threads", "2"])
+    (step,) = seen
+    assert step.setting("data.size") == 8 and [str(path) for path in step.inputs["rows"]] == ["a", "b"]
+    assert str(step.output("out")) == "c" and step.threads == 2
+    with pytest.raises(PipelineError, match="--input rows PATH, got 2"):
+        step.input("rows")
+    with pytest.raises(PipelineError, match="data.colour"):
+        step.setting("data.colour")
+
+
+def test_an_error_is_one_line_on_screen_and_in_the_log(tmp_path, capsys):
+    def main(step: Step) -> None:
+        raise PipelineError("samples.npz is damaged; delete it")
+
+    assert _call(main, "--settings", "{}", "--log", str(tmp_path / "logs" / "step.log")) == 1
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error and error.endswith("samples.npz is damaged; delete it")
+    assert (tmp_path / "logs" / "step.log").read_text().strip() == error
+
+
+def test_a_bug_keeps_its_traceback_in_the_log(tmp_path):
+    def main(step: Step) -> None:
+        raise KeyError("a bug")
+
+    assert _call(main, "--settings", "{}", "--log", str(tmp_path / "step.log")) == 1
+    assert "Traceback" in (tmp_path / "step.log").read_text()
+
+
+def test_interrupt_and_memory_have_their_own_ends(capsys):
+    def interrupted(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    def hungry(step: Step) -> None:
+        raise MemoryError
+
+    assert _call(interrupted, "--settings", "{}") == 130
+    assert _call(hungry, "--settings", "{}") == 1
+    assert "CORES=1" in capsys.readouterr().err
+
+
+def test_bad_usage_is_exit_code_2():
+    result = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.collect_results", "--settings", "{not json"], capture_output=True, text=True
+    )
+    assert result.returncode == 2 and "--settings is neither JSON" in result.stderr
+
+
+def test_progress_tells_rate_and_time_left(capsys):
+    progress = Progress("train", 100, "steps", every_s=0.0)
+    progress.update(50, "loss 0.5")
+    progress.update(100)
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("train: 50/100 steps, loss 0.5, ") and first.endswith("s left")
+    assert "steps/s, took" in last

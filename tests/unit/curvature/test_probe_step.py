@@ -1,0 +1,264 @@
+"""probe_checkpoint as a rule calls it, on a U-Net of a few thousand weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from workflow_scripts import probe_checkpoint
+from workflow_scripts.common.files import sha256_file, write_npz
+from workflow_scripts.common.step import run
+from workflow_scripts.data.images import to_float
+from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.models.registry import build_model
+from workflow_scripts.study.results import require_comparable
+from workflow_scripts.training.checkpoints import save_checkpoint
+
+MODEL = {
+    "name": "unet_digits8",
+    "base_channels": 4,
+    "channel_mults": [1, 2],
+    "num_res_blocks": 1,
+    "attention_resolutions": [4],
+    "dropout": 0.3,
+    "norm_groups": 2,
+}
+SETTINGS = {
+    "study": "S",
+    "preset": "digits",
+    "arm": "E1_baseline_linear",
+    "seed": 7,
+    "step": 40,
+    "data": {"image_size": 8, "channels": 1},
+    "model": MODEL,
+    "diffusion": {
+        "schedule": "linear",
+        "num_timesteps": 100,
+        "beta_start": 1e-3,
+        "beta_end": 0.2,
+        "prediction_type": "eps",
+    },
+    "loss": {"weighting": "uniform", "min_snr_gamma": None},
+    "curvature": {
+        "num_probes": 3,
+        "batch_size": 6,
+        "seed": 0,
+        "top_eigenvalue_iterations": 4,
+        "timestep_mse_points": 5,
+        "timestep_mse_batch_size": 6,
+    },
+}
+MIN_SNR = {"weighting": "min_snr", "min_snr_gamma": 5.0}
+
+
+def random_state(seed):
+    """Weights that are nowhere zero, unlike fresh ones, so that every part of the network has curvature."""
+    torch.manual_seed(seed)
+    state = build_model(MODEL, 1, 8).state_dict()
+    return {name: value + 0.1 * torch.randn_like(value) for name, value in state.items()}
+
+
+def write_inputs(folder, settings):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    write_npz(folder / "train.npz", images=images, labels=np.zeros(20, dtype=np.int64))
+    save_checkpoint(
+        folder / "checkpoint.pt",
+        model=random_state(1),
+        ema=random_state(2),
+        step=settings["step"],
+        seed=settings["seed"],
+        settings={section: settings[section] for section in ("model", "diffusion", "loss")},
+    )
+    return images
+
+
+def probe(folder, settings, name="probe.json"):
+    argv = ["--settings", json.dumps(settings)]
+    argv += ["--input", "checkpoint", str(folder / "checkpoint.pt"), "--input", "train", str(folder / "train.npz")]
+    run(probe_checkpoint.main, [*argv, "--output", "probe", str(folder / name)])
+    return json.loads((folder / name).read_text())
+
+
+def by_name(result):
+    return {(row["metric"], row["objective"]): row for row in result["rows"]}
+
+
+@pytest.mark.parametrize("prediction_type", ["eps", "v"])
+def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, prediction_type):
+    """The rows against v^T H v by finite differences of first derivatives, with the probe set caught on its way."""
+    settings = SETTINGS | {"loss": MIN_SNR, "diffusion": SETTINGS["diffusion"] | {"prediction_type": prediction_type}}
+    images = write_inputs(tmp_path, settings)
+    caught = []
+    draw = probe_checkpoint.draw_probe_set
+    monkeypatch.setattr(probe_checkpoint, "draw_probe_set", lambda *a: caught.append(draw(*a)) or caught[-1])
+    rows = by_name(probe(tmp_path, settings))
+    (probe_set,) = caught
+
+    model = build_model(MODEL, 1, 8).double().eval()
+    model.load_state_dict(random_state(2))
+    start = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    diffusion = GaussianDiffusion.from_settings(settings["diffusion"])
+    x_start = to_float(images[probe_set.indices]).double()
+    t, noise = torch.from_numpy(probe_set.t), torch.from_numpy(probe_set.noise).double()
+    weights = torch.from_numpy(loss_weights(diffusion.snr.numpy(), prediction_type, "min_snr", 5.0))
+    losses = {
+        "common": lambda: eps_mse(model, diffusion, x_start, t, noise).mean(),
+        "own": lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0],
+    }
+
+    def gradient(loss, at):
+        torch.nn.utils.vector_to_parameters(at, model.parameters())
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss(), list(model.parameters()))])
+
+    for objective, loss in losses.items():
+        terms = []
+        for vector in probe_set.vectors():
+            step = 1e-5 * torch.from_numpy(vector).double()
+            difference = (gradient(loss, start + step) - gradient(loss, start - step)) / 2e-5
+            terms.append(torch.dot(torch.from_numpy(vector).double(), difference).item())
+        trace = rows["hessian_trace", objective]
+        # The step computes in float32: about 1e-6 of each of some thousand terms that partly cancel.
+        assert trace["value"] == pytest.approx(np.mean(terms), rel=1e-3)
+        assert trace["stderr"] == pytest.approx(np.std(terms, ddof=1) / np.sqrt(3), rel=1e-2)
+    assert rows["hessian_trace", "own"]["value"] != pytest.approx(rows["hessian_trace", "common"]["value"], rel=0.02)
+
+
+def test_rows_carry_their_identity(tmp_path):
+    write_inputs(tmp_path, SETTINGS)
+    result = probe(tmp_path, SETTINGS)
+    rows = by_name(result)
+    assert set(rows) == {
+        (metric, objective)
+        for metric in ("hessian_trace", "hessian_top_eigenvalue")
+        for objective in ("common", "own")
+    }
+    row = rows["hessian_top_eigenvalue", "common"]
+    assert row == {
+        "study": "S",
+        "preset": "digits",
+        "arm": "E1_baseline_linear",
+        "seed": 7,
+        "step": 40,
+        "metric": "hessian_top_eigenvalue",
+        "value": row["value"],
+        "stderr": None,
+        "checkpoint_sha256": sha256_file(tmp_path / "checkpoint.pt"),
+        "ema": True,
+        "sampler": None,
+        "eta": None,
+        "nfe": None,
+        "num_samples": None,
+        "extractor": None,
+        "extractor_sha256": None,
+        "reference_sha256": None,
+        "objective": "common",
+        "num_probes": 3,
+        "probe_sha256": row["probe_sha256"],
+    }
+    assert len(row["probe_sha256"]) == 64
+
+
+def test_uniform_weights_probe_once_and_write_both_rows(tmp_path, monkeypatch):
+    write_inputs(tmp_path, SETTINGS)
+    built = []
+    product = probe_checkpoint.HessianVectorProduct
+    monkeypatch.setattr(probe_checkpoint, "HessianVectorProduct", lambda *a: built.append(a) or product(*a))
+    rows = by_name(probe(tmp_path, SETTINGS))
+    assert len(built) == 1
+    for metric in ("hessian_trace", "hessian_top_eigenvalue"):
+        common, own = rows[metric, "common"], rows[metric, "own"]
+        assert own == common | {"objective": "own"}
+
+
+def test_uniform_v_prediction_has_two_objectives(tmp_path):
+    settings = SETTINGS | {"diffusion": SETTINGS["diffusion"] | {"prediction_type": "v"}}
+    write_inputs(tmp_path, settings)
+    rows = by_name(probe(tmp_path, settings))
+    assert rows["hessian_trace", "common"]["value"] != pytest.approx(rows["hessian_trace", "own"]["value"], rel=0.02)
+
+
+def test_arms_and_run_seeds_share_the_probe_set_and_weighting_leaves_common_alone(tmp_path):
+    write_inputs(tmp_path, SETTINGS)
+    first = by_name(probe(tmp_path, SETTINGS))
+    other = SETTINGS | {"arm": "E2_minsnr_linear", "seed": 8, "loss": MIN_SNR}
+    write_inputs(tmp_path, other)
+    second = by_name(probe(tmp_path, other))
+    for key, row in first.items():
+        require_comparable(row, second[key])
+    for metric in ("hessian_trace", "hessian_top_eigenvalue"):
+        assert first[metric, "common"]["value"] == second[metric, "common"]["value"]
+        assert first[metric, "own"]["value"] != second[metric, "own"]["value"]
+
+
+def test_it_repeats_byte_for_byte_and_another_probe_seed_does_not(tmp_path):
+    write_inputs(tmp_path, SETTINGS)
+    probe(tmp_path, SETTINGS, "one.json")
+    probe(tmp_path, SETTINGS, "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    third = probe(tmp_path, SETTINGS | {"curvature": SETTINGS["curvature"] | {"seed": 1}}, "three.json")
+    first = json.loads((tmp_path / "one.json").read_text())
+    assert third["rows"][0]["probe_sha256"] != first["rows"][0]["probe_sha256"]
+    assert third["timestep_mse"] != first["timestep_mse"]
+
+
+def test_timestep_mse_uses_ema_weights_at_evenly_spaced_timesteps(tmp_path):
+    write_inputs(tmp_path, SETTINGS)
+    points = probe(tmp_path, SETTINGS)["timestep_mse"]
+    assert [point["t"] for point in points] == [0, 25, 50, 74, 99]
+    # A network whose output is zero has the mean square of standard normal noise, 1, at every timestep: 6 * 64 values
+    # have it within 4 * sqrt(2 / 384) = 0.29.
+    zero = {name: torch.zeros_like(value) for name, value in random_state(0).items()}
+    save_checkpoint(
+        tmp_path / "checkpoint.pt",
+        model=random_state(1),
+        ema=zero,
+        step=40,
+        seed=7,
+        settings={section: SETTINGS[section] for section in ("model", "diffusion", "loss")},
+    )
+    points = probe(tmp_path, SETTINGS)["timestep_mse"]
+    assert all(point["mse"] == pytest.approx(1.0, abs=0.29) for point in points)
+    assert len({point["mse"] for point in points}) == 5  # noise of its own at each
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("damaged", "checkpoint.pt is damaged"),
+        ("missing", "checkpoint.pt"),
+        ("another step", "another step"),
+        ("another loss", "another loss"),
+        ("diverged", "not finite"),
+        ("few images", "has 20 training images, the probe's batch needs 21"),
+    ],
+)
+def test_faults_end_in_one_line_and_no_file(tmp_path, capsys, fault, message):
+    write_inputs(tmp_path, SETTINGS)
+    path, settings = tmp_path / "checkpoint.pt", SETTINGS
+    if fault == "damaged":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif fault == "missing":
+        path.unlink()
+    elif fault == "another step":
+        settings = SETTINGS | {"step": 41}
+    elif fault == "another loss":
+        settings = SETTINGS | {"loss": MIN_SNR}
+    elif fault == "few images":
+        settings = SETTINGS | {"curvature": SETTINGS["curvature"] | {"batch_size": 21}}
+    else:
+        state = random_state(2)
+        state["conv_out.bias"] = torch.tensor([float("nan")])
+        sections = {section: SETTINGS[section] for section in ("model", "diffusion", "loss")}
+        save_checkpoint(path, model=state, ema=state, step=40, seed=7, settings=sections)
+    with pytest.raises(SystemExit) as exit_:
+        probe(tmp_path, settings)
+    assert exit_.value.code == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and message in lines[0]
+    assert not (tmp_path / "probe.json").exists()

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.data import sources
+from workflow_scripts.data.dataset import Dataset, Split
+
+SETTINGS = {"source": "digits", "image_size": 8, "channels": 1, "num_classes": 10, "num_train": None, "num_test": 297,
+            "split_seed": 0}  # fmt: skip
+
+
+def test_num_train_keeps_the_first_images_of_the_split():
+    whole, few = sources.load_source(SETTINGS), sources.load_source({**SETTINGS, "num_train": 100})
+    assert np.array_equal(few.train.images, whole.train.images[:100])
+    assert np.array_equal(few.train.labels, whole.train.labels[:100])
+    assert np.array_equal(few.test.images, whole.test.images)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"source": "digit"}, "data.source: unknown source 'digit'; known are cifar10, digits"),
+        ({"num_train": 1501}, "data.num_train: asked for 1501 images, can be 1 to 1500"),
+        ({"num_train": 0}, "data.num_train"),
+        ({"image_size": 32}, "data.image_size"),
+        ({"channels": 3}, "data.channels"),
+        ({"num_classes": 9}, "data.num_classes"),
+    ],
+)
+def test_settings_that_do_not_fit_name_the_key(change, word):
+    with pytest.raises(ConfigError, match=word):
+        sources.load_source({**SETTINGS, **change})
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 2]), np.array([-1, 0]), np.array([0, 1], np.int32), np.array([0])])
+def test_a_source_with_wrong_labels_is_refused(monkeypatch, labels):
+    good = Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1]))
+    broken = Dataset(good, Split(good.images, labels), ("a", "b"), "here", "none")
+    monkeypatch.setitem(sources.LOADERS, "broken", lambda settings: broken)
+    with pytest.raises(PipelineError, match="labels"):
+        sources.load_source({**SETTINGS, "source": "broken", "num_classes": 2, "num_test": None})

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.metrics.frechet import frechet_distance
+from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
+from workflow_scripts.metrics.statistics import statistics_of
+
+
+def pixels(images):
+    """An extractor whose features are the first three pixels."""
+    return images.reshape(len(images), -1)[:, :3].astype(np.float32)
+
+
+def dark_images(count, seed):
+    return np.random.default_rng(seed).integers(0, 60, (count, 2, 2, 1), dtype=np.uint8)
+
+
+def test_reference_and_marks_on_features_one_can_check():
+    train, test = dark_images(251, 0), dark_images(40, 1)
+    reference, marks = reference_and_scale_marks(pixels, train, test, 3)
+    expected = statistics_of(pixels(train))
+    assert reference.count == 251
+    # Two halves are merged, so the sums are ordered differently: float64 rounding only.
+    np.testing.assert_allclose(reference.mu, expected.mu, rtol=1e-12)
+    np.testing.assert_allclose(reference.sigma, expected.sigma, rtol=1e-12)
+    halves, test_mark, noise = marks
+    assert [mark["id"] for mark in marks] == ["train_half_vs_half", "test_vs_train", "uniform_noise"]
+    assert test_mark["value"] == pytest.approx(frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10)
+    # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few per cent.
+    assert noise["value"] > 0.8 * 3 * 98**2
+    assert halves["value"] < 0.01 * noise["value"]
+    assert [mark["num_samples"] for mark in marks] == [125, 40, 40]
+
+
+def test_labels_give_both_counts():
+    _, marks = reference_and_scale_marks(pixels, dark_images(2001, 0), dark_images(40, 1), 3)
+    assert [mark["label"] for mark in marks] == [
+        "1,000 training images against the other 1,001",
+        "40 test images against all 2,001 training images",
+        "40 images of uniform noise against all 2,001 training images",
+    ]
+
+
+def test_halves_are_drawn_at_random():
+    # Sorted data: the first half and the second are far apart, two random halves are not.
+    train = np.sort(dark_images(400, 0), axis=0)
+    first, second = statistics_of(pixels(train[:200])), statistics_of(pixels(train[200:]))
+    _, marks = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)
+    assert marks[0]["value"] < 0.05 * frechet_distance(first, second)
+
+
+def test_marks_repeat_exactly_and_progress_reaches_its_total():
+    train, test = dark_images(230, 0), dark_images(120, 1)
+    done = []
+    first = reference_and_scale_marks(pixels, train, test, 3, done.append)[1]
+    assert first == reference_and_scale_marks(pixels, train, test, 3)[1]
+    assert done == sorted(done) and done[-1] == num_images(train, test) == 470
+
+
+@pytest.mark.parametrize(("num_train", "num_test"), [(3, 10), (10, 1)])
+def test_too_few_images_for_a_covariance(num_train, num_test):
+    with pytest.raises(PipelineError, match=f"got {num_train} and {num_test}"):
+        reference_and_scale_marks(pixels, dark_images(num_train, 0), dark_images(num_test, 1), 3)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from workflow_scripts.models.layers import ResidualBlock, SelfAttention, TimeEmbedding
+
+
+def _randomise(module: torch.nn.Module) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return module
+
+
+def test_time_embedding_is_sines_and_cosines_of_geometric_frequencies():
+    embedding = TimeEmbedding(4, 16)
+    seen = []
+    embedding.layers.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    embedding(torch.tensor([0, 7, 999]))
+    for row, t in zip(seen[0], (0, 7, 999)):
+        angles = [t * 10000 ** (-i / 4) for i in range(4)]
+        expected = torch.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles])
+        # angles up to 999 carry a float32 rounding of 6e-5
+        torch.testing.assert_close(row, expected, atol=1e-4, rtol=0)
+
+
+def test_residual_block_is_the_film_formula():
+    block = _randomise(ResidualBlock(4, 8, 6, 2, 0.0)).double()
+    x, embedding = torch.randn(3, 4, 5, 5, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
+
+    def group_norm(h, norm):
+        groups = h.reshape(h.shape[0], 2, -1)
+        deviation = torch.sqrt(groups.var(2, unbiased=False, keepdim=True) + 1e-5)
+        normal = (groups - groups.mean(2, keepdim=True)) / deviation
+        return normal.reshape(h.shape) * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+    def silu(h):
+        return h / (1 + torch.exp(-h))
+
+    h = functional.conv2d(silu(group_norm(x, block.norm1)), block.conv1.weight, block.conv1.bias, padding=1)
+    film = embedding @ block.film.weight.T + block.film.bias
+    scale, shift = film[:, :8, None, None], film[:, 8:, None, None]
+    h = silu(group_norm(h, block.norm2) * (1 + scale) + shift)
+    h = functional.conv2d(h, block.conv2.weight, block.conv2.bias, padding=1)
+    expected = functional.conv2d(x, block.shortcut.weight, block.shortcut.bias) + h
+    # float64 throughout: only the order of additions differs
+    torch.testing.assert_close(block(x, embedding), expected, atol=1e-10, rtol=1e-10)
+
+
+def test_attention_equals_torchs_own():
+    attention = _randomise(SelfAttention(8, 2)).double()
+    x = torch.randn(2, 8, 3, 5, dtype=torch.float64)
+    q, k, v = attention.qkv(attention.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
+    attended = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+    torch.testing.assert_close(attention(x), x + attention.projection(attended), atol=1e-10, rtol=1e-10)
+
+
+def test_attention_has_a_second_derivative():
+    attention = _randomise(SelfAttention(4, 2)).double()
+    x = torch.randn(1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(attention, (x,))
+
+
+def test_dropout_acts_only_in_training_and_follows_torchs_seed():
+    block = _randomise(ResidualBlock(4, 4, 6, 2, 0.5))
+    x, embedding = torch.randn(2, 4, 4, 4), torch.randn(2, 6)
+    outputs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        outputs.append(block(x, embedding))
+    assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
+    block.eval()
+    assert torch.equal(block(x, embedding), block(x, embedding))

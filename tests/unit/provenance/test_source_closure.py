@@ -1,0 +1,62 @@
+"""What a step consists of: transitive imports found by parsing; only meaning counts."""
+
+import pytest
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.provenance import source_closure as module
+from workflow_scripts.provenance.source_closure import source_closure, source_digest
+
+
+@pytest.fixture
+def project(tmp_path):
+    package = tmp_path / "workflow_scripts"
+    (package / "maths").mkdir(parents=True)
+    for name in ("__init__.py", "maths/__init__.py"):
+        (package / name).write_text("")
+    (package / "step.py").write_text("import json\nfrom workflow_scripts.maths.sums import add\n\nprint(add(1, 2))\n")
+    (package / "maths" / "sums.py").write_text(
+        '"""Sums."""\nfrom workflow_scripts.maths import deep\n\n\ndef add(a, b):\n    """Add."""\n    return deep.plus(a, b)\n'
+    )
+    (package / "maths" / "deep.py").write_text("def plus(a, b):\n    return a + b\n")
+    (package / "other.py").write_text("X = 1\n")
+    return tmp_path
+
+
+def _digest(root):
+    for cached in (module.source_digest, module._read):
+        cached.cache_clear()
+    return source_digest(root, "step")
+
+
+def test_closure_is_transitive_and_leaves_out_the_rest(project):
+    assert source_closure(project, "step") == (
+        "workflow_scripts/__init__.py",
+        "workflow_scripts/maths/__init__.py",
+        "workflow_scripts/maths/deep.py",
+        "workflow_scripts/maths/sums.py",
+        "workflow_scripts/step.py",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "counts"),
+    [
+        ("maths/deep.py", "def plus(a, b):\n    return a - b\n", True),
+        ("maths/deep.py", "# a comment\ndef plus(a, b):\n    return (a +\n            b)\n", False),
+        ("maths/deep.py", 'def plus(a, b):\n    """A docstring."""\n    return a + b\n', False),
+        ("maths/__init__.py", "Y = 2\n", True),
+        ("other.py", "X = 2\n", False),
+    ],
+)
+def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, counts):
+    before = _digest(project)
+    (project / "workflow_scripts" / path).write_text(text)
+    assert (_digest(project) != before) is counts
+
+
+def test_misspelt_entry_and_broken_source_are_named(project):
+    with pytest.raises(PipelineError, match="workflow_scripts.stepp"):
+        source_closure(project, "stepp")
+    (project / "workflow_scripts" / "maths" / "deep.py").write_text("def plus(:\n")
+    with pytest.raises(PipelineError, match="deep.py, line 1"):
+        _digest(project)

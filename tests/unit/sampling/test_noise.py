@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from workflow_scripts.common.randomness import stream
+from workflow_scripts.sampling.noise import SampleNoise
+
+SHAPE = (2, 3, 5)
+
+
+def draws(seed: int, indices: range, num_steps: int) -> np.ndarray:
+    """x_T and the step noises, [1 + num_steps, B, C, H, W]."""
+    noise = SampleNoise(seed, indices, SHAPE)
+    return np.stack([noise.x_T.numpy(), *(noise.step(k).numpy().copy() for k in range(num_steps))])
+
+
+def test_each_sample_reads_its_own_stream_in_order() -> None:
+    drawn = draws(1077, range(5, 8), 3)
+    assert drawn.dtype == np.float32
+    for position, index in enumerate(range(5, 8)):
+        generator = stream(1077, "sample", index)
+        for step in range(4):
+            np.testing.assert_array_equal(drawn[step, position], generator.standard_normal(SHAPE, dtype=np.float32))
+
+
+def test_batching_changes_no_byte() -> None:
+    whole = draws(1, range(10), 4)
+    for split in ([3, 7], [1] * 10):
+        firsts = np.cumsum([0, *split])
+        parts = [draws(1, range(first, first + size), 4) for first, size in zip(firsts, split)]
+        assert np.concatenate(parts, axis=1).tobytes() == whole.tobytes()
+
+
+def test_x_T_depends_on_seed_and_sample_but_not_on_the_number_of_steps() -> None:
+    np.testing.assert_array_equal(draws(1, range(4), 2)[0], draws(1, range(4), 9)[0])
+    drawn = draws(1, range(4), 2)
+    assert len(np.unique(drawn)) == drawn.size  # no number comes twice, over samples and steps
+    assert not np.isin(drawn, draws(2, range(4), 2)).any()
+
+
+def test_x_T_outlives_the_buffer_of_the_steps() -> None:
+    noise = SampleNoise(3, range(2), SHAPE)
+    before = noise.x_T.clone()
+    noise.step(0)
+    assert torch.equal(noise.x_T, before)
+
+
+def test_values_are_standard_normal() -> None:
+    drawn = draws(4, range(500), 3).ravel()  # 60,000 numbers: standard errors 0.004 and 0.003
+    assert abs(drawn.mean()) < 0.02 and abs(drawn.std() - 1) < 0.015
+
+
+def test_steps_out_of_order_are_refused() -> None:
+    noise = SampleNoise(3, range(2), SHAPE)
+    noise.step(0)
+    with pytest.raises(ValueError, match="step 1 comes next, not 0"):
+        noise.step(0)

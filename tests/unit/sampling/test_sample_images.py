@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import canonical_json
+from workflow_scripts.common.step import Step, run
+from workflow_scripts.data.images import to_uint8
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.registry import build_model
+from workflow_scripts.sample_images import main
+from workflow_scripts.sampling.noise import SampleNoise
+from workflow_scripts.sampling.sample import sample
+from workflow_scripts.training.checkpoints import save_checkpoint
+
+MODEL = {
+    "name": "unet_digits8",
+    "base_channels": 8,
+    "channel_mults": [1, 2],
+    "num_res_blocks": 1,
+    "attention_resolutions": [4],
+    "dropout": 0.5,  # would make every run differ if the model were left in training mode
+    "norm_groups": 4,
+}
+DIFFUSION = {
+    "schedule": "linear",
+    "num_timesteps": 50,
+    "beta_start": 1e-4,
+    "beta_end": 0.2,
+    "prediction_type": "eps",
+}
+
+
+def settings(**changes: object) -> dict[str, object]:
+    return {
+        "model": MODEL,
+        "data": {"image_size": 8, "channels": 1},
+        "diffusion": DIFFUSION,
+        "sampling": {"num_samples": 7, "batch_size": 3, "clip_x_start": True},
+        "sampler": {"name": "ddpm"},
+        "nfe": 4,
+        "seed": 1077,
+    } | changes
+
+
+def random_weights(seed: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    state = build_model(MODEL, 1, 8).state_dict()
+    # U-Nets start with an output of zero; noise on every weight makes the two sets draw different images.
+    return {name: value + 0.05 * torch.randn(value.shape) for name, value in state.items()}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "step0000010.pt"
+    trained = {"model": MODEL, "diffusion": DIFFUSION}
+    save_checkpoint(path, model=random_weights(0), ema=random_weights(1), step=10, seed=1077, settings=trained)
+    return path
+
+
+def draw(checkpoint: Path, **changes: object) -> np.ndarray:
+    output = checkpoint.parent / "samples.npz"
+    main(Step("sample_images", settings(**changes), {"checkpoint": [checkpoint]}, {"samples": [output]}))
+    with np.load(output) as archive:
+        assert archive.files == ["images"]
+        return archive["images"]
+
+
+def test_images_are_those_of_the_ema_weights(checkpoint: Path) -> None:
+    images = draw(checkpoint)
+    model = build_model(MODEL, 1, 8)
+    model.load_state_dict(random_weights(1))
+    noise = SampleNoise(1077, range(7), (1, 8, 8))
+    with torch.inference_mode():
+        diffusion = GaussianDiffusion.from_settings(DIFFUSION)
+        expected = to_uint8(sample(model.eval(), diffusion, {"name": "ddpm"}, 4, noise.x_T, noise.step, True))
+    assert images.dtype == np.uint8 and images.shape == (7, 8, 8, 1)
+    # Convolutions may round differently for another batch size, which can move a grey level by one.
+    assert np.abs(images.astype(int) - expected).max() <= 1
+    assert images.std() > 10
+
+
+def test_the_same_step_twice_gives_the_same_bytes(checkpoint: Path) -> None:
+    draw(checkpoint)
+    first = (checkpoint.parent / "samples.npz").read_bytes()
+    draw(checkpoint)
+    assert (checkpoint.parent / "samples.npz").read_bytes() == first
+
+
+def test_command_line_reports_images_per_second(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output, log = checkpoint.parent / "out" / "samples.npz", checkpoint.parent / "log.txt"
+    arguments = ["--settings", canonical_json(settings(sampler={"name": "ddim", "eta": 0.5}))]
+    arguments += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output), "--log", str(log)]
+    run(main, arguments)
+    assert output.exists()
+    assert "ddim eta 0.5, NFE 4: 7/7 images" in log.read_text() and "images/s" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_diffusion_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(PipelineError, match="other settings in section 'diffusion'"):
+        draw(checkpoint, diffusion=DIFFUSION | {"prediction_type": "v"})
+
+
+def test_weights_that_do_not_fit_are_refused_in_one_line(checkpoint: Path) -> None:
+    trained = {"model": MODEL, "diffusion": DIFFUSION}
+    ema = random_weights(1)
+    ema.pop(next(iter(ema)))
+    save_checkpoint(checkpoint, model=ema, ema=ema, step=10, seed=1077, settings=trained)
+    with pytest.raises(PipelineError, match="do not fit the model") as caught:
+        draw(checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "diverged"])
+def test_a_bad_checkpoint_is_one_line_and_leaves_no_output(
+    checkpoint: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if damage == "missing":
+        checkpoint.unlink()
+    elif damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    else:
+        ema = {name: torch.full_like(value, torch.nan) for name, value in random_weights(1).items()}
+        trained = {"model": MODEL, "diffusion": DIFFUSION}
+        save_checkpoint(checkpoint, model=ema, ema=ema, step=10, seed=1077, settings=trained)
+    output = checkpoint.parent / "samples.npz"
+    arguments = ["--settings", canonical_json(settings())]
+    with pytest.raises(SystemExit) as caught:
+        run(main, [*arguments, "--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)])
+    assert caught.value.code == 1 and not output.exists()
+    message = capsys.readouterr().err
+    assert message.startswith("error: sample_images: ") and message.count("\n") == 1
+    assert checkpoint.name in message and (damage != "diverged" or "not finite at step 1 of 4" in message)

@@ -1,0 +1,202 @@
+"""Preregistration, lock, amendments and matched compute: what is refused, and in which words."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts import lock_study
+from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.study import lock
+from workflow_scripts.study.config import load_study
+from workflow_scripts.study.description import gate_settings, main_metric
+from workflow_scripts.study.matched_compute import check_comparison
+from workflow_scripts.study.preregistration import read_preregistrations
+
+ROOT = Path(__file__).parents[3]
+STUDY = "MS1_min_snr"
+E2_PRE = "docs/experiments/E2_pre_reg.md"
+E2_ARM = f"config/study/{STUDY}/E2_minsnr_linear.yaml"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project's configuration and preregistrations, not yet locked."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "docs" / "experiments", tmp_path / "docs" / "experiments", ignore=shutil.ignore_patterns("*.json*"))
+    return tmp_path
+
+
+def _edit(root, path, old, new):
+    text = (root / path).read_text()
+    assert old in text, f"{path} no longer holds {old!r}"
+    (root / path).write_text(text.replace(old, new, 1))
+
+
+def _state(root):
+    study = load_study(root, STUDY, "digits")
+    return lock.current_state(root, study, read_preregistrations(root, study))
+
+
+def _verify(root):
+    return lock.require_unchanged(root, STUDY, _state(root))
+
+
+def _command(root, *arguments):
+    lock_study.main([*arguments, "--study", STUDY], root=root)
+
+
+@pytest.fixture
+def locked(project):
+    _command(project, "lock")
+    return project
+
+
+def test_the_projects_own_lock_holds():
+    assert isinstance(_verify(ROOT), list)
+
+
+def test_a_missing_lock_says_how_to_make_one(project):
+    with pytest.raises(PipelineError, match=f"not locked, so nothing is trained; run: make lock STUDY={STUDY}"):
+        _verify(project)
+
+
+def test_locking_again_changes_nothing(locked, capsys):
+    before = (locked / lock.lock_path(STUDY)).read_bytes()
+    _command(locked, "lock")
+    assert (locked / lock.lock_path(STUDY)).read_bytes() == before
+    assert _verify(locked) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "named"),
+    [
+        (E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0", "E2_minsnr_linear: loss.min_snr_gamma"),
+        (f"config/study/{STUDY}/base.yaml", "beta_end: 0.02", "beta_end: 0.03", "E1_baseline_linear: diffusion.beta_end"),
+        ("config/preset/cifar10.yaml", "ema_decay: 0.999", "ema_decay: 0.9999", "E1_baseline_linear: training.ema_decay"),
+        ("config/preset/cifar10.yaml", "num_samples: 10000", "num_samples: 5000", "sampling.num_samples"),
+        (E2_PRE, "threshold: 0.07", "threshold: 0.05", f"preregistration {E2_PRE}"),
+    ],
+)
+def test_drift_is_named_and_an_amendment_opens_the_gate(locked, path, old, new, named):
+    _edit(locked, path, old, new)
+    with pytest.raises(PipelineError, match="has drifted from the lock") as error:
+        _verify(locked)
+    assert named in str(error.value) and "make amend" in str(error.value)
+    _command(locked, "amend", "--reason", "a stated reason", "--results-seen", "no")
+    (amendment,) = _verify(locked)
+    assert amendment["reason"] == "a stated reason" and amendment["results_seen"] is False
+    assert any(named in change["what"] for change in amendment["changes"])
+    # Going back to what was locked is a change as well, since the amendment said otherwise.
+    _edit(locked, path, new, old)
+    with pytest.raises(PipelineError, match="has drifted"):
+        _verify(locked)
+
+
+def test_rehearsal_scale_and_machine_settings_are_free(locked):
+    _edit(locked, "config/preset/digits.yaml", "num_steps: 1500", "num_steps: 1600")
+    _edit(locked, "config/preset/cifar10.yaml", "root: data", "root: /elsewhere")
+    assert _verify(locked) == []
+
+
+def test_a_lock_is_never_replaced(locked, capsys):
+    _edit(locked, E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
+    with pytest.raises(SystemExit) as end:
+        _command(locked, "lock")
+    assert end.value.code == 1 and "a lock is never replaced" in capsys.readouterr().err
+
+
+def test_amendments_need_a_reason_and_a_change(locked, capsys):
+    for arguments in (("--reason", " ", "--results-seen", "no"), ("--reason", "why", "--results-seen", "no")):
+        with pytest.raises(SystemExit) as end:
+            _command(locked, "amend", *arguments)
+        assert end.value.code == 1
+    assert "nothing has drifted" in capsys.readouterr().err
+
+
+def test_earlier_amendments_and_the_lock_cannot_be_changed_unseen(locked):
+    for number, gamma in enumerate(("4.0", "3.0")):
+        _edit(locked, E2_ARM, f"min_snr_gamma: {5 - number}.0", f"min_snr_gamma: {gamma}")
+        _command(locked, "amend", "--reason", f"reason {number}", "--results-seen", "no")
+    assert len(_verify(locked)) == 2
+    path = locked / lock.amendments_path(STUDY)
+    lines = path.read_text().splitlines()
+    for tampered in ([lines[0].replace("reason 0", "reason x"), lines[1]], [lines[1]], [lines[1], lines[0]]):
+        path.write_text("\n".join(tampered) + "\n")
+        with pytest.raises(PipelineError, match="does not follow from what stands before it"):
+            _verify(locked)
+    path.write_text("\n".join(lines) + "\n")
+    _edit(locked, lock.lock_path(STUDY), '"format": 1', '"format":  1')
+    with pytest.raises(PipelineError, match="line 1"):
+        _verify(locked)
+
+
+def test_results_that_exist_are_recorded_whatever_the_author_says(locked):
+    _edit(locked, E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
+    (locked / "results" / STUDY / "digits").mkdir(parents=True)
+    (locked / "results" / STUDY / "digits" / "results.jsonl").write_text("")
+    _command(locked, "amend", "--reason", "why", "--results-seen", "no")
+    assert json.loads((locked / lock.amendments_path(STUDY)).read_text())["results_existed"] is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("threshold: 0.07", "treshold: 0.07", "did you mean 'threshold'?"),
+        ("direction: lower", "direction: down", "direction is 'down'"),
+        ("arms: [E2_minsnr_linear]", "arms: [E2_minsnr_liner]", "did you mean 'E2_minsnr_linear'?"),
+        ("nfe: 50", "nfe: 51", "NFE 51 is not evaluated"),
+        ("loss.weighting", "loss.weigthing", "did you mean 'loss.weighting'?"),
+        ("study: MS1_min_snr", "study: MS2", "the configuration says 'MS1_min_snr'"),
+        ("preset: cifar10", "preset: cifar", "did you mean 'cifar10'?"),
+        ("seeds: [1077, 1078, 1079]", "seeds: [1077]", "differ from config/preset/cifar10.yaml"),
+        ("---\n", "", "must start with front matter"),
+    ],
+)
+def test_front_matter_mistakes_are_one_line(project, old, new, message):
+    _edit(project, E2_PRE, old, new)
+    if old == "preset: cifar10":
+        for experiment in ("E1", "E3"):
+            _edit(project, f"docs/experiments/{experiment}_pre_reg.md", old, new)
+    with pytest.raises(ConfigError) as error:
+        read_preregistrations(project, load_study(project, STUDY, "digits"))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_arm_that_nobody_preregistered_is_refused(project):
+    (project / f"config/study/{STUDY}/E4_new.yaml").write_text("label: new\nloss: {weighting: truncated_snr}\n")
+    with pytest.raises(ConfigError, match="E4_new.yaml: the arm stands in 0 preregistrations"):
+        read_preregistrations(project, load_study(project, STUDY, "digits"))
+
+
+def test_charter_thresholds_and_main_metric():
+    study = load_study(ROOT, STUDY, "cifar10")
+    preregistrations = read_preregistrations(ROOT, study)
+    (e2,) = [item for item in preregistrations if item.experiment == "E2"]
+    metrics = {h["metric"]["name"]: (h["threshold"], h["direction"], h["role"]) for h in e2.hypotheses}
+    assert metrics == {"fid": (0.07, "lower", "confirmatory"), "hessian_trace": (0.10, "lower", "confirmatory")}
+    assert main_metric(study, preregistrations) == ("ddpm", 50)
+    assert gate_settings(ROOT, study, preregistrations)["rehearsal"] is False
+
+
+def test_every_preregistered_comparison_is_matched():
+    study = load_study(ROOT, STUDY, "cifar10")
+    settings = {arm.name: arm.settings for arm in study.arms}
+    comparisons = gate_settings(ROOT, study, read_preregistrations(ROOT, study))["comparisons"]
+    assert len(comparisons) >= 6
+    for comparison in comparisons:
+        keys = {item["key"] for item in check_comparison(comparison, settings, "x")}
+        assert keys and keys <= set(comparison["factor"])
+
+
+def test_unmatched_compute_stops_with_the_setting_named():
+    study = load_study(ROOT, STUDY, "cifar10")
+    settings = {arm.name: arm.settings for arm in study.arms}
+    comparison = {"arm": "E2_minsnr_linear", "comparator": "E1_baseline_linear", "factor": ["loss.weighting", "loss.min_snr_gamma"]}
+    settings["E2_minsnr_linear"]["training"]["batch_size"] = 8
+    with pytest.raises(PipelineError, match="not matched: training.batch_size is 8 against 4"):
+        check_comparison(comparison, settings, E2_PRE)
+    same = {**comparison, "arm": "E1_baseline_linear"}
+    with pytest.raises(PipelineError, match="equal settings, so there is nothing to compare"):
+        check_comparison(same, settings, E2_PRE)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from workflow_scripts import collect_results
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import read_json_lines, write_json, write_json_lines
+from workflow_scripts.common.step import Step
+from workflow_scripts.study.results import check_row, identity, merge_rows, read_rows, require_comparable
+
+
+def fd_row(**changes):
+    row = {
+        "study": "MS1_min_snr", "preset": "digits", "arm": "E1_baseline_linear", "seed": 1077, "step": 2000,
+        "metric": "fd_digits", "value": 12.3, "stderr": None, "checkpoint_sha256": "c" * 64, "ema": True,
+        "sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": 1500,
+        "extractor": "fd_digits", "extractor_sha256": "e" * 64, "reference_sha256": "f" * 64,
+        "objective": None, "num_probes": None, "probe_sha256": None,
+    }  # fmt: skip
+    return row | changes
+
+
+def trace_row(**changes):
+    row = fd_row(
+        metric="hessian_trace", stderr=0.5, objective="common", num_probes=16, probe_sha256="d" * 64, sampler=None,
+        nfe=None, num_samples=None, extractor=None, extractor_sha256=None, reference_sha256=None,
+    )  # fmt: skip
+    return row | changes
+
+
+@pytest.mark.parametrize("row", [fd_row(), fd_row(value=3), fd_row(sampler="ddim", eta=0.0), trace_row()])
+def test_complete_rows_are_accepted(row):
+    check_row(row, "here")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"value": float("nan")}, "value of a metric row is nan, must be a finite number"),
+        ({"value": float("inf")}, "value of a metric row is inf"),
+        ({"value": None}, "value of a metric row is None"),
+        ({"value": True}, "value of a metric row is True"),
+        ({"value": "12"}, "value of a metric row is '12'"),
+        ({"stderr": float("nan")}, "stderr of a metric row is nan"),
+        ({"seed": 1077.0}, "seed of a metric row is 1077.0, must be a whole number"),
+        ({"ema": 1}, "ema of a metric row is 1, must be true or false"),
+        ({"arm": None}, "arm of a metric row is None, must be text"),
+        ({"nfe": None}, "must hold either all of sampler"),
+        ({"objective": "common"}, "must hold either all of sampler"),
+        ({"objective": "common", "num_probes": 16, "probe_sha256": "d"}, "must hold either all of sampler"),
+    ],
+)
+def test_a_wrong_value_names_the_file_and_the_field(changes, message):
+    with pytest.raises(PipelineError, match="here: ") as error:
+        check_row(fd_row(**changes), "here")
+    assert message in str(error.value)
+
+
+def test_missing_and_unknown_keys_are_named():
+    row = fd_row(n_samples=1500)
+    del row["num_samples"]
+    with pytest.raises(PipelineError, match="here: a metric row lacks num_samples and has unknown n_samples"):
+        check_row(row, "here")
+
+
+def test_rows_that_differ_only_in_arm_seed_and_result_are_comparable():
+    a = fd_row()
+    b = fd_row(arm="E2_minsnr_linear", seed=1078, value=1.0, stderr=0.1, checkpoint_sha256="0" * 64)
+    require_comparable(a, b)
+    assert identity(a) == identity(b)
+    assert set(fd_row()) - set(identity(a)) == {"arm", "seed", "value", "stderr", "checkpoint_sha256"}
+
+
+@pytest.mark.parametrize("name", sorted(identity(fd_row())))
+def test_any_other_difference_is_refused_with_both_values(name):
+    with pytest.raises(PipelineError) as error:
+        require_comparable(fd_row(), fd_row(**{name: "another"}))
+    assert f"differ in {name} ({fd_row()[name]!r} and 'another')" in str(error.value)
+
+
+def test_all_differing_fields_are_listed():
+    with pytest.raises(PipelineError, match=r"nfe \(50 and 100\), num_samples \(1500 and 5000\)"):
+        require_comparable(fd_row(), fd_row(nfe=100, num_samples=5000))
+
+
+def test_merge_orders_by_content_whatever_the_order_given():
+    arms, seeds, nfes = ("E1_a", "E2_b"), (9, 10), (50, 100)
+    rows = [fd_row(arm=arm, seed=seed, nfe=nfe) for arm in arms for seed in seeds for nfe in nfes]
+    rows += [trace_row(step=step, objective=objective) for step in (500, 2000) for objective in ("common", "own")]
+    shuffled = random.Random(0).sample(rows, len(rows))
+    merged = merge_rows(shuffled)
+    assert merged == merge_rows(rows)
+    # numbers sort as numbers, so seed 9 before 10 and NFE 50 before 100
+    order = [(row["seed"], row["nfe"]) for row in merged if row["arm"] == "E1_a"]
+    assert order == [(9, 50), (9, 100), (10, 50), (10, 100)]
+
+
+def test_a_measurement_given_twice_is_an_error_even_with_another_checkpoint():
+    with pytest.raises(PipelineError, match="given twice with one identity .values 12.3 and 9.0."):
+        merge_rows([fd_row(), fd_row(value=9.0, checkpoint_sha256="0" * 64)])
+
+
+def test_the_three_file_formats_are_read(tmp_path):
+    write_json(tmp_path / "metrics.json", [fd_row()])
+    write_json(tmp_path / "probe.json", {"rows": [trace_row()], "timestep_mse": []})
+    write_json_lines(tmp_path / "run.jsonl", [fd_row(), trace_row()])
+    both = read_rows(tmp_path / "metrics.json") + read_rows(tmp_path / "probe.json")
+    assert both == read_rows(tmp_path / "run.jsonl") == [fd_row(), trace_row()]
+
+
+@pytest.mark.parametrize("content", ['{"timestep_mse": []}', "[1, 2]", "3"])
+def test_a_file_without_rows_is_named(tmp_path, content):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(PipelineError, match="metrics.json holds no list of metric rows"):
+        read_rows(tmp_path / "metrics.json")
+
+
+def test_a_bad_row_names_file_and_row(tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps([fd_row(), fd_row(nfe=100, value=None)]))
+    with pytest.raises(PipelineError, match="metrics.json, row 2: value of a metric row is None"):
+        read_rows(tmp_path / "metrics.json")
+
+
+def collect(paths, output):
+    collect_results.main(Step("collect_results", {}, {"rows": list(paths)}, {"results": [output]}))
+
+
+def test_collecting_per_run_and_then_per_study_equals_collecting_at_once(tmp_path):
+    files = []
+    for arm in ("E2_minsnr_linear", "E1_baseline_linear"):
+        write_json(tmp_path / f"{arm}_metrics.json", [fd_row(arm=arm, nfe=nfe) for nfe in (100, 50)])
+        write_json(tmp_path / f"{arm}_probe.json", {"rows": [trace_row(arm=arm)], "timestep_mse": []})
+        files.append([tmp_path / f"{arm}_metrics.json", tmp_path / f"{arm}_probe.json"])
+    for index, pair in enumerate(files):
+        collect(pair, tmp_path / f"run{index}.jsonl")
+    collect([tmp_path / "run1.jsonl", tmp_path / "run0.jsonl"], tmp_path / "study.jsonl")
+    collect(sum(files, []), tmp_path / "at_once.jsonl")
+    assert (tmp_path / "study.jsonl").read_bytes() == (tmp_path / "at_once.jsonl").read_bytes()
+    assert len(read_json_lines(tmp_path / "study.jsonl")) == 6
+
+
+def test_collecting_nothing_is_an_error_and_leaves_no_file(tmp_path):
+    with pytest.raises(PipelineError, match="needs at least one --input rows PATH"):
+        collect([], tmp_path / "results.jsonl")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from workflow_scripts.common.randomness import stream
+from workflow_scripts.training.batches import Batches
+
+CPU = torch.device("cpu")
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 1), dtype=np.uint8)
+
+
+def _indices(seed: int, batch_size: int, num_steps: int) -> np.ndarray:
+    batches = Batches(IMAGES, seed, batch_size, 100, CPU)
+    return np.concatenate([batches.indices(step) for step in range(num_steps)])
+
+
+def test_every_epoch_holds_every_image_once_whatever_the_batch_size():
+    expected = np.concatenate([stream(3, "order", epoch).permutation(10) for epoch in range(6)])
+    # 4 does not divide 10: batches reach over the end of an epoch; 25 spans several epochs
+    assert np.array_equal(_indices(3, 4, 15), expected)
+    assert np.array_equal(_indices(3, 25, 2), expected[:50])
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone():
+    one, other = Batches(IMAGES, 3, 4, 100, CPU), Batches(IMAGES, 3, 4, 100, CPU)
+    forward = [one.draw(step) for step in range(8)]
+    backward = [other.draw(step) for step in reversed(range(8))][::-1]
+    for left, right in zip(forward, backward):
+        assert all(torch.equal(a, b) for a, b in zip(left, right))
+    different = Batches(IMAGES, 4, 4, 100, CPU).draw(0)
+    assert not torch.equal(different[2], forward[0][2]) and not torch.equal(forward[0][2], forward[1][2])
+
+
+def test_draws_follow_the_documented_streams():
+    x_start, t, noise = Batches(IMAGES, 3, 4, 100, CPU).draw(5)
+    assert t.dtype == torch.int64 and x_start.dtype == noise.dtype == torch.float32
+    assert t.tolist() == stream(3, "timesteps", 5).integers(0, 100, size=4).tolist()
+    assert np.array_equal(noise.numpy(), stream(3, "noise", 5).standard_normal((4, 1, 4, 4), dtype=np.float32))
+    rows = np.concatenate([stream(3, "order", epoch).permutation(10) for epoch in range(3)])[20:24]
+    np.testing.assert_allclose(x_start.numpy(), IMAGES[rows].transpose(0, 3, 1, 2) / 127.5 - 1, atol=5e-7)
+
+
+def test_timesteps_are_uniform_and_noise_is_standard_normal():
+    batches = Batches(IMAGES, 0, 500, 5, CPU)
+    draws = [batches.draw(step) for step in range(20)]
+    counts = torch.bincount(torch.cat([t for _, t, _ in draws]), minlength=5)
+    # 10,000 draws over 5 values: the standard deviation of a count is 40, so 200 is 5 of them
+    assert counts.numel() == 5 and (counts - 2000).abs().max() < 200
+    noise = torch.cat([noise for _, _, noise in draws]).double()
+    # 160,000 draws: the mean has a standard error of 0.0025, the variance of 0.0035; 5 of each
+    assert abs(noise.mean()) < 0.0125 and abs(noise.var() - 1) < 0.018

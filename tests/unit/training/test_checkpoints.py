@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.training.checkpoints import load_checkpoint, save_checkpoint
+
+
+def _save(path, weight=None):
+    weight = torch.arange(4000, dtype=torch.float32).reshape(40, 100) if weight is None else weight
+    settings = {"arm": "A", "model": {"name": "m", "mults": [1, 2]}, "gamma": None}
+    save_checkpoint(path, model={"w": weight}, ema={"w": weight + 1}, step=7, seed=3, settings=settings)
+    return settings
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    settings = _save(tmp_path / "c.pt")
+    checkpoint = load_checkpoint(tmp_path / "c.pt")
+    assert torch.equal(checkpoint["model"]["w"].flatten(), torch.arange(4000.0))
+    assert torch.equal(checkpoint["ema"]["w"], checkpoint["model"]["w"] + 1)
+    assert (checkpoint["step"], checkpoint["seed"], checkpoint["settings"]) == (7, 3, settings)
+
+
+def test_bytes_depend_on_the_values_only(tmp_path):
+    _save(tmp_path / "one.pt")
+    # another name, a view into a larger storage, gradients on, names built at run time
+    weight = torch.arange(4000, dtype=torch.float32).reshape(40, 100)
+    view = torch.cat((weight, weight))[:40].t().contiguous().t().requires_grad_()
+    model, ema = {"".join(["", "w"]): view}, {str(b"w", "ascii"): view.detach() + 1}
+    settings = {"gamma": None, "model": {"mults": [1, 2], "name": "m"}, "arm": "A"}
+    save_checkpoint(tmp_path / "two.pt", model=model, ema=ema, step=7, seed=3, settings=settings)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+def test_later_updates_do_not_reach_a_saved_checkpoint(tmp_path):
+    weight = torch.zeros(3)
+    _save(tmp_path / "c.pt", weight)
+    weight.fill_(5)
+    assert not load_checkpoint(tmp_path / "c.pt")["model"]["w"].any()
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.99])
+def test_a_truncated_file_is_refused_by_name(tmp_path, kept):
+    _save(tmp_path / "c.pt")
+    content = (tmp_path / "c.pt").read_bytes()
+    (tmp_path / "c.pt").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(PipelineError, match="c.pt is damaged"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_one_flipped_bit_in_the_weights_is_noticed(tmp_path):
+    _save(tmp_path / "c.pt")
+    content = bytearray((tmp_path / "c.pt").read_bytes())
+    place = content.index(np.arange(1000, 1010, dtype=np.float32).tobytes())
+    content[place] ^= 1
+    (tmp_path / "c.pt").write_bytes(bytes(content))
+    with pytest.raises(PipelineError, match="c.pt is damaged"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_missing_or_foreign_file_is_refused_by_name(tmp_path):
+    with pytest.raises(PipelineError, match="cannot read checkpoint .*none.pt"):
+        load_checkpoint(tmp_path / "none.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(PipelineError, match="other.pt is not a checkpoint .it lacks model"):
+        load_checkpoint(tmp_path / "other.pt")
+    np.savez(tmp_path / "array.npz", a=np.zeros(3))
+    with pytest.raises(PipelineError, match="array.npz"):
+        load_checkpoint(tmp_path / "array.npz")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps({"model": 1}))
+    with pytest.raises(PipelineError, match="plain.pt"):
+        load_checkpoint(tmp_path / "plain.pt")
+
+
+class _Evil:
+    def __reduce__(self):
+        return (open, ("evil.txt", "w"))
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": _Evil()}, tmp_path / "c.pt")
+    with pytest.raises(PipelineError, match="c.pt"):
+        load_checkpoint(tmp_path / "c.pt")
+    assert not (tmp_path / "evil.txt").exists()

@@ -1,0 +1,156 @@
+"""The whole study at smoke scale: what is there afterwards, and that nothing runs twice."""
+
+import csv
+import json
+import os
+
+import pytest
+
+from conftest import run_module, snakemake
+
+RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
+ARMS, SEEDS = ("E1_baseline_linear", "E2_minsnr_linear"), (1077, 1078)
+
+
+def _rows(project):
+    return [json.loads(line) for line in (project / RESULTS / "results.jsonl").read_text().splitlines()]
+
+
+def test_it_ends_with_the_verdict_and_the_reports_path(smoke_run):
+    project, finished = smoke_run
+    said = finished.stdout + finished.stderr
+    assert f"report: {REPORT}/report.html" in said and "E2.H1" in said
+    assert (project / REPORT / "report.html").is_file()
+
+
+def test_long_work_shows_progress(smoke_run):
+    said = smoke_run[1].stdout + smoke_run[1].stderr
+    for words in ("steps/s", "images/s", "loss ", "(100%) done"):
+        assert words in said, words
+
+
+def test_everything_promised_is_there(smoke_run):
+    project, _ = smoke_run
+    figures = {path.stem for path in (project / "reports/captions").glob("*.rst")}
+    assert len(figures) >= 8
+    for name in figures:
+        assert (project / REPORT / "figures" / f"{name}.svg").read_text().lstrip().startswith("<?xml")
+        assert (project / REPORT / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (project / REPORT / "figures" / f"{name}.csv").stat().st_size > 0
+    for template in (project / "reports/notebooks").glob("*.ipynb"):
+        assert (project / REPORT / "notebooks" / template.name).is_file()
+        assert (project / REPORT / "notebooks" / f"{template.stem}.html").is_file()
+
+
+def test_every_page_says_rehearsal(smoke_run):
+    project, _ = smoke_run
+    for page in ["summary.md", "report.html", *(f"notebooks/{p.name}" for p in (project / REPORT / "notebooks").glob("*.html"))]:
+        assert "rehearsal" in (project / REPORT / page).read_text().lower(), page
+
+
+def test_results_hold_every_run_with_its_identity(smoke_run):
+    rows = _rows(smoke_run[0])
+    frechet = {(r["arm"], r["seed"], r["sampler"], r["nfe"]) for r in rows if r["metric"] == "fd_digits"}
+    assert frechet == {(a, s, *pair) for a in ARMS for s in SEEDS for pair in (("ddpm", 10), ("ddpm", 50), ("ddim", 10))}
+    traces = {(r["arm"], r["seed"], r["step"], r["objective"]) for r in rows if r["metric"] == "hessian_trace"}
+    assert traces == {(a, s, step, o) for a in ARMS for s in SEEDS for step in (20, 40) for o in ("common", "own")}
+    assert {r["checkpoint_sha256"] for r in rows if r["metric"] == "fd_digits"}.__len__() == 4
+    assert len({r["reference_sha256"] for r in rows if r["metric"] == "fd_digits"}) == 1
+    assert len({r["probe_sha256"] for r in rows if r["metric"] == "hessian_trace"}) == 1
+
+
+def test_arms_with_one_seed_meet_the_same_randomness(smoke_run):
+    """The first logged mse of both arms comes from almost the same weights on the same batches, t and noise."""
+    firsts = {}
+    for arm in ARMS:
+        for seed in SEEDS:
+            with open(smoke_run[0] / RESULTS / "runs" / arm / f"seed{seed}" / "log.csv") as handle:
+                firsts[arm, seed] = float(next(csv.DictReader(handle))["mse"])
+    for seed in SEEDS:
+        between_arms = abs(firsts[ARMS[0], seed] - firsts[ARMS[1], seed])
+        between_seeds = abs(firsts[ARMS[0], 1077] - firsts[ARMS[0], 1078])
+        assert between_arms < between_seeds
+
+
+def test_the_verdict_agrees_with_the_rows(smoke_run):
+    project, _ = smoke_run
+    verdict = json.loads((project / RESULTS / "verdict.json").read_text())
+    assert verdict["rehearsal"] is True and verdict["preregistered_preset"] == "cifar10"
+    values = {(r["arm"], r["seed"]): r["value"] for r in _rows(project) if r["metric"] == "fd_digits" and r["sampler"] == "ddpm" and r["nfe"] == 50}
+    (h1,) = [h for h in verdict["hypotheses"] if h["id"] == "E2.H1"]
+    assert [item["seed"] for item in h1["seeds"]] == list(SEEDS)
+    for item in h1["seeds"]:
+        expected = values[ARMS[1], item["seed"]] / values[ARMS[0], item["seed"]] - 1
+        assert item["relative_change"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    again = snakemake(finished)
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_new_file_times_run_nothing(finished):
+    for folder, _, names in os.walk(finished):
+        for name in names:
+            if ".snakemake" not in folder:
+                os.utime(os.path.join(folder, name))
+    again = snakemake(finished, "--dry-run")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def _planned(project):
+    said = snakemake(project, "--dry-run")
+    assert said.returncode == 0, said.stderr
+    lines = (said.stdout + said.stderr).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("job "))
+    table = [line.split() for line in lines[start + 2 :]]
+    return {row[0]: int(row[1]) for row in table[: next(i for i, row in enumerate(table) if len(row) != 2)]}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "runs", "rests"),
+    [
+        ("workflow_scripts/sampling/sample.py", "x_T", "x_start_noise", {"sample_images"}, {"train_model", "probe_checkpoint"}),
+        ("workflow_scripts/metrics/frechet.py", "def ", "def unused() -> None:\n    return None\n\n\ndef ", {"compute_metrics"}, {"sample_images"}),
+        ("config/study/MS1_min_snr/E2_minsnr_linear.yaml", "label: ", "label: relabelled ", {"build_report"}, {"train_model", "decide_verdict"}),
+    ],
+)
+def test_a_change_runs_what_depends_on_it(finished, path, old, new, runs, rests):
+    file = finished / path
+    assert old in file.read_text(), f"{path} no longer holds {old!r}"
+    file.write_text(file.read_text().replace(old, new))
+    planned = _planned(finished)
+    assert runs <= planned.keys() and not rests & planned.keys(), planned
+
+
+def test_the_same_run_trains_to_the_same_bytes(finished):
+    """One training run again, in another process and folder: checkpoints are equal byte for byte."""
+    run = finished / RESULTS / "runs" / ARMS[1] / "seed1077"
+    before = {path.name: path.read_bytes() for path in (run / "checkpoints").glob("*.pt")}
+    assert len(before) == 2
+    again = snakemake(finished, "--force", f"{RESULTS}/runs/{ARMS[1]}/seed1077/log.csv")
+    assert again.returncode == 0, again.stderr
+    assert {path.name: path.read_bytes() for path in (run / "checkpoints").glob("*.pt")} == before
+
+
+def test_snakemakes_own_report_has_figures_and_captions(finished):
+    made = snakemake(finished, "--report", "snakemake-report.zip")
+    assert made.returncode == 0, made.stderr
+    assert (finished / "snakemake-report.zip").stat().st_size > 100_000
+
+
+def test_the_preregistered_study_is_planned_in_full(project):
+    planned = snakemake(project, "--dry-run", config="preset=cifar10")
+    assert planned.returncode == 0, planned.stderr
+    counts = dict(line.split() for line in planned.stdout.splitlines() if len(line.split()) == 2)
+    assert (counts["train_model"], counts["sample_images"], counts["probe_checkpoint"]) == ("21", "252", "105")
+
+
+def test_make_help_lists_the_targets(project):
+    import subprocess
+
+    said = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True)
+    assert said.returncode == 0
+    for target in ("report", "test", "lock", "amend", "plan"):
+        assert f"make {target}" in said.stdout
+    assert run_module(project, "workflow_scripts.lock_study", "--help").returncode == 0

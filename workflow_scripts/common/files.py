@@ -1,0 +1,146 @@
+"""Files that are complete or absent: written aside, flushed, then renamed; read without executing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import PipelineError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, delete it if it fails.
+
+    A reader therefore sees the old file, the new file or none, never half of one. A full disk or a read-only folder
+    becomes a PipelineError that names the file.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise PipelineError(
+            f"cannot write {path}: {error.strerror or error}; nothing was left half-written, "
+            "make room or fix the permissions and run again"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path` atomically."""
+    write_bytes(path, text.encode())
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces, no NaN. Equal settings give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as sorted, indented JSON. NaN and infinities are refused with ValueError."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; a missing or damaged file is a PipelineError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PipelineError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one canonical JSON object per line."""
+    write_text(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """Read JSON lines; a missing file or a damaged line is a PipelineError that names the line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"cannot read {path}: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise PipelineError(f"{path}, line {number}: not a JSON object ({error}); delete the file and run again") from error
+        rows.append(row)
+    return rows
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows under a header; floats are written with repr, which reads back to the same float."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def write_npz(path: str | Path, **arrays: Any) -> None:
+    """Write a compressed npz. The bytes depend on the arrays only: numpy stamps every member 1980-01-01."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_npz(path: str | Path, *names: str) -> tuple[Any, ...]:
+    """Read the named arrays, without pickles. A missing, truncated or altered file is a PipelineError naming it."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return tuple(archive[name] for name in names)
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror or error}; delete it and run again") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise PipelineError(f"{path} is damaged or not what it should be ({error}); delete it and run again") from error
+
+
+def sha256_file(path: str | Path) -> str:
+    """The file's sha256 as 64 hex digits."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def sha256_text(text: str) -> str:
+    """The sha256 of UTF-8 text as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,105 @@
+"""How every entry point is called, and how it ends.
+
+    python -m workflow_scripts.<entry> --settings JSON_OR_FILE --input NAME PATH... --output NAME PATH... [--log PATH]
+
+The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.progress import open_log, say
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count."""
+
+    name: str
+    settings: dict[str, Any]
+    inputs: dict[str, list[Path]] = field(default_factory=dict)
+    outputs: dict[str, list[Path]] = field(default_factory=dict)
+    log: TextIO | None = None
+    threads: int = 1
+
+    def input(self, name: str) -> Path:
+        """The single input called `name`; PipelineError when it was not given."""
+        return self._single(self.inputs, "--input", name)
+
+    def output(self, name: str) -> Path:
+        """The single output called `name`; PipelineError when it was not given."""
+        return self._single(self.outputs, "--output", name)
+
+    def _single(self, paths: dict[str, list[Path]], flag: str, name: str) -> Path:
+        if len(paths.get(name, [])) != 1:
+            raise PipelineError(f"{self.name} needs exactly one {flag} {name} PATH, got {len(paths.get(name, []))}")
+        return paths[name][0]
+
+    def setting(self, dotted: str) -> Any:
+        """A setting by dotted key, such as `data.source`; PipelineError when it was not given."""
+        value: Any = self.settings
+        for part in dotted.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise PipelineError(f"{self.name} needs the setting {dotted!r}, which --settings does not hold")
+            value = value[part]
+        return value
+
+    def say(self, line: str) -> None:
+        """Print one line for the user and for the step's log."""
+        say(f"{self.name}: {line}", self.log)
+
+
+def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
+    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 interrupted."""
+    name = Path(sys.argv[0]).stem if argv is None else getattr(main, "__module__", "step").rsplit(".", 1)[-1]
+    parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.{name}", description=sys.modules[main.__module__].__doc__)
+    parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
+    parser.add_argument("--input", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
+    parser.add_argument("--output", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args(argv)
+    try:
+        text = arguments.settings
+        settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    try:
+        log = open_log(arguments.log)
+    except OSError as error:
+        print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+    step = Step(name, settings, _named(arguments.input), _named(arguments.output), log, arguments.threads)
+    try:
+        main(step)
+    except PipelineError as error:
+        say(f"error: {name}: {error}", log)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say(f"{name}: interrupted; nothing half-written was left", log)
+        sys.exit(130)
+    except MemoryError:
+        say(f"error: {name}: out of memory; use smaller batches or fewer parallel jobs (CORES=1)", log)
+        sys.exit(1)
+    except Exception:  # a bug of ours: the traceback belongs in the log as well as on the screen
+        say(traceback.format_exc(), log)
+        sys.exit(1)
+
+
+def _named(pairs: list[list[str]]) -> dict[str, list[Path]]:
+    return {name: [Path(path) for path in paths] for name, *paths in pairs}

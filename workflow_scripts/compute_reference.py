@@ -1,0 +1,43 @@
+"""Compute the training set's feature statistics and the distances that give a reader the scale.
+
+Settings: extractor. Inputs: train, test (npz), weights, info (of the extractor), manifest (of the data). Outputs:
+reference (npz: mu, sigma, count), info (json: metric, extractor, hashes, count), scale_marks (json list).
+"""
+
+from __future__ import annotations
+
+from workflow_scripts.common.files import read_json, sha256_file, write_json
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.step import Step, run
+from workflow_scripts.data.images import load_dataset
+from workflow_scripts.metrics.extractors import load_extractor, metric_name
+from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
+from workflow_scripts.metrics.statistics import save_statistics
+
+
+def main(step: Step) -> None:
+    """Extract features of train, test and noise images, write statistics and marks."""
+    settings = step.setting("extractor")
+    extractor_info = read_json(step.input("info"))
+    extract = load_extractor(settings, step.input("weights"), extractor_info["extractor_sha256"])
+    train, _ = load_dataset(step.input("train"))
+    test, _ = load_dataset(step.input("test"))
+    progress = Progress("reference features", num_images(train, test), "images", step.log)
+    reference, marks = reference_and_scale_marks(extract, train, test, settings["feature_dim"], progress.update)
+    save_statistics(step.output("reference"), reference)
+    info = {
+        "metric": metric_name(settings),
+        "extractor": settings["name"],
+        "extractor_sha256": extractor_info["extractor_sha256"],
+        "dataset_sha256": read_json(step.input("manifest"))["train"]["sha256"],
+        "count": reference.count,
+        "reference_sha256": sha256_file(step.output("reference")),
+    }
+    write_json(step.output("info"), info)
+    write_json(step.output("scale_marks"), marks)
+    for mark in marks:
+        step.say(f"{info['metric']} {mark['value']:.4g}: {mark['label']}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""Images as files hold them (uint8, channels last) and as networks take them (float32 in [-1, 1], channels first)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import read_npz
+
+
+def to_float(images: np.ndarray) -> torch.Tensor:
+    """Scale u8 `[N, H, W, C]` to float32 `[N, C, H, W]` in [-1, 1] by `x / 127.5 - 1`; ValueError for another dtype."""
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(f"expected uint8 [N, H, W, C], got {images.dtype} {list(images.shape)}")
+    channels_first = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    return channels_first.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(x: torch.Tensor) -> np.ndarray:
+    """Scale float `[N, C, H, W]` back to u8 `[N, H, W, C]` by `round((x + 1) * 127.5)`, clamped to 0..255.
+
+    PipelineError when a value is NaN or infinite, since no grey level stands for it.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"expected [N, C, H, W], got {list(x.shape)}")
+    x = x.detach()
+    if not bool(torch.isfinite(x).all()):
+        raise PipelineError("an image holds NaN or infinite values; the checkpoint it came from has probably diverged")
+    levels = (x.float() + 1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(levels.cpu().numpy().transpose(0, 2, 3, 1))
+
+
+def load_dataset(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read `images` u8 `[N, H, W, C]` and `labels` i64 `[N]` from an npz made by prepare_data, N at least 1.
+
+    PipelineError, naming the file, when it is missing, damaged or holds something else.
+    """
+    images, labels = read_npz(path, "images", "labels")
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
+        raise PipelineError(
+            f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [N, H, W, C] with N at least 1; "
+            "delete it and run again"
+        )
+    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+        raise PipelineError(
+            f"{path}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{len(images)}]; "
+            "delete it and run again"
+        )
+    return images, labels

@@ -1,0 +1,1 @@
+"""The maths of Gaussian diffusion: schedules, forward process, predictions, loss weighting, objectives."""

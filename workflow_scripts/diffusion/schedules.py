@@ -1,0 +1,66 @@
+"""Noise schedules as float64 tables [T], t = 0 the least noisy timestep. numpy only, so that figures can use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+SCHEDULES = ("linear", "cosine", "sigmoid")
+
+
+def linear_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.ndarray:
+    """Betas rising linearly from `beta_start` to `beta_end`: float64 [T] (Ho et al. 2020, section 4)."""
+    return np.linspace(beta_start, beta_end, num_timesteps, dtype=np.float64)
+
+
+def cosine_betas(num_timesteps: int, offset: float = 0.008, max_beta: float = 0.999) -> np.ndarray:
+    """Betas whose alphas_cumprod follow a squared cosine: float64 [T] (Nichol & Dhariwal 2021, eq. 17).
+
+    `offset` is the paper's s. `max_beta` caps the last beta, which would otherwise be 1.
+    """
+    time = np.arange(num_timesteps + 1, dtype=np.float64) / num_timesteps
+    signal = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
+    return np.minimum(1 - signal[1:] / signal[:-1], max_beta)
+
+
+def sigmoid_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.ndarray:
+    """Betas rising from `beta_start` to `beta_end` along a sigmoid over [-6, 6]: float64 [T] (GeoDiff, Xu et al. 2022).
+
+    This is diffusers' `beta_schedule="sigmoid"`: the sigmoid shapes the betas. It is not the schedule of
+    Jabri et al. 2022, whose sigmoid shapes alphas_cumprod. The ends are missed by sigmoid(-6) = 0.25 % of the range.
+    """
+    position = np.linspace(-6.0, 6.0, num_timesteps, dtype=np.float64)
+    return beta_start + (beta_end - beta_start) / (1 + np.exp(-position))
+
+
+def make_betas(settings_diffusion: Mapping[str, Any]) -> np.ndarray:
+    """Betas float64 [T], each in (0, 1), of the settings section `diffusion`.
+
+    Reads `schedule` and `num_timesteps`, and for linear and sigmoid also `beta_start` and `beta_end`.
+    Raises ValueError for an unknown schedule, fewer than 2 timesteps, or betas outside 0 < start <= end < 1.
+    """
+    schedule, num_timesteps = settings_diffusion["schedule"], settings_diffusion["num_timesteps"]
+    if num_timesteps < 2:
+        raise ValueError(f"diffusion.num_timesteps is {num_timesteps}; at least 2 are needed")
+    if schedule == "cosine":
+        return cosine_betas(num_timesteps)
+    if schedule not in SCHEDULES:
+        raise ValueError(f"diffusion.schedule is {schedule!r}; known are {', '.join(SCHEDULES)}")
+    beta_start, beta_end = settings_diffusion["beta_start"], settings_diffusion["beta_end"]
+    if not 0 < beta_start <= beta_end < 1:
+        raise ValueError(f"diffusion needs 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}")
+    make = linear_betas if schedule == "linear" else sigmoid_betas
+    return make(num_timesteps, beta_start, beta_end)
+
+
+def alphas_cumprod_of(betas: np.ndarray) -> np.ndarray:
+    """The share of signal variance left after each timestep, the product of (1 - beta): float64 [T] in (0, 1)."""
+    return np.cumprod(1 - np.asarray(betas, dtype=np.float64))
+
+
+def snr_of(alphas_cumprod: np.ndarray) -> np.ndarray:
+    """Signal-to-noise ratio alphas_cumprod / (1 - alphas_cumprod): float64 [T], falling with t (Kingma et al. 2021)."""
+    alphas_cumprod = np.asarray(alphas_cumprod, dtype=np.float64)
+    return alphas_cumprod / (1 - alphas_cumprod)

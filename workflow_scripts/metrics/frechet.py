@@ -1,0 +1,60 @@
+"""The Fréchet distance between two Gaussians: FID when the features are Inception's, FD with any other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.metrics.statistics import GaussianStatistics
+
+
+def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> float:
+    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), in squared feature units, >= 0.
+
+    Dowson and Landau 1982; as an image metric Heusel et al. 2017, eq. 6. Both covariances are [D, D] and may be
+    rank-deficient. PipelineError on different shapes or values that are not finite.
+    """
+    for name, one, other in (("means", first.mu, second.mu), ("covariances", first.sigma, second.sigma)):
+        if one.shape != other.shape:
+            raise PipelineError(
+                f"cannot compare {name} of shapes {list(one.shape)} and {list(other.shape)}; "
+                "both sides must come from the same extractor"
+            )
+        if not (np.isfinite(one).all() and np.isfinite(other).all()):
+            raise PipelineError(f"{name} hold values that are not finite; check the features on both sides")
+    difference = first.mu - second.mu
+    distance = difference @ difference + np.trace(first.sigma) + np.trace(second.sigma)
+    return max(float(distance - 2 * _trace_of_product_root(first.sigma, second.sigma)), 0.0)  # rounding can go below 0
+
+
+def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
+    """tr((S1 S2)^(1/2)). With S1 = L L^T, S1 S2 and L^T S2 L share their eigenvalues, and the latter is symmetric."""
+    root = _cholesky(first)
+    if root is not None and _cholesky(second) is not None:
+        return float(np.sqrt(np.linalg.eigvalsh(root.T @ second @ root).clip(min=0)).sum())
+    # A rank-deficient side (fewer vectors than dimensions) gives zero eigenvalues that rounding turns into +-eps, and
+    # their square roots into 1e-8. Roots cut to the numerical rank avoid both; the singular values of R1^T R2 are the
+    # square roots of the eigenvalues of S1 S2.
+    return float(np.linalg.svd(_low_rank_root(first).T @ _low_rank_root(second), compute_uv=False).sum())
+
+
+def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
+    """L with sigma = L L^T, or None when sigma is singular to working precision."""
+    try:
+        root = np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        return None
+    # On a singular matrix rounding may let the factorization pass, but leaves a pivot of rounding's size.
+    return root if np.diag(root).min() ** 2 > _rounding(sigma, np.diag(sigma).max()) else None
+
+
+def _low_rank_root(sigma: np.ndarray) -> np.ndarray:
+    """R [D, rank] with sigma = R R^T; eigenvalues of rounding's size count as zero."""
+    values, vectors = np.linalg.eigh(sigma)
+    kept = values > _rounding(sigma, values.max())
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _rounding(sigma: np.ndarray, scale: float) -> float:
+    """The size below which an eigenvalue cannot be told from zero (numpy's matrix_rank uses the same)."""
+    return scale * len(sigma) * np.finfo(np.float64).eps

@@ -1,0 +1,78 @@
+"""Building blocks of the U-Net.
+
+Shapes: images `[B, C, H, W]`, time embedding `[B, E]`, timesteps `[B]` int64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class TimeEmbedding(nn.Module):
+    """Timesteps `[B]` to `[B, embedding_dim]`: sines and cosines, then two linear layers.
+
+    The frequencies fall geometrically from 1 to 1/10000 (Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B).
+    """
+
+    def __init__(self, num_frequencies: int, embedding_dim: int):
+        super().__init__()
+        exponents = torch.arange(num_frequencies, dtype=torch.float32) / num_frequencies
+        self.register_buffer("frequencies", torch.exp(-math.log(10000.0) * exponents), persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(2 * num_frequencies, embedding_dim), nn.SiLU(), nn.Linear(embedding_dim, embedding_dim), nn.SiLU()
+        )
+
+    def forward(self, t: torch.Tensor) -> torch.Tensor:
+        angles = t[:, None] * self.frequencies
+        return self.layers(torch.cat((angles.sin(), angles.cos()), dim=1))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, with the time embedding as scale and shift after the second norm.
+
+    FiLM conditioning (Perez et al. 2018): `norm(h) * (1 + scale(t)) + shift(t)`. The second convolution starts at zero,
+    so that the block starts as its shortcut.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, embedding_dim: int, norm_groups: int, dropout: float):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(norm_groups, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.film = nn.Linear(embedding_dim, 2 * out_channels)
+        self.norm2 = nn.GroupNorm(norm_groups, out_channels)
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        h = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = torch.addcmul(shift, self.norm2(h), 1.0 + scale)
+        return self.shortcut(x) + self.conv2(self.dropout(functional.silu(h)))
+
+
+class SelfAttention(nn.Module):
+    """Every pixel attends to every other, one head, added to the input (Ho et al. 2020, appendix B)."""
+
+    def __init__(self, channels: int, norm_groups: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(norm_groups, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.projection = zero_initialised(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1)
+        # written out, since torch's fused attention has no second derivative and curvature needs one
+        weights = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k).softmax(dim=2)
+        return x + self.projection(torch.bmm(v, weights.transpose(1, 2)).view_as(x))
+
+
+def zero_initialised(layer: nn.Conv2d) -> nn.Conv2d:
+    """The same layer with weights and bias set to zero."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

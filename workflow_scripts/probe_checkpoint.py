@@ -1,0 +1,158 @@
+"""Probe the loss surface at a checkpoint's EMA weights: Hessian trace, top eigenvalue, error per timestep.
+
+Settings: study, preset, arm, seed, step, data {image_size, channels}, model, diffusion, loss, curvature. Inputs:
+checkpoint, train (npz). Output: probe (json: rows, timestep_mse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.randomness import stream
+from workflow_scripts.common.step import Step, run
+from workflow_scripts.curvature.eigenvalue import top_eigenvalue
+from workflow_scripts.curvature.hessian import HessianVectorProduct
+from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.probe_set import ProbeSet, draw_batch, draw_probe_set
+from workflow_scripts.data.images import load_dataset, to_float
+from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.models.registry import build_model
+from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
+from workflow_scripts.training.checkpoints import load_checkpoint
+from workflow_scripts.training.device import choose_device
+
+
+def main(step: Step) -> None:
+    """Probe both objectives on the study's fixed probe set, then the unweighted error at evenly spaced timesteps."""
+    device = choose_device()
+    images, _ = load_dataset(step.input("train"))
+    model = _load_ema_model(step).to(device)
+    diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
+    curvature = step.setting("curvature")
+    probe_set = draw_probe_set(
+        curvature["seed"],
+        images,
+        curvature["batch_size"],
+        diffusion.num_timesteps,
+        curvature["num_probes"],
+        sum(parameter.numel() for parameter in model.parameters()),
+    )
+    common = {
+        **dict.fromkeys(IDENTITY_FIELDS),
+        **{name: step.setting(name) for name in ("study", "preset", "arm", "seed", "step")},
+        "checkpoint_sha256": sha256_file(step.input("checkpoint")),
+        "ema": True,
+        "num_probes": curvature["num_probes"],
+        "probe_sha256": probe_set.sha256(images),
+    }
+    measured: dict[Any, list[dict[str, Any]]] = {}
+    rows = []
+    for objective, loss in _objectives(step, model, diffusion, images, probe_set, device).items():
+        if loss not in measured:
+            measured[loss] = _curvature(step, objective, loss, model, probe_set)
+        rows += [{**common, **values, "objective": objective} for values in measured[loss]]
+    timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
+    for row in rows:
+        check_row(row, step.output("probe"))
+    _require_finite(step, *(point["mse"] for point in timestep_mse))
+    write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})
+
+
+def _load_ema_model(step: Step) -> nn.Module:
+    path = step.input("checkpoint")
+    checkpoint = load_checkpoint(path)
+    found = {"seed": checkpoint["seed"], "step": checkpoint["step"]}
+    found |= {section: checkpoint["settings"].get(section) for section in ("model", "diffusion", "loss")}
+    for name, value in found.items():
+        if value != step.setting(name):
+            raise PipelineError(f"{path} was trained with another {name} than is asked for; delete it and train again")
+    model = build_model(step.setting("model"), step.setting("data.channels"), step.setting("data.image_size"))
+    try:
+        model.load_state_dict(checkpoint["ema"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"the EMA weights in {path} do not fit the model ({reason}); train it again") from error
+    return model.eval()
+
+
+def _objectives(
+    step: Step,
+    model: nn.Module,
+    diffusion: GaussianDiffusion,
+    images: np.ndarray,
+    probe_set: ProbeSet,
+    device: torch.device,
+) -> dict[str, Callable[[], Tensor]]:
+    """The losses on the probe set: `common` is the unweighted eps-MSE, `own` what the arm was trained on."""
+    x_start = to_float(images[probe_set.indices]).to(device)
+    t, noise = torch.from_numpy(probe_set.t).to(device), torch.from_numpy(probe_set.noise).to(device)
+
+    def common() -> Tensor:
+        return eps_mse(model, diffusion, x_start, t, noise).mean()
+
+    settings = step.setting("loss")
+    if settings["weighting"] == "uniform" and diffusion.prediction_type == "eps":
+        return {"common": common, "own": common}
+    snr = diffusion.snr.cpu().numpy()
+    table = loss_weights(snr, diffusion.prediction_type, settings["weighting"], settings["min_snr_gamma"])
+    weights = torch.from_numpy(table).to(device)
+    return {"common": common, "own": lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0]}
+
+
+def _curvature(
+    step: Step, objective: str, loss: Callable[[], Tensor], model: nn.Module, probe_set: ProbeSet
+) -> list[dict[str, Any]]:
+    """Metric, value and standard error of the trace and of the top eigenvalue."""
+    parameters = list(model.parameters())
+    product = HessianVectorProduct(loss, parameters)
+
+    def probes() -> Iterator[Tensor]:
+        return (torch.from_numpy(vector).to(parameters[0]) for vector in probe_set.vectors())
+
+    trace = hutchinson_trace(product, probes())
+    top = top_eigenvalue(product, next(probes()), step.setting("curvature.top_eigenvalue_iterations"))
+    _require_finite(step, trace.value, trace.stderr, top.value)
+    step.say(
+        f"{objective} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({trace.num_probes} probes), "
+        f"top eigenvalue {top.value:.4g} ({top.iterations} iterations{'' if top.converged else ', not converged'})"
+    )
+    return [
+        {"metric": "hessian_trace", "value": trace.value, "stderr": trace.stderr},
+        {"metric": "hessian_top_eigenvalue", "value": top.value, "stderr": None},
+    ]
+
+
+def _require_finite(step: Step, *values: float) -> None:
+    if not np.isfinite(values).all():
+        path = step.input("checkpoint")
+        raise PipelineError(f"the loss or its curvature at {path} is not finite; its training has diverged")
+
+
+@torch.no_grad()
+def _timestep_mse(
+    model: nn.Module, diffusion: GaussianDiffusion, images: np.ndarray, curvature: dict[str, Any], device: torch.device
+) -> list[dict[str, Any]]:
+    """Mean eps-MSE of one fixed batch at evenly spaced timesteps, with noise of its own at each."""
+    seed, batch_size = curvature["seed"], curvature["timestep_mse_batch_size"]
+    x_start = to_float(images[draw_batch(seed, "probe_timestep_batch", images, batch_size)]).to(device)
+    points = np.linspace(0, diffusion.num_timesteps - 1, curvature["timestep_mse_points"]).round().astype(int).tolist()
+    result = []
+    for t in points:
+        noise = stream(seed, "probe_timestep_noise", t).standard_normal(tuple(x_start.shape), dtype=np.float32)
+        batch_t = torch.full((batch_size,), t, device=device)
+        mse = eps_mse(model, diffusion, x_start, batch_t, torch.from_numpy(noise).to(device)).mean().item()
+        result.append({"t": t, "mse": mse})
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""What is asked and what is claimed: configuration, arms, preregistration, lock, results, verdict. No torch."""

@@ -1,0 +1,113 @@
+"""What the rules hand on about a study: what the gate checks, what the verdict needs, what the report says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.study.config import Study
+from workflow_scripts.study.lock import current_state
+from workflow_scripts.study.preregistration import Preregistration
+
+
+def preregistered_preset(preregistrations: list[Preregistration]) -> str:
+    """The preset the study was preregistered for; any other is a rehearsal."""
+    return preregistrations[0].front["preset"]
+
+
+def main_metric(study: Study, preregistrations: list[Preregistration]) -> tuple[str, int]:
+    """(sampler, NFE) of the first hypothesis about samples; ConfigError when the preset does not evaluate it."""
+    for item in preregistrations:
+        for hypothesis in item.hypotheses:
+            if "sampler" in hypothesis["metric"]:
+                pair = (hypothesis["metric"]["sampler"], hypothesis["metric"]["nfe"])
+                if pair not in study.sampler_nfe:
+                    raise ConfigError(
+                        f"config/preset/{study.preset}.yaml: sampling.samplers leaves out {pair[0]} at NFE {pair[1]}, "
+                        f"which {item.path} is about"
+                    )
+                return pair
+    return study.sampler_nfe[0]
+
+
+def gate_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
+    """Settings of check_preregistration."""
+    preset = preregistered_preset(preregistrations)
+    return {
+        "study": study.name,
+        "preset": study.preset,
+        "preregistered_preset": preset,
+        "rehearsal": study.preset != preset,
+        "now": current_state(root, study, preregistrations),
+        "settings": {arm.name: arm.settings for arm in study.arms},
+        "preregistrations": [
+            {"path": p.path, "sha256": p.sha256, "experiment": p.experiment, "title": p.front["title"]} for p in preregistrations
+        ],
+        "comparisons": [
+            {**comparison, "experiment": item.experiment, "preregistration": item.path}
+            for item in preregistrations
+            for comparison in item.front["comparisons"]
+        ],
+    }
+
+
+def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
+    """Settings of decide_verdict."""
+    preset = preregistered_preset(preregistrations)
+    analyses = [item.front["analysis"] for item in preregistrations]
+    if any(analysis != analyses[0] for analysis in analyses):
+        raise ConfigError(f"the preregistrations of {study.name} give different analysis rules; they must agree")
+    return {
+        "hypotheses": [hypothesis for item in preregistrations for hypothesis in item.hypotheses],
+        "analysis": analyses[0],
+        "context": {
+            "study": study.name,
+            "preset": study.preset,
+            "preregistered_preset": preset,
+            "rehearsal": study.preset != preset,
+            "final_step": study.arms[0].settings["training"]["num_steps"],
+            "metric": study.shared("extractor")["name"],
+            "num_samples": study.shared("sampling")["num_samples"],
+            "num_probes": study.shared("curvature")["num_probes"],
+            "arms": [arm.name for arm in study.arms],
+            "seeds": list(study.seeds),
+        },
+    }
+
+
+def report_settings(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
+    """The `report` settings of figures, notebooks, summary and report."""
+    preset = preregistered_preset(preregistrations)
+    sampler, nfe = main_metric(study, preregistrations)
+    first = study.arms[0].settings
+    return {
+        "study": study.name,
+        "study_title": study.title,
+        "question": study.question,
+        "preset": study.preset,
+        "preset_title": study.preset_title,
+        "preregistered_preset": preset,
+        "rehearsal": study.preset != preset,
+        "metric": study.shared("extractor")["name"],
+        "main_sampler": sampler,
+        "main_nfe": nfe,
+        "dataset_title": study.shared("data")["title"],
+        "arms": [
+            {
+                "name": arm.name,
+                "label": arm.label,
+                "experiment": arm.experiment,
+                "baseline": arm.baseline,
+                "diffusion": arm.settings["diffusion"],
+                "loss": arm.settings["loss"],
+            }
+            for arm in study.arms
+        ],
+        "seeds": list(study.seeds),
+        "final_step": first["training"]["num_steps"],
+        "samplers": [
+            {"name": sampler["name"], "eta": sampler.get("eta"), "nfe": sampler["nfe"]} for sampler in first["sampling"]["samplers"]
+        ],
+        **{section: first[section] for section in ("training", "model", "data", "sampling", "curvature", "extractor")},
+    }

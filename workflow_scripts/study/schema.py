@@ -1,0 +1,60 @@
+"""Checking what people wrote against config/schemas/settings.yaml; one line per mistake, with the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.study.yaml_files import read_yaml
+
+SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "settings.yaml"
+
+_TYPE_NAMES = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false",
+               "array": "a list", "object": "keys and values", "null": "null"}  # fmt: skip
+
+
+@cache
+def _validator(definition: str) -> jsonschema.Draft202012Validator:
+    schema = read_yaml(SCHEMA_PATH)
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]})
+
+
+def check(value: Any, definition: str, where: str | Path) -> None:
+    """Raise a one-line ConfigError for the first mistake in `value`, checked against `$defs/<definition>`."""
+    errors = sorted(_validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise ConfigError(f"{where}: {_explain(errors[0])}")
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """`did you mean …?` for a misspelt word, or the list of what is valid when nothing is close."""
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(sorted(choices))}"
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        unknown = next(str(name) for name in error.instance if name not in error.schema["properties"])
+        full = f"{key}.{unknown}" if key else unknown
+        return f"{full} is not a known key; {nearest(unknown, list(error.schema['properties']))}"
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        return f"{key}.{missing} is missing" if key else f"{missing} is missing"
+    key = key or "the file"
+    if error.validator == "type":
+        wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        return f"{key} is {error.instance!r}, must be {' or '.join(_TYPE_NAMES[name] for name in wanted)}"
+    if error.validator == "enum":
+        choices = [str(choice) for choice in error.validator_value]
+        return f"{key} is {error.instance!r}; {nearest(str(error.instance), choices)} (one of {', '.join(choices)})"
+    limits = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "less than"}
+    if error.validator in limits:
+        return f"{key} is {error.instance!r}, must be {limits[error.validator]} {error.validator_value}"
+    return f"{key}: {error.message}"

@@ -1,0 +1,62 @@
+"""The training log: means over a few steps, and the place where a diverged run is noticed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from workflow_scripts.common.errors import PipelineError
+
+
+class DivergedError(PipelineError):
+    """The loss or the gradient norm of a step is NaN or infinite."""
+
+
+class TrainingLog:
+    """Rows `(step, loss, mse, grad_norm)`: means over the `every` steps that end with `step`.
+
+    Values stay on the device until a window is full, so that a GPU is not made to wait at every step.
+    """
+
+    COLUMNS = ("step", "loss", "mse", "grad_norm")
+
+    def __init__(self, every: int):
+        self.every = every
+        self.rows: list[tuple[int, float, float, float]] = []
+        self._waiting: list[torch.Tensor] = []
+        self._window: list[tuple[int, float, float, float]] = []
+
+    def add(self, step: int, loss: torch.Tensor, mse: torch.Tensor, grad_norm: torch.Tensor) -> None:
+        """Note the scalars of update number `step` (from 1); DivergedError when a full window holds a bad one."""
+        self._waiting.append(torch.stack((loss.detach(), mse.detach(), grad_norm.detach())))
+        if step % self.every == 0:
+            self.check(step)
+            self._close_window()
+
+    def check(self, step: int) -> None:
+        """Fetch what was noted up to update number `step`; DivergedError naming the first step that is not finite."""
+        if not self._waiting:
+            return
+        values = torch.stack(self._waiting).tolist()
+        self._waiting.clear()
+        for number, (loss, mse, grad_norm) in enumerate(values, start=step - len(values) + 1):
+            self._window.append((number, loss, mse, grad_norm))
+            if not (math.isfinite(loss) and math.isfinite(mse) and math.isfinite(grad_norm)):
+                raise DivergedError(f"step {number}: loss {loss}, mse {mse}, gradient norm {grad_norm}")
+
+    def finish(self, step: int) -> None:
+        """Close the last window, which may be shorter, at update number `step`."""
+        self.check(step)
+        self._close_window()
+
+    def rows_until_failure(self) -> list[tuple[int, float, float, float]]:
+        """The rows so far, then the steps of the unfinished window one by one, the failing one last."""
+        return self.rows + self._window
+
+    def _close_window(self) -> None:
+        if self._window:
+            means = np.mean([values[1:] for values in self._window], axis=0)
+            self.rows.append((self._window[-1][0], *(float(mean) for mean in means)))
+            self._window.clear()
