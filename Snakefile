@@ -31,8 +31,6 @@ rule all:
     default_target: True
     input:
         f"{REPORT}/report.html",
-        f"{REPORT}/summary.md",
-        expand(f"{REPORT}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
 
 
 onsuccess:

@@ -12,7 +12,7 @@ from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
-from workflow_scripts.study.terminal import verdict_table
+from workflow_scripts.report.terminal import verdict_table
 
 ROOT = Path(workflow.basedir)
 STARTED = time.time()

@@ -54,6 +54,7 @@ for _name, _figure in FIGURES.items():
 rule render_notebook:
     input:
         template="reports/notebooks/{notebook}.ipynb",
+        templates=["reports/templates/page.html.j2", "reports/templates/notebook.html.j2"],
         results=f"{RESULTS}/results.jsonl",
         verdict=f"{RESULTS}/verdict.json",
         scale_marks=f"{RESULTS}/stats/scale_marks.json",
@@ -68,7 +69,7 @@ rule render_notebook:
         settings=lambda wildcards: canonical_json({"notebook": wildcards.notebook, "report": REPORT_SETTINGS}),
         source=source("render_notebook"),
     shell:
-        step("render_notebook", "template results verdict scale_marks logs probes", "notebook html")
+        step("render_notebook", "template templates results verdict scale_marks logs probes", "notebook html")
 
 
 rule write_summary:
@@ -102,6 +103,8 @@ rule build_report:
         extractor_info=f"{RESULTS}/extractor/extractor.json",
         figures=[f"{REPORT}/figures/{name}.svg" for name in FIGURES],
         captions=[f"reports/captions/{name}.rst" for name in FIGURES],
+        notebooks=[f"{REPORT}/notebooks/{name}.html" for name in NOTEBOOKS],
+        templates=["reports/templates/page.html.j2", "reports/templates/report.html.j2"],
         timings=expand(f"{RUN}/timing.json", arm=ARMS, seed=STUDY.seeds),
     output:
         html=f"{REPORT}/report.html",
@@ -113,6 +116,6 @@ rule build_report:
     shell:
         step(
             "build_report",
-            "summary verdict gate results scale_marks manifest extractor_info figures captions timings",
+            "summary verdict gate results scale_marks manifest extractor_info figures captions notebooks templates timings",
             "html",
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_file, write_json
+from workflow_scripts.common.files import canonical_json, sha256_file, sha256_text, write_json
 from workflow_scripts.common.randomness import stream
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.curvature.eigenvalue import top_eigenvalue
@@ -25,9 +25,8 @@ from workflow_scripts.data.images import load_dataset, to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.models.registry import build_model
 from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
-from workflow_scripts.training.checkpoints import load_checkpoint
+from workflow_scripts.training.ema_model import load_ema_model
 from workflow_scripts.training.device import choose_device
 
 
@@ -35,7 +34,7 @@ def main(step: Step) -> None:
     """Probe both objectives on the study's fixed probe set, then the unweighted error at evenly spaced timesteps."""
     device = choose_device()
     images, _ = load_dataset(step.input("train"))
-    model = _load_ema_model(step).to(device)
+    model = load_ema_model(step.input("checkpoint"), step.settings, ("seed", "step", "model", "diffusion", "loss")).to(device)
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
     curvature = step.setting("curvature")
     probe_set = draw_probe_set(
@@ -52,7 +51,8 @@ def main(step: Step) -> None:
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "ema": True,
         "num_probes": curvature["num_probes"],
-        "probe_sha256": probe_set.sha256(images),
+        # The schedule belongs to the objective: traces under two schedules are of different functions.
+        "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
     }
     measured: dict[Any, list[dict[str, Any]]] = {}
     rows = []
@@ -65,23 +65,6 @@ def main(step: Step) -> None:
         check_row(row, step.output("probe"))
     _require_finite(step, *(point["mse"] for point in timestep_mse))
     write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})
-
-
-def _load_ema_model(step: Step) -> nn.Module:
-    path = step.input("checkpoint")
-    checkpoint = load_checkpoint(path)
-    found = {"seed": checkpoint["seed"], "step": checkpoint["step"]}
-    found |= {section: checkpoint["settings"].get(section) for section in ("model", "diffusion", "loss")}
-    for name, value in found.items():
-        if value != step.setting(name):
-            raise PipelineError(f"{path} was trained with another {name} than is asked for; delete it and train again")
-    model = build_model(step.setting("model"), step.setting("data.channels"), step.setting("data.image_size"))
-    try:
-        model.load_state_dict(checkpoint["ema"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"the EMA weights in {path} do not fit the model ({reason}); train it again") from error
-    return model.eval()
 
 
 def _objectives(

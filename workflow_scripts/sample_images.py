@@ -6,12 +6,10 @@ sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import write_npz
@@ -19,20 +17,21 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models.registry import build_model
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
-from workflow_scripts.training.checkpoints import load_checkpoint
+from workflow_scripts.training.device import choose_device
+from workflow_scripts.training.ema_model import load_ema_model
 
 
 def main(step: Step) -> None:
     """Load the EMA weights, draw `sampling.num_samples` images batch by batch, write them as uint8."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     image_size, channels = step.setting("data.image_size"), step.setting("data.channels")
     num_samples, batch_size = step.setting("sampling.num_samples"), step.setting("sampling.batch_size")
     sampler, nfe = step.setting("sampler"), step.setting("nfe")
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
-    model = _load_ema_model(step).to(device)
+    # A network read with another schedule or prediction type runs without an error and draws wrong images.
+    model = load_ema_model(step.input("checkpoint"), step.settings, ("seed", "model", "diffusion")).to(device)
 
     images = np.empty((num_samples, image_size, image_size, channels), dtype=np.uint8)
     progress = Progress(f"{_sampler_title(sampler)}, NFE {nfe}", num_samples, "images", step.log)
@@ -52,22 +51,6 @@ def main(step: Step) -> None:
                 raise PipelineError(f"{step.input('checkpoint')}: {error}") from error
             images[indices.start : indices.stop] = to_uint8(x_start)
     write_npz(step.output("samples"), images=images)
-
-
-def _load_ema_model(step: Step) -> nn.Module:
-    path = step.input("checkpoint")
-    checkpoint = load_checkpoint(path)
-    for section in ("model", "diffusion"):
-        # A network read with another schedule or prediction type runs without an error and draws wrong images.
-        if checkpoint["settings"].get(section) != step.setting(section):
-            raise PipelineError(f"{path} was trained with other settings in section {section!r}; train it again")
-    model = build_model(step.setting("model"), step.setting("data.channels"), step.setting("data.image_size"))
-    try:
-        model.load_state_dict(checkpoint["ema"])
-    except RuntimeError as error:
-        reason = textwrap.shorten(str(error), 200)
-        raise PipelineError(f"the EMA weights in {path} do not fit the model ({reason}); train it again") from error
-    return model.eval()
 
 
 def _sampler_title(sampler: dict[str, Any]) -> str:

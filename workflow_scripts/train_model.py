@@ -14,7 +14,7 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.training.checkpoints import save_checkpoint
-from workflow_scripts.training.device import choose_device
+from workflow_scripts.training.device import choose_device, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import TrainingState, initial_state, train
 
@@ -31,6 +31,7 @@ def main(step: Step) -> None:
     failed_log_path = log_path.with_name(f"{log_path.stem}.failed{log_path.suffix}")
     images = _training_images(step)
     device = choose_device()
+    require_determinism(device)
     state = initial_state(settings, device)
     num_parameters = sum(parameter.numel() for parameter in state.model.parameters())
     name = f"{step.setting('arm')} seed {step.setting('seed')}"

@@ -1,4 +1,4 @@
-"""Where training runs."""
+"""Where networks run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import torch
 
 
 def choose_device() -> torch.device:
-    """The first GPU when there is one, else the CPU with torch held to deterministic algorithms.
+    """The first GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    On a CPU the same seed and number of threads give the same bytes. On a GPU they need not: some reductions there add
-    in no fixed order.
+
+def require_determinism(device: torch.device) -> None:
+    """On a CPU, let torch refuse whatever would not give the same bytes for the same seed and number of threads.
+
+    On a GPU they need not be the same: some reductions there add in no fixed order.
     """
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    torch.use_deterministic_algorithms(True)
-    # torch would also overwrite every fresh buffer with NaN to show reads of unset memory; that only costs time here
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    return torch.device("cpu")
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        # torch would also overwrite every fresh buffer with NaN to show reads of unset memory; that only costs time here
+        torch.utils.deterministic.fill_uninitialized_memory = False

@@ -101,7 +101,7 @@ def test_command_line_reports_images_per_second(checkpoint: Path, capsys: pytest
 
 
 def test_a_checkpoint_of_another_diffusion_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(PipelineError, match="other settings in section 'diffusion'"):
+    with pytest.raises(PipelineError, match="another diffusion than is asked for"):
         draw(checkpoint, diffusion=DIFFUSION | {"prediction_type": "v"})
 
 

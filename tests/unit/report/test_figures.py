@@ -1,0 +1,163 @@
+"""Every figure draws from full, partial and no data; its files do not change when drawn again; its data are the results."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.report import made_up_report as made_up
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.report import style
+from workflow_scripts.report.context import ReportContext, arm_and_seed
+from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.figures import DRAW, draw
+from workflow_scripts.report.statistics import geometric_interval
+
+CAPTIONS = Path(__file__).resolve().parents[3] / "reports" / "captions"
+
+
+def context_of(root: Path, **choices) -> ReportContext:
+    return ReportContext.load(*made_up.write_study(root, **choices))
+
+
+def texts_of(figure) -> str:
+    import matplotlib.text
+
+    return "\n".join(item.get_text() for item in figure.findobj(matplotlib.text.Text))
+
+
+def test_the_list_the_modules_and_the_captions_name_the_same_figures():
+    assert set(FIGURES) == set(DRAW) == {path.stem for path in CAPTIONS.glob("*.rst")}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_captions_are_plain_text_in_both_markups(name):
+    caption = (CAPTIONS / f"{name}.rst").read_text(encoding="utf-8")
+    assert len(caption.split()) > 15
+    assert not set("*`_|<>{}[]\\") & set(caption)  # marks of reStructuredText, Markdown or Jinja
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draws_from_full_data_and_twice_the_same_bytes(name, tmp_path):
+    context = context_of(tmp_path / "study")
+    written = []
+    for number in (1, 2):
+        paths = [tmp_path / f"{number}.{kind}" for kind in ("svg", "png", "csv")]
+        figure, frame = draw(name, context)
+        assert len(frame) > 0
+        assert "REHEARSAL" in texts_of(figure)
+        style.save_figure(figure, frame, *paths)
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1]
+    svg = written[0][0].decode()
+    assert "<text" in svg and "</text>" in svg  # real text, not outlines
+    assert "<dc:date>" not in svg
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("choices", [{"seeds": (11,)}, {"arms": ("A_plain",)}, {"rehearsal": False, "channels": 3}])
+def test_draws_from_part_of_the_data(name, choices, tmp_path):
+    figure, frame = draw(name, context_of(tmp_path / "study", **choices))
+    style.save_figure(figure, frame, *(tmp_path / f"a.{kind}" for kind in ("svg", "png", "csv")))
+    assert len(frame) > 0
+    assert ("REHEARSAL" in texts_of(figure)) == choices.get("rehearsal", True)
+    if "arms" in choices and name not in ("snr_and_weights", "hypotheses"):
+        assert "weighted γ=5" in texts_of(figure)  # named as missing
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"snr_and_weights"}))
+def test_draws_from_nothing_and_says_so(name, tmp_path):
+    figure, frame = draw(name, ReportContext(made_up.report_settings()))
+    style.save_figure(figure, frame, *(tmp_path / f"a.{kind}" for kind in ("svg", "png", "csv")))
+    assert frame.empty
+    assert any(word in texts_of(figure) for word in ("No ", "Not measured"))
+
+
+def test_frechet_data_are_the_geometric_mean_and_its_t_interval(tmp_path):
+    _, frame = draw("frechet_vs_nfe", context_of(tmp_path))
+    point = frame[(frame["arm"] == "A_plain") & (frame["sampler"] == "ddpm") & (frame["nfe"] == 50)]
+    logs = [math.log(value) for value in point.loc[point["kind"] == "seed", "value"]]
+    mean = sum(logs) / 3
+    sd = math.sqrt(sum((value - mean) ** 2 for value in logs) / 2)
+    half = 4.302652729911275 * sd / math.sqrt(3)  # Student t, 2 degrees of freedom, 97.5 %, from a printed table
+    row = point[point["kind"] == "geometric mean"].iloc[0]
+    expected = [math.exp(mean), math.exp(mean - half), math.exp(mean + half)]
+    assert [row["value"], row["low"], row["high"]] == pytest.approx(expected, rel=1e-9)  # both are double precision
+
+
+def test_one_value_has_no_interval():
+    assert geometric_interval([2.0])[0] == pytest.approx(2.0)
+    assert all(math.isnan(value) for value in geometric_interval([2.0])[1:])
+
+
+def test_an_arm_keeps_its_colour_when_others_have_no_data(tmp_path):
+    full = context_of(tmp_path / "full")
+    part = context_of(tmp_path / "part", arms=("C_cosine",))
+    assert style.arm_style(full, "C_cosine") == style.arm_style(part, "C_cosine")
+    figure, _ = draw("curvature_vs_frechet", part)
+    drawn = {line.get_color() for line in figure.axes[0].lines}
+    assert drawn == {style.arm_style(full, "C_cosine")["color"]}
+
+
+def test_more_arms_than_colours_still_look_different():
+    report = made_up.report_settings()
+    report["arms"] = [report["arms"][0] | {"name": f"arm{index}"} for index in range(2 * len(style.PALETTE))]
+    context = ReportContext(report)
+    looks = {tuple(style.arm_style(context, arm).values()) for arm in context.arms}
+    assert len(looks) == len(report["arms"])
+
+
+def test_a_dollar_sign_in_a_label_is_text(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    report["arms"][0]["label"] = "costs $x_{ $"
+    figure, frame = draw("frechet_vs_nfe", ReportContext.load(report, inputs))
+    style.save_figure(figure, frame, *(tmp_path / f"a.{kind}" for kind in ("svg", "png", "csv")))
+    assert "costs $x_{ $" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_timestep_ratio_is_paired_with_the_baseline_of_the_same_schedule(tmp_path):
+    _, frame = draw("timestep_mse", context_of(tmp_path))
+    ratios = frame[frame["quantity"] == "ratio to baseline"]
+    assert set(ratios["arm"]) == {"B_weighted"}  # A_plain is the baseline, C_cosine has another schedule
+    expected = [((1 + 1 / 9) * math.exp(-t / 30) + 0.01) / (math.exp(-t / 30) + 0.01) for t in ratios["t"]]
+    assert ratios["mean"].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_training_curves_of_a_constant_are_that_constant(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    for path in inputs["logs"]:
+        table = pd.read_csv(path)
+        table[["loss", "mse", "grad_norm"]] = 0.25
+        table.to_csv(path, index=False)
+    _, frame = draw("training_curves", ReportContext.load(report, inputs))
+    assert np.allclose(frame[["mean", "low", "high"]], 0.25, rtol=1e-12)
+    assert (frame["num_seeds"] == 3).all()
+
+
+def test_sample_grid_shows_the_first_samples_in_order(tmp_path):
+    import hashlib
+
+    context = context_of(tmp_path)
+    _, frame = draw("sample_grid", context)
+    images = np.random.default_rng(11).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    mine = frame[frame["arm"] == "B_weighted"]
+    assert mine["sha256"].tolist() == [hashlib.sha256(image.tobytes()).hexdigest() for image in images[: len(mine)]]
+
+
+def test_unlike_rows_are_not_averaged():
+    report = made_up.report_settings()
+    rows = made_up.result_rows(report)
+    with pytest.raises(PipelineError, match="more than once"):
+        draw("frechet_vs_nfe", ReportContext(report, rows + [row | {"num_samples": 7} for row in rows]))
+
+
+def test_paths_outside_a_run_and_unknown_figures_are_refused():
+    assert arm_and_seed("results/s/p/runs/E1_a/seed1077/log.csv") == ("E1_a", 1077)
+    with pytest.raises(PipelineError, match="runs/<arm>/seed<seed>/"):
+        arm_and_seed("elsewhere/log.csv")
+    with pytest.raises(PipelineError, match="unknown figure 'pie'"):
+        draw("pie", ReportContext(made_up.report_settings()))

@@ -1,0 +1,87 @@
+"""Forest plot: relative change with its interval per hypothesis, against the threshold."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from workflow_scripts.report import style
+from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
+
+# Intervals of few seeds can reach far up; beyond a doubling an arrow says so and the axis stays readable.
+WIDEST = 1.0
+COLUMNS = ["id", "role", "arm", "comparator", "threshold", "relative_change", "low", "high", "confidence", "outcome"]
+
+
+def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
+    """Every hypothesis of the verdict in its order; what was not run says so."""
+    hypotheses = (context.verdict or {}).get("hypotheses", [])
+    figure = style.new_figure(9.0, 1.2 + 0.82 * max(len(hypotheses), 1))
+    axes = figure.subplots()
+    if not hypotheses:
+        style.say_nothing(axes, "No verdict yet.")
+        return figure, pd.DataFrame(columns=COLUMNS)
+    records = []
+    for row, hypothesis in enumerate(hypotheses):
+        _draw_row(axes, row, hypothesis)
+        low, high = hypothesis.get("interval") or (None, None)
+        records.append([{**hypothesis, "low": low, "high": high}.get(column) for column in COLUMNS])
+    axes.set_xlim(*_limits(hypotheses))
+    axes.axvline(0.0, color="#444444", lw=1.0, zorder=1)
+    axes.set_yticks(range(len(hypotheses)), [_row_label(context, hypothesis) for hypothesis in hypotheses])
+    axes.set_ylim(len(hypotheses) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f} %".replace("-", "−").replace("+0 %", "0 %"))
+    axes.set_xlabel("relative change of arm against comparator")
+    note = "Grey band: changes smaller than the threshold. Dark edge: the change the hypothesis claims."
+    style.footer(context, figure, [note])
+    return figure, pd.DataFrame(records, columns=COLUMNS)
+
+
+def _limits(hypotheses: list[dict]) -> tuple[float, float]:
+    """Room for every interval and threshold, but no further than WIDEST."""
+    ends = [0.0]
+    for hypothesis in hypotheses:
+        ends += [-2 * hypothesis["threshold"], 2 * hypothesis["threshold"], *(hypothesis.get("interval") or [])]
+    pad = 0.05 * (min(max(ends), WIDEST) - min(ends))
+    return min(ends) - pad, max(ends) + pad if max(ends) <= WIDEST else WIDEST
+
+
+def _draw_row(axes: Axes, row: int, hypothesis: dict) -> None:
+    margin = -math.log(1.0 - hypothesis["threshold"])
+    lower, upper = math.expm1(-margin), math.expm1(margin)
+    axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color="#ececec", lw=0, zorder=0)
+    claimed = lower if hypothesis["direction"] == "lower" else upper
+    axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color="#888888", lw=1.6, zorder=1)
+    outcome = hypothesis["outcome"]
+    color = style.OUTCOME_COLORS.get(outcome, "#888888")
+    change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
+    if interval is not None:
+        axes.plot(interval, [row, row], color=color, lw=2.2, solid_capstyle="butt", zorder=2)
+        for end in interval:
+            axes.plot([end, end], [row - 0.1, row + 0.1], color=color, lw=1.6, zorder=2)
+        if interval[1] > WIDEST:
+            axes.plot(WIDEST, row, marker=">", ms=8, color=color, zorder=3, clip_on=False)
+    if change is not None:
+        filling = color if hypothesis["role"] == "confirmatory" else "white"
+        axes.plot(change, row, marker="D", ms=7, color=color, mfc=filling, mew=1.6, zorder=3)
+    text = OUTCOME_WORDS[outcome] if change is not None or outcome == "not_run" else f"{OUTCOME_WORDS[outcome]}, no estimate"
+    axes.annotate(
+        text, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color, fontweight="bold",
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _row_label(context: ReportContext, hypothesis: dict) -> str:
+    names = {arm["name"]: arm["label"] for arm in context.report["arms"]}
+    arm, comparator = (names.get(hypothesis[key], hypothesis[key]) for key in ("arm", "comparator"))
+    metric = estimand_label(hypothesis.get("metric_used") or hypothesis["metric"])
+    role = "" if hypothesis["role"] == "confirmatory" else " (exploratory)"
+    threshold = threshold_text(hypothesis["threshold"])
+    return f"{hypothesis['id']}{role}: {arm}\nagainst {comparator}\n{metric}, threshold {threshold}"

@@ -1,0 +1,134 @@
+"""Sentences about outcomes. They follow from the rule's outcome and the interval, and never say more than these allow."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from workflow_scripts.report.labels import OUTCOME_WORDS, change_words, counted, interval_text, join_words, threshold_text
+from workflow_scripts.report.tables import arm_names, markdown
+from workflow_scripts.study.reasons import metric_name, percent
+
+LEADS = {"better": "Better", "worse": "Worse", "neutral": "No relevant difference", "inconclusive": "Undecided"}
+
+
+def metric_in_words(metric: str) -> str:
+    """What a metric measures, for a reader who does not know its name."""
+    if metric == "hessian_trace":
+        return "the curvature of the training loss (Hessian trace)"
+    if metric == "hessian_top_eigenvalue":
+        return "the sharpest curvature of the training loss (top Hessian eigenvalue)"
+    return f"the distance between generated and real images ({metric_name(metric)})"
+
+
+def margins(hypothesis: Mapping[str, Any]) -> tuple[float, float]:
+    """Relative changes between which a difference does not count: one threshold down, and its mirror in the logarithm."""
+    margin = -math.log(1.0 - hypothesis["threshold"])
+    return math.expm1(-margin), math.expm1(margin)
+
+
+def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """One sentence that states the study's outcome to a non-specialist."""
+    outcome = verdict["outcome"]
+    confirmatory = [item for item in verdict["hypotheses"] if item["role"] == "confirmatory"]
+    ran = [item for item in confirmatory if item["outcome"] != "not_run"]
+    named = [item for item in ran if item["outcome"] == outcome]
+    lead = f"{LEADS[outcome]}, in this rehearsal" if verdict["rehearsal"] else LEADS[outcome]
+    if outcome in ("better", "worse"):
+        body = join_words([_effect(report, item) for item in named])
+        rest = [item for item in confirmatory if item["outcome"] != outcome]
+        also = f"; the other preregistered results: {_tally(rest)}" if rest else ""
+        return f"{lead}: {body}{also}."
+    if outcome == "neutral":
+        sizes = join_words([threshold_text(size) for size in sorted({item["threshold"] for item in named})])
+        return (
+            f"{lead}: in {counted(len(named), 'preregistered comparison')} the intervals exclude any change as large as "
+            f"the threshold fixed in advance ({sizes})."
+        )
+    if not ran:
+        return f"{lead}: this preset runs none of the preregistered comparisons."
+    seeds = counted(len(report["seeds"]), "seed")
+    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)})."
+
+
+def _effect(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    names = arm_names(report)
+    return (
+        f"compared with “{names[item['comparator']]}”, “{names[item['arm']]}” made "
+        f"{metric_in_words(item['metric_used']['metric'])} {change_words(item['relative_change'])} "
+        f"(interval {interval_text(item['interval'])})"
+    )
+
+
+def _tally(items: list[Mapping[str, Any]]) -> str:
+    counts = Counter(item["outcome"] for item in items)
+    return join_words([f"{counts[key]} {words}" for key, words in OUTCOME_WORDS.items() if counts[key]])
+
+
+def study_paragraph(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """What the study's outcome means, and how far it reaches."""
+    outcomes = {item["outcome"] for item in verdict["hypotheses"] if item["role"] == "confirmatory"}
+    text = {
+        "better": "At least one preregistered comparison came out better and none worse.",
+        "worse": "At least one preregistered comparison came out worse and none better.",
+        "neutral": "Every preregistered comparison came out without a relevant difference. The thresholds bound the change; "
+        "differences smaller than that may exist and were not the question.",
+        "inconclusive": "The rule reaches no overall decision. That says something about the amount of data, not about the "
+        "method: for the study as a whole neither a relevant change nor its absence has been shown.",
+    }[verdict["outcome"]]
+    if {"better", "worse"} <= outcomes:
+        text = "Preregistered comparisons point in opposite directions, so the rule gives the study no overall direction."
+    reach = (
+        f" The statement holds for {markdown(report['dataset_title'])}, {report['final_step']:,} training steps and the "
+        "samplers listed here; nothing was measured beyond that."
+    )
+    return text + reach
+
+
+def hypothesis_paragraph(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    """What one hypothesis' outcome means, given its interval."""
+    head = f"**{markdown(item['id'])}** ({item['role']}): "
+    if item["outcome"] == "not_run" or item["interval"] is None:
+        return head + f"{OUTCOME_WORDS[item['outcome']]}. {markdown(item['reason'])}"
+    names = arm_names(report)
+    arm, comparator = names[item["arm"]], names[item["comparator"]]
+    metric = metric_name(item["metric_used"]["metric"])
+    low, high = item["interval"]
+    threshold = threshold_text(item["threshold"])
+    estimate = f"the estimate of {metric} for “{arm}” is {change_words(item['relative_change'])} than for “{comparator}”"
+    interval = f"{100 * item['confidence']:.4g} % interval {interval_text(item['interval'])}"
+    if item["outcome"] == "neutral":
+        lower, upper = margins(item)
+        zero = "" if low <= 0 <= high else " The interval excludes zero, so a small difference is likely real."
+        return head + (
+            f"no relevant difference: {estimate}, and the whole interval ({interval}) lies between {percent(lower)} and "
+            f"{percent(upper)}. Changes as large as the threshold of {threshold} are excluded; smaller ones are not.{zero}"
+        )
+    if item["outcome"] == "inconclusive":
+        return head + f"inconclusive: {estimate} ({interval}). {_why_open(item)}"
+    return head + (
+        f"{item['outcome']}: {estimate}, which reaches the threshold of {threshold}, and the interval excludes zero change "
+        f"({interval}). {_how_large(item)}"
+    )
+
+
+def _how_large(item: Mapping[str, Any]) -> str:
+    low, high = item["interval"]
+    lower, upper = margins(item)
+    if high <= lower or low >= upper:
+        return "Every value inside the interval exceeds the threshold."
+    return "The interval also holds changes smaller than the threshold, so that the true change reaches it is not shown."
+
+
+def _why_open(item: Mapping[str, Any]) -> str:
+    low, high = item["interval"]
+    lower, upper = margins(item)
+    if low > 0 or high < 0:
+        kind = "an increase" if low > 0 else "a decrease"
+        return f"The interval excludes zero change, so {kind} is likely real, but the estimate does not reach the threshold."
+    holds = ["zero change"]
+    holds += [f"a decrease beyond {percent(lower)}"] if low <= lower else []
+    holds += [f"an increase beyond {percent(upper)}"] if high >= upper else []
+    return f"The interval holds {join_words(holds)}: none of these can be excluded."

@@ -1,0 +1,153 @@
+"""One look for every figure, one colour per arm, and files that are byte-identical when drawn again."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import matplotlib.style
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from workflow_scripts.common.files import write_bytes, write_text
+from workflow_scripts.report.labels import rehearsal_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from workflow_scripts.report.context import ReportContext
+
+# Okabe and Ito's palette, told apart with every common colour blindness; yellow is left out, it vanishes on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINE_STYLES = ("-", "--", ":", "-.")
+OUTCOME_COLORS = {"better": "#009E73", "worse": "#D55E00", "neutral": "#0072B2", "inconclusive": "#555555"}
+MUTED = "#666666"
+DPI = 160
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# matplotlib carries seaborn's style sheets; reading them there saves half a second of import in each figure's process.
+SETTINGS = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "workflow_scripts.report",
+    "savefig.facecolor": "white",
+    "text.parse_math": False,  # labels come from configuration, where a dollar sign is a dollar sign
+}
+
+
+def new_figure(width: float = 9.0, height: float = 4.0) -> Figure:
+    """An empty figure (inches) in the common style; no pyplot, so nothing is shared between figures."""
+    matplotlib.style.use("seaborn-v0_8-whitegrid")
+    matplotlib.rcParams.update(SETTINGS)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def arm_style(context: ReportContext, arm: str) -> dict[str, Any]:
+    """Colour, marker and line style of an arm: by its place in the settings, hence the same in every figure."""
+    index = context.arms.index(arm)
+    round_number = index // len(PALETTE)
+    return {
+        "color": PALETTE[index % len(PALETTE)],
+        "marker": MARKERS[(index + round_number) % len(MARKERS)],
+        "linestyle": LINE_STYLES[round_number % len(LINE_STYLES)],
+    }
+
+
+def log_ticks(axis: Any, ticks: Iterable[float] | None = None) -> None:
+    """Plain numbers on a logarithmic axis: at the given ticks, or as many as suit its range. Call after drawing."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    if ticks is not None:
+        locator = FixedLocator(list(ticks))
+    elif decades < 1:
+        locator = FixedLocator([tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high])
+    else:
+        locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,))
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(_power_of_ten if decades >= 3 else lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
+
+
+def _power_of_ten(value: float, _: int) -> str:
+    return "10" + str(round(math.log10(value))).translate(SUPERSCRIPTS)
+
+
+def symmetric_dodge(index: int, count: int, width: float) -> float:
+    """Offset in [-width / 2, width / 2] that keeps `count` neighbours apart."""
+    return 0.0 if count < 2 else width * (index / (count - 1) - 0.5)
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """One legend for the whole figure, above the panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(handles)))
+
+
+def say_nothing(axes: Axes, message: str) -> None:
+    """Write into an empty panel why it is empty."""
+    axes.set_axis_off()
+    text = "\n".join(textwrap.wrap(message, 44))
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+
+
+def footer(context: ReportContext, figure: Figure, notes: Iterable[str]) -> None:
+    """Notes under the figure: what is missing, and the rehearsal mark."""
+    lines = [line for note in notes if note for line in textwrap.wrap(note, 128)]
+    if context.report["rehearsal"]:
+        lines.append(rehearsal_line(context.report).split(".")[0] + f"; shown is the preset {context.report['preset']}.")
+    if lines:
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=MUTED)
+
+
+def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
+    """Which arms have no data in `frame` (columns arm, seed) and which have fewer seeds than planned."""
+    seeds = {arm: set(frame.loc[frame["arm"] == arm, "seed"]) for arm in context.arms}
+    absent = [context.label(arm) for arm in context.arms if not seeds[arm]]
+    planned = set(context.report["seeds"])
+    partial = [
+        f"{context.label(arm)} ({len(seeds[arm])} of {len(planned)} seeds)"
+        for arm in context.arms
+        if seeds[arm] and not planned <= seeds[arm]
+    ]
+    parts = ["No data: " + "; ".join(absent) + "."] if absent else []
+    parts += ["Incomplete: " + "; ".join(partial) + "."] if partial else []
+    return " ".join(parts)
+
+
+def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path) -> None:
+    """Write the figure as SVG and PNG and its plotted data as CSV; the bytes depend on the content only."""
+    for path, kind, metadata in (
+        (svg, "svg", {"Date": None, "Creator": None}),
+        (png, "png", {"Software": None}),
+    ):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.1)
+        write_bytes(path, buffer.getvalue())
+    write_text(data, frame.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,224 @@
+"""The content of summary.md: every number is looked up from results, verdict, gate and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.report import interpretation, tables
+from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.labels import counted, join_words, number, rehearsal_line, sampler_label
+from workflow_scripts.report.page import render
+from workflow_scripts.report.tables import as_markdown, markdown, rate_text, setting_value
+from workflow_scripts.study.reasons import metric_name
+
+PARAGRAPH = "\n\n"
+
+
+def build_summary(
+    context: ReportContext,
+    gate: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    extractor_info: Mapping[str, Any],
+    template: Path,
+) -> str:
+    """summary.md as text. `context` must hold results, verdict and scale marks."""
+    return render([template], template.name, autoescape=False, **summary_content(context, gate, manifest, extractor_info))
+
+
+def summary_content(
+    context: ReportContext, gate: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The Markdown of each place in the template, by name."""
+    report, verdict = context.report, context.verdict
+    metric = metric_name(report["metric"])
+    confirmatory = [item for item in verdict["hypotheses"] if item["role"] == "confirmatory"]
+    exploratory = [item for item in verdict["hypotheses"] if item["role"] != "confirmatory"]
+    return {
+        "title": markdown(f"{report['study_title']}: {report['preset_title']}"),
+        "banner": markdown(rehearsal_line(report)) if report["rehearsal"] else "",
+        "rehearsal_verdict": "REHEARSAL verdict: it applies to this preset only and is not the preregistered test.",
+        "question": markdown(report["question"]),
+        "answer": interpretation.answer(report, verdict),
+        "verdict_line": f"Outcome of the study: **{verdict['outcome']}**. {markdown(verdict['reason'])}",
+        "hypothesis_table": as_markdown(tables.hypothesis_table(report, verdict)),
+        "verdict_notes": PARAGRAPH.join(_verdict_notes(verdict)),
+        "setup": PARAGRAPH.join(_setup(report, manifest, extractor_info)),
+        "configurations": "Arms share everything but the settings below. Baselines are what the others are compared with.",
+        "configuration_table": as_markdown(tables.configuration_table(report)),
+        "main_result_title": f"{metric} with {sampler_label(report['main_sampler'])}, NFE {report['main_nfe']}, "
+        f"{report['sampling']['num_samples']:,} samples, step {report['final_step']:,}; lower is better:",
+        "main_result_table": as_markdown(tables.main_result_table(context)),
+        "sweep_title": f"{metric} by sampler and number of network calls per image, mean ± sd over seeds:",
+        "sweep_table": as_markdown(tables.sweep_table(context)),
+        "result_notes": _result_notes(context),
+        "training": _training(report),
+        "curvature": _curvature(report),
+        "curvature_table": as_markdown(tables.curvature_table(context)),
+        "interpretation": PARAGRAPH.join([
+            interpretation.study_paragraph(report, verdict),
+            *(interpretation.hypothesis_paragraph(report, item) for item in confirmatory),
+        ]),
+        "error_rates": PARAGRAPH.join(_error_rates(report, verdict)),
+        "error_rate_table": as_markdown(tables.error_rate_table(verdict)),
+        "exploratory": PARAGRAPH.join([
+            "Not confirmatory, and no ground for a claim: the curves over network calls other than the main one, the largest "
+            "eigenvalue, curvature on each arm's own objective, curvature against distance, the error per timestep.",
+            *(interpretation.hypothesis_paragraph(report, item) for item in exploratory),
+        ]),
+        "matched_compute": "Before training, the resolved settings of compared arms were checked to differ in the "
+        "preregistered factor only; runs of one seed share initial weights, data order, timesteps and noise. "
+        "These are all the differences:",
+        "matched_compute_table": as_markdown(tables.matched_compute_table(report, gate)),
+        "preregistration": _preregistration(gate),
+        "amendments": _bullets(_amendments(gate)),
+        "limitations": _bullets(_limitations(report, manifest)),
+    }  # fmt: skip
+
+
+def _bullets(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _verdict_notes(verdict: Mapping[str, Any]) -> list[str]:
+    analysis = verdict["analysis"]
+    notes = [
+        "A change is the geometric mean over seeds of the arm's value divided by the comparator's, less one, with a paired "
+        f"Student t interval; family confidence {100 * analysis['confidence']:g} %, multiplicity: "
+        f"{markdown(analysis['multiplicity'])}. A hypothesis is better or worse when the change reaches the threshold and the "
+        "interval excludes zero change, without a relevant difference when the whole interval stays within the threshold, "
+        "and inconclusive otherwise."
+    ]
+    substituted: dict[str, list[str]] = {}
+    for item in verdict["hypotheses"]:
+        for change in item["substitutions"]:
+            used, asked = (markdown(setting_value(change[key])) for key in ("used", "preregistered"))
+            substituted.setdefault(f"{markdown(change['field'])} {used} in place of {asked}", []).append(markdown(item["id"]))
+    if substituted:
+        listed = "; ".join(f"{change} ({', '.join(ids)})" for change, ids in substituted.items())
+        notes.append(f"Substituted in this rehearsal: {listed}.")
+    missing = [
+        f"{markdown(item['id'])} lacks {join_words([f'seed {seed}' for seed in item['missing_seeds']])}"
+        for item in verdict["hypotheses"]
+        if item["missing_seeds"] and item["outcome"] != "not_run"
+    ]
+    return notes + (["Missing: " + "; ".join(missing) + "."] if missing else [])
+
+
+def _setup(report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]) -> list[str]:
+    training, model = report["training"], report["model"]
+    shape = " × ".join(str(side) for side in manifest["shape"])
+    data = (
+        f"**Data.** {markdown(manifest['title'])}: {manifest['train']['count']:,} training and {manifest['test']['count']:,} "
+        f"test images of {shape}. Licence: {markdown(manifest['licence'])}."
+    )
+    rest = {key: value for key, value in model.items() if key != "name"}
+    network = f"**Model.** {markdown(model['name'])} ({markdown(setting_value(rest))})."
+    seeds = join_words([str(seed) for seed in report["seeds"]])
+    optimisation = (
+        f"**Training.** {training['num_steps']:,} steps of batch {training['batch_size']:,}, learning rate "
+        f"{training['learning_rate']:g}, EMA decay {training['ema_decay']:g}; "
+        f"{counted(len(report['seeds']), 'seed')} per arm ({seeds})."
+    )
+    accuracy = extractor_info.get("test_accuracy")
+    quality = "" if accuracy is None else f", test accuracy {rate_text(accuracy)}"
+    evaluation = (
+        f"**Evaluation.** {metric_name(report['metric'])}: Fréchet distance on features of the extractor "
+        f"{markdown(extractor_info['name'])} ({extractor_info['feature_dim']} features{quality}), "
+        f"{report['sampling']['num_samples']:,} samples from the averaged weights against the training images."
+    )
+    return [data, network, optimisation, evaluation]
+
+
+def _result_notes(context: ReportContext) -> str:
+    marks = [f"{markdown(mark['label'])}: {number(mark['value'], 3)}" for mark in context.scale_marks]
+    return f"For scale, on the same features: {'; '.join(marks)}." if marks else ""
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    return (
+        "Arms minimise different weighted losses, so only the unweighted error and the error per timestep compare them. "
+        f"Every run ended at step {report['final_step']:,}; the last checkpoint counts, none was selected."
+    )
+
+
+def _curvature(report: Mapping[str, Any]) -> str:
+    curvature = report["curvature"]
+    return (
+        f"Hutchinson's estimate with {counted(curvature['num_probes'], 'probe')} on one batch of "
+        f"{counted(curvature['batch_size'], 'image')}, equal for all arms, at the last checkpoint; mean ± sd over seeds. The "
+        "common objective (unweighted error of the noise) is the primary estimand. The trace of an arm's own objective "
+        "scales with its loss weights, so a difference there is no sign of flatter minima."
+    )
+
+
+def _error_rates(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+    simulated = [item for item in verdict["hypotheses"] if item.get("error_rates")]
+    if not simulated:
+        return ["No hypothesis has enough paired seeds to simulate the rule."]
+    count = simulated[0]["error_rates"]["num_simulations"]
+    notes = [
+        f"The rule was applied to {count:,} simulated studies per row, drawn with the spread between seeds that was recorded "
+        "here. False verdicts: better or worse although nothing differs. Power: better when the true change equals the "
+        "threshold, or is twice as large in the logarithm. The spread is itself estimated from "
+        f"{counted(len(report['seeds']), 'seed')}, so these rates are rough."
+    ]
+    for family in verdict.get("families", []):
+        points = [f"{rate_text(point['false_verdicts'])} with {point['num_seeds']} seeds" for point in family["by_num_seeds"]]
+        if points:
+            notes.append(
+                f"At least one false verdict among the confirmatory hypotheses of {markdown(family['experiment'])}: "
+                f"{join_words(points)}."
+            )
+    return notes
+
+
+def _preregistration(gate: Mapping[str, Any]) -> str:
+    listed = [
+        f"{markdown(item['experiment'])}: {markdown(item['title'])} (`{markdown(item['path'])}`, sha256 {item['sha256'][:12]})"
+        for item in gate["preregistrations"]
+    ]
+    return (
+        f"{'; '.join(listed)}. Locked in `{markdown(gate['lock']['path'])}` (sha256 {gate['lock']['sha256'][:12]}); "
+        "the lock was verified before training. Amendments:"
+    )
+
+
+def _amendments(gate: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for item in gate["amendments"]:
+        changes = "; ".join(
+            f"{markdown(change['what'])}: "
+            f"{markdown(setting_value(change['locked']))} → {markdown(setting_value(change['now']))}"
+            for change in item["changes"]
+        )
+        seen = "results had been seen" if item["results_seen"] else "no results had been seen"
+        lines.append(f"{markdown(item['date'])}, {seen}: {markdown(item['reason'])} ({changes})")
+    return lines or ["None."]
+
+
+def _limitations(report: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    limits = [
+        f"{counted(len(report['seeds']), 'seed')} per arm: the t interval assumes roughly normal log ratios, which so few "
+        "cannot test.",
+        f"One dataset ({markdown(manifest['title'])}), one network, one training length; other scales may differ in size "
+        "and sign.",
+    ]
+    if report["metric"] != "fid":
+        limits.append(
+            f"{metric_name(report['metric'])} is not FID: its features come from another extractor, so its values compare with "
+            "nothing outside this report."
+        )
+    limits.append(
+        f"A Fréchet distance from {report['sampling']['num_samples']:,} samples is biased upwards; equal counts make arms "
+        "comparable, not the level."
+    )
+    limits.append(
+        f"Curvature is measured on one batch of {counted(report['curvature']['batch_size'], 'image')} and describes the "
+        "neighbourhood of one checkpoint."
+    )
+    if report["rehearsal"]:
+        preset = markdown(report["preregistered_preset"])
+        limits.insert(0, f"This is a rehearsal; the preregistered preset {preset} was not run here.")
+    return limits

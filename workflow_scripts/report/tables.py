@@ -1,0 +1,165 @@
+"""Tables of the summary, `{"columns": [...], "rows": [[...]]}` of Markdown text, looked up from results and verdict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, number, threshold_text
+from workflow_scripts.report.statistics import mean_and_sd
+
+Table = dict[str, list[Any]]
+NONE = "–"
+
+
+def markdown(value: Any) -> str:
+    """Text from configuration or data as literal Markdown: nothing in it formats, links, or breaks a table row."""
+    text = " ".join(str(value).split())
+    return re.sub(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def as_markdown(table: Table) -> str:
+    """A table in Markdown; its cells are Markdown already."""
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def setting_value(value: Any) -> str:
+    """A setting as people read it: a dash for none, plain numbers, lists with commas."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting_value(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {setting_value(item)}" for key, item in value.items() if item is not None)
+    return str(value)
+
+
+def arm_names(report: Mapping[str, Any]) -> dict[str, str]:
+    """Arm name to label, as literal Markdown."""
+    return {arm["name"]: markdown(arm["label"]) for arm in report["arms"]}
+
+
+def configuration_table(report: Mapping[str, Any]) -> Table:
+    """One row per arm; columns are the settings of `diffusion` and `loss` in which the arms differ."""
+    flat = {
+        arm["name"]: {f"{part}.{key}": value for part in ("diffusion", "loss") for key, value in arm[part].items()}
+        for arm in report["arms"]
+    }
+    keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
+    varied = [key for key in keys if len({str(settings.get(key)) for settings in flat.values()}) > 1]
+    rows = [
+        [markdown(arm["name"]), markdown(arm["label"]), markdown(arm["experiment"]), "yes" if arm["baseline"] else "no"]
+        + [markdown(setting_value(flat[arm["name"]].get(key))) for key in varied]
+        for arm in report["arms"]
+    ]
+    return {"columns": ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)], "rows": rows}
+
+
+def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> Table:
+    """One row per hypothesis, with threshold, estimate, interval and outcome."""
+    names = arm_names(report)
+    rows = []
+    for item in verdict["hypotheses"]:
+        arm, comparator = (names.get(item[key], markdown(item[key])) for key in ("arm", "comparator"))
+        level = f"{100 * item['confidence']:.4g} %: " if item["interval"] else ""
+        rows.append([
+            markdown(item["id"]), item["role"], f"{arm} / {comparator}", markdown(estimand_label(item["metric_used"])),
+            f"{threshold_text(item['threshold'])} {item['direction']}", change_text(item["relative_change"]),
+            level + interval_text(item["interval"]), f"**{OUTCOME_WORDS[item['outcome']]}**",
+        ])  # fmt: skip
+    columns = ["Hypothesis", "Role", "Arm / comparator", "Metric", "Threshold", "Change", "Interval", "Outcome"]
+    return {"columns": columns, "rows": rows}
+
+
+def main_result_table(context: ReportContext) -> Table:
+    """The main metric: every seed, then mean and standard deviation."""
+    rows, names = context.main_rows(), arm_names(context.report)
+    seeds = context.report["seeds"]
+    return {
+        "columns": ["Arm", *(f"seed {seed}" for seed in seeds), "mean ± sd"],
+        "rows": [[names[arm], *_per_seed(rows[rows["arm"] == arm], seeds)] for arm in context.arms],
+    }
+
+
+def _per_seed(rows: pd.DataFrame, seeds: Sequence[int]) -> list[str]:
+    values = dict(zip(rows["seed"], rows["value"]))
+    return [*(number(values.get(seed)) for seed in seeds), mean_sd_text(rows["value"])]
+
+
+def mean_sd_text(values: Sequence[float]) -> str:
+    """`mean ± sd` over values; no deviation for one value, a dash for none."""
+    if len(values) == 0:
+        return NONE
+    mean, sd = mean_and_sd(values)
+    return number(mean) if sd is None else f"{number(mean)} ± {number(sd, 2)}"
+
+
+def sweep_table(context: ReportContext) -> Table:
+    """The Fréchet distance of every arm at every sampler and number of network calls: mean ± sd over seeds."""
+    rows, names = context.final_rows(context.report["metric"]), arm_names(context.report)
+    points = [(sampler["name"], sampler.get("eta"), nfe) for sampler in context.report["samplers"] for nfe in sampler["nfe"]]
+
+    def cell(arm: str, sampler: str, eta: float | None, nfe: int) -> str:
+        same_eta = rows["eta"].isna() if eta is None else rows["eta"] == eta
+        mine = rows[(rows["arm"] == arm) & (rows["sampler"] == sampler) & same_eta & (rows["nfe"] == nfe)]
+        return mean_sd_text(mine["value"])
+
+    columns = [f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}" for sampler, eta, nfe in points]
+    lines = [[names[arm], *(cell(arm, *point) for point in points)] for arm in context.arms]
+    return {"columns": ["Arm", *columns], "rows": lines}
+
+
+def curvature_table(context: ReportContext) -> Table:
+    """Curvature at the last checkpoint: mean ± sd over seeds, and the mean standard error of one trace estimate."""
+    names = arm_names(context.report)
+    common = context.final_rows("hessian_trace", objective="common")
+    own = context.final_rows("hessian_trace", objective="own")
+    top = context.final_rows("hessian_top_eigenvalue", objective="common")
+    rows = []
+    for arm in context.arms:
+        errors = common.loc[common["arm"] == arm, "stderr"].dropna().astype(float)
+        cells = [mean_sd_text(frame.loc[frame["arm"] == arm, "value"]) for frame in (common, own, top)]
+        rows.append([names[arm], cells[0], number(errors.mean(), 2) if len(errors) else NONE, *cells[1:]])
+    columns = ["Arm", "trace, common objective", "std. error of one estimate", "trace, own objective", "top eigenvalue, common"]
+    return {"columns": columns, "rows": rows}
+
+
+def error_rate_table(verdict: Mapping[str, Any]) -> Table:
+    """Simulated error rates of the rule, per hypothesis and number of seeds."""
+    rows = [
+        [markdown(item["id"]), number(item["error_rates"]["log_sd_of_paired_difference"], 2), str(point["num_seeds"]),
+         *(rate_text(point[key]) for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold"))]
+        for item in verdict["hypotheses"]
+        if item.get("error_rates")
+        for point in item["error_rates"]["by_num_seeds"]
+    ]  # fmt: skip
+    columns = ["Hypothesis", "sd of log ratio", "seeds", "false verdicts", "power at threshold", "power at twice the threshold"]
+    return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
+
+
+def rate_text(rate: float) -> str:
+    """A share of simulations: 4.8 %."""
+    return f"{100 * rate:.1f} %"
+
+
+def matched_compute_table(report: Mapping[str, Any], gate: Mapping[str, Any]) -> Table:
+    """Every setting in which two compared arms differ."""
+    names = arm_names(report)
+    rows = [
+        [markdown(comparison["experiment"]),
+         *(names.get(comparison[key], markdown(comparison[key])) for key in ("arm", "comparator")),
+         f"`{markdown(item['key'])}`", *(markdown(setting_value(item[key])) for key in ("arm_value", "comparator_value"))]
+        for comparison in gate["comparisons"]
+        for item in comparison["differences"]
+    ]  # fmt: skip
+    columns = ["Experiment", "Arm", "Comparator", "Setting", "Arm's value", "Comparator's value"]
+    return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
