@@ -59,6 +59,12 @@ def image_shape():
     return {"image_size": data["image_size"], "channels": data["channels"]}
 
 
+def extractor_settings():
+    """The part of the extractor's settings that says what its features are, not how it was trained."""
+    extractor = STUDY.shared("extractor")
+    return {"extractor": {key: extractor[key] for key in ("name", "kind", "feature_dim")}}
+
+
 def run_identity(wildcards, step_number):
     """What says which run and checkpoint a metric row is about."""
     return {"study": STUDY.name, "preset": STUDY.preset, "arm": wildcards.arm, "seed": int(wildcards.seed), "step": step_number}

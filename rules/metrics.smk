@@ -11,7 +11,7 @@ rule extract_features:
     log:
         f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
     params:
-        settings=canonical_json({"extractor": STUDY.shared("extractor")}),
+        settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
     shell:
         step("extract_features", "samples weights info", "features")

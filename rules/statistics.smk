@@ -12,7 +12,9 @@ rule train_extractor:
     log:
         f"{RESULTS}/logs/train_extractor.log",
     params:
-        settings=canonical_json({"data": STUDY.shared("data"), "extractor": STUDY.shared("extractor")}),
+        settings=canonical_json(
+            {"data": {"num_classes": STUDY.shared("data")["num_classes"]}, "extractor": STUDY.shared("extractor")}
+        ),
         source=source("train_extractor"),
     priority: 3
     shell:
@@ -33,7 +35,7 @@ rule compute_reference:
     log:
         f"{RESULTS}/logs/compute_reference.log",
     params:
-        settings=canonical_json({"data": STUDY.shared("data"), "extractor": STUDY.shared("extractor")}),
+        settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
     priority: 3
     shell:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from conftest import run_module, snakemake
+from tests.workflow.projects import run_module, snakemake
 
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
 ARMS, SEEDS = ("E1_baseline_linear", "E2_minsnr_linear"), (1077, 1078)

@@ -11,7 +11,7 @@ from workflow_scripts.report.labels import OUTCOME_WORDS, change_words, counted,
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.reasons import metric_name, percent
 
-LEADS = {"better": "Better", "worse": "Worse", "neutral": "No relevant difference", "inconclusive": "Undecided"}
+LEADS = {"better": "Better", "worse": "Worse", "neutral": "Neutral", "inconclusive": "Inconclusive"}
 
 
 def metric_in_words(metric: str) -> str:
@@ -50,7 +50,8 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     if not ran:
         return f"{lead}: this preset runs none of the preregistered comparisons."
     seeds = counted(len(report["seeds"]), "seed")
-    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)})."
+    estimates = join_words([_estimate(item) for item in ran])
+    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)}). {estimates}."
 
 
 def _effect(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
@@ -60,6 +61,14 @@ def _effect(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
         f"{metric_in_words(item['metric_used']['metric'])} {change_words(item['relative_change'])} "
         f"(interval {interval_text(item['interval'])})"
     )
+
+
+def _estimate(item: Mapping[str, Any]) -> str:
+    """An estimate without a claim, such as `FID changed by +6.9 % (interval −33.3 % to +71.1 %)`."""
+    metric = metric_name(item["metric_used"]["metric"])
+    if item["interval"] is None:
+        return f"{metric} gives no estimate"
+    return f"{metric} changed by {percent(item['relative_change'])} (interval {interval_text(item['interval'])})"
 
 
 def _tally(items: list[Mapping[str, Any]]) -> str:
@@ -73,7 +82,7 @@ def study_paragraph(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> st
     text = {
         "better": "At least one preregistered comparison came out better and none worse.",
         "worse": "At least one preregistered comparison came out worse and none better.",
-        "neutral": "Every preregistered comparison came out without a relevant difference. The thresholds bound the change; "
+        "neutral": "Every preregistered comparison came out neutral, without a relevant difference. The thresholds bound the change; "
         "differences smaller than that may exist and were not the question.",
         "inconclusive": "The rule reaches no overall decision. That says something about the amount of data, not about the "
         "method: for the study as a whole neither a relevant change nor its absence has been shown.",
@@ -103,7 +112,7 @@ def hypothesis_paragraph(report: Mapping[str, Any], item: Mapping[str, Any]) -> 
         lower, upper = margins(item)
         zero = "" if low <= 0 <= high else " The interval excludes zero, so a small difference is likely real."
         return head + (
-            f"no relevant difference: {estimate}, and the whole interval ({interval}) lies between {percent(lower)} and "
+            f"neutral: {estimate}, and the whole interval ({interval}) lies between {percent(lower)} and "
             f"{percent(upper)}. Changes as large as the threshold of {threshold} are excluded; smaller ones are not.{zero}"
         )
     if item["outcome"] == "inconclusive":

@@ -12,7 +12,7 @@ MINUS = "\u2212"
 OUTCOME_WORDS = {
     "better": "better",
     "worse": "worse",
-    "neutral": "no relevant difference",
+    "neutral": "neutral",
     "inconclusive": "inconclusive",
     "not_run": "not run",
 }

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import matplotlib.style
+import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -32,7 +31,7 @@ MUTED = "#666666"
 DPI = 160
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-# matplotlib carries seaborn's style sheets; reading them there saves half a second of import in each figure's process.
+# On top of seaborn's whitegrid.
 SETTINGS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
@@ -62,8 +61,7 @@ SETTINGS = {
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Figure:
     """An empty figure (inches) in the common style; no pyplot, so nothing is shared between figures."""
-    matplotlib.style.use("seaborn-v0_8-whitegrid")
-    matplotlib.rcParams.update(SETTINGS)
+    seaborn.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=SETTINGS)
     return Figure(figsize=(width, height), layout="constrained")
 
 

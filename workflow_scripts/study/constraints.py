@@ -69,5 +69,5 @@ def _impossible(settings: dict[str, Any]) -> Iterator[tuple[bool, str]]:
         f"extractor.name {extractor['name']} with kind {extractor['kind']}: only Inception-2015 features are called fid"
     )
     if extractor["kind"] == "classifier":
-        for key in ("num_steps", "learning_rate", "seed", "min_test_accuracy"):
+        for key in ("num_steps", "batch_size", "learning_rate", "seed", "min_test_accuracy"):
             yield key not in extractor, f"extractor.{key} is missing; a classifier is trained and needs it"

@@ -35,10 +35,10 @@ def not_run(arms: Sequence[str], preset: str) -> str:
     return f"Preset {preset} does not run {_list(arms)}."
 
 
-def study_reason(outcome: str, confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
+def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
     """How the confirmatory hypotheses came out, and that a rehearsal settles nothing."""
     results = _list([f"{hypothesis['id']} is {hypothesis['outcome'].replace('_', ' ')}" for hypothesis in confirmatory])
-    sentence = f"{outcome.capitalize()}: {results or 'no hypothesis is confirmatory'}"
+    sentence = results or "No hypothesis is confirmatory"
     return f"{sentence}; a rehearsal on preset {preset}, not the preregistered test." if rehearsal else f"{sentence}."
 
 

@@ -73,7 +73,7 @@ def decide(
         "preregistered_preset": setting.preregistered_preset,
         "rehearsal": setting.rehearsal,
         "outcome": outcome,
-        "reason": reasons.study_reason(outcome, confirmatory, setting.preset, setting.rehearsal),
+        "reason": reasons.study_reason(confirmatory, setting.preset, setting.rehearsal),
         "analysis": dict(analysis),
         # One experiment's; with several, each hypothesis states its own and this is the strictest.
         "confidence_used": {

@@ -44,9 +44,9 @@ def signed(fraction: float) -> str:
     [
         ("better", "Better, in this rehearsal:", ["better: ", "lower than", "excludes zero change"], ["worse", "excluded"]),
         ("worse", "Worse, in this rehearsal:", ["worse: ", "higher than", "excludes zero change"], ["better", "excluded"]),
-        ("neutral", "No relevant difference, in this rehearsal:", ["no relevant difference", "smaller ones are not"],
+        ("neutral", "Neutral, in this rehearsal:", ["neutral: the estimate", "smaller ones are not"],
          ["better", "worse", "reaches the threshold"]),
-        ("inconclusive", "Undecided, in this rehearsal:", ["inconclusive: ", "none of these can be excluded"],
+        ("inconclusive", "Inconclusive, in this rehearsal:", ["inconclusive: ", "none of these can be excluded"],
          ["better", "worse", "reaches the threshold", "smaller ones are not"]),
     ],
 )  # fmt: skip

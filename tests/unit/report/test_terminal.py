@@ -1,4 +1,4 @@
-"""The terminal's table holds every hypothesis and the study's outcome; the command ends with the report's path."""
+"""The terminal's table holds every hypothesis and the study's outcome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts import show_verdict
 from workflow_scripts.report.terminal import verdict_table
 
 
@@ -35,22 +34,6 @@ def test_columns_line_up():
     starts = [index for index in range(len(rule)) if rule[index] == "-" and (index == 0 or rule[index - 1] == " ")]
     for line in [header, *lines[2:6]]:
         assert all(line[start - 1 : start] in ("", " ") and line[start] != " " for start in starts)
-
-
-def test_command_prints_the_table_and_the_path(tmp_path, capsys):
-    made_up.write_study(tmp_path)
-    (tmp_path / "report.html").write_text("x", encoding="utf-8")
-    assert show_verdict.main([str(tmp_path / "verdict.json"), str(tmp_path / "report.html")]) == 0
-    printed = capsys.readouterr().out
-    assert "B.H1" in printed and printed.endswith(f"Report: {tmp_path / 'report.html'}\n")
-
-
-def test_missing_files_are_one_line(tmp_path, capsys):
-    assert show_verdict.main([str(tmp_path / "absent.json"), str(tmp_path / "report.html")]) == 1
-    made_up.write_study(tmp_path)
-    assert show_verdict.main([str(tmp_path / "verdict.json"), str(tmp_path / "report.html")]) == 1
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 2 and "absent.json" in errors[0] and "report.html is missing" in errors[1]
 
 
 def test_importing_the_table_loads_neither_torch_nor_plotting():

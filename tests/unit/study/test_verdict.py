@@ -281,7 +281,7 @@ def test_exploratory_hypotheses_do_not_move_the_study():
     verdict = decide(hypotheses, rows, ANALYSIS, context())
     assert [result["outcome"] for result in verdict["hypotheses"]] == ["better", "worse"]
     assert verdict["outcome"] == "better"
-    assert verdict["reason"] == "Better: E2.H1 is better; a rehearsal on preset digits, not the preregistered test."
+    assert verdict["reason"] == "E2.H1 is better; a rehearsal on preset digits, not the preregistered test."
     assert decide(hypotheses[1:], rows, ANALYSIS, context())["outcome"] == "inconclusive"
 
 

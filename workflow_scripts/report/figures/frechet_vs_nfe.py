@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
@@ -89,7 +90,9 @@ def _draw_marks(context: ReportContext, panels: list[Axes], values: np.ndarray) 
                 axes.axhline(mark["value"], color="#888888", lw=0.9, ls=(0, (4, 3)), zorder=0)
         axes = next(axes for axes in panels if axes.lines)
         axes.annotate(
-            mark["label"], (0.99, mark["value"]), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="right", fontsize=7.5, color=style.MUTED,
+            mark["label"], (0.01, mark["value"]), xycoords=("axes fraction", "data"), xytext=(0, 2),
+            textcoords="offset points", ha="left", fontsize=7.5, color=style.MUTED,
+            # The left end of a falling frontier is high above its marks; the halo is for frontiers that do not fall.
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
     return "Off this scale: " + "; ".join(far) + "." if far else ""
