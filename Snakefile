@@ -33,6 +33,10 @@ rule all:
         f"{REPORT}/report.html",
 
 
+onstart:
+    check_gate()
+
+
 onsuccess:
     print(closing_words())
 

@@ -10,6 +10,7 @@ from workflow_scripts.common.files import canonical_json, read_json
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
+from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.report.terminal import verdict_table
@@ -74,6 +75,14 @@ def sampler_settings(name):
     """A sampler's settings without its NFE list: {name, eta}."""
     samplers = STUDY.shared("sampling")["samplers"]
     return next({"name": s["name"], "eta": s.get("eta")} for s in samplers if s["name"] == name)
+
+
+def check_gate():
+    """Stop before the first job, with one line, unless the preregistration's gate is open."""
+    try:
+        open_gate(ROOT, GATE_SETTINGS)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 def closing_words():

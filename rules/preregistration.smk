@@ -1,4 +1,7 @@
-# The gate: nothing is trained unless the preregistration is locked, unchanged and its comparisons are matched.
+# The gate: nothing runs unless the preregistration is locked, unchanged and its comparisons are matched. It is checked
+# before the first job (onstart) and written down by a rule. It is no input of training: passing it again, after an
+# amendment say, is no reason to train again, and `ancient()` would hide other changes from Snakemake's planning (9.27
+# does not look at the parameters of any job downstream of one that runs, across ancient inputs too).
 
 
 rule check_preregistration:

@@ -5,7 +5,6 @@ rule train_extractor:
     input:
         train=f"{RESULTS}/data/train.npz",
         test=f"{RESULTS}/data/test.npz",
-        gate=ancient(f"{RESULTS}/gate.json"),
     output:
         weights=f"{RESULTS}/extractor/extractor.pt",
         info=f"{RESULTS}/extractor/extractor.json",

@@ -7,8 +7,6 @@ CHECKPOINT_STEPS = STUDY.arms[0].settings["training"]["checkpoint_steps"]
 rule train_model:
     input:
         train=f"{RESULTS}/data/train.npz",
-        # Must have passed before, but passing again (after an amendment, say) is no reason to train again.
-        gate=ancient(f"{RESULTS}/gate.json"),
     output:
         checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
         log=f"{RUN}/log.csv",

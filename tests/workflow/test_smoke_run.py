@@ -123,6 +123,17 @@ def test_a_change_runs_what_depends_on_it(finished, path, old, new, runs, rests)
     assert runs <= planned.keys() and not rests & planned.keys(), planned
 
 
+def test_an_amendment_retrains_nothing_and_hides_no_other_change(finished):
+    preregistration = finished / "docs/experiments/E2_pre_reg.md"
+    preregistration.write_text(preregistration.read_text() + "\nA clarification.\n")
+    amended = run_module(finished, "workflow_scripts.lock_study", "amend", "--reason", "clarified", "--results-seen", "yes")
+    assert amended.returncode == 0, amended.stderr
+    assert "train_model" not in _planned(finished) and "check_preregistration" in _planned(finished)
+    sampler = finished / "workflow_scripts/sampling/sample.py"
+    sampler.write_text(sampler.read_text().replace("x_T", "x_start_noise"))
+    assert {"sample_images", "check_preregistration"} <= _planned(finished).keys()
+
+
 def test_the_same_run_trains_to_the_same_bytes(finished):
     """One training run again, in another process and folder: checkpoints are equal byte for byte."""
     run = finished / RESULTS / "runs" / ARMS[1] / "seed1077"
