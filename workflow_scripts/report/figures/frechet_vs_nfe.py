@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
@@ -88,11 +89,9 @@ def _draw_marks(context: ReportContext, panels: list[Axes], values: np.ndarray) 
         for axes in panels:
             if axes.lines:
                 axes.axhline(mark["value"], color="#888888", lw=0.9, ls=(0, (4, 3)), zorder=0)
-        axes = next(axes for axes in panels if axes.lines)
-        axes.annotate(
-            mark["label"], (0.01, mark["value"]), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="left", fontsize=7.5, color=style.MUTED,
-            # The left end of a falling frontier is high above its marks; the halo is for frontiers that do not fall.
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        last = next(axes for axes in reversed(panels) if axes.lines)
+        last.annotate(
+            textwrap.fill(mark["label"], 20), (1.0, mark["value"]), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=7.5, color=style.MUTED,
         )  # fmt: skip
     return "Off this scale: " + "; ".join(far) + "." if far else ""
