@@ -1,20 +1,24 @@
 # Thin: each target is one command that also works by hand in the activated venv (. .venv/bin/activate).
 STUDY ?=
 PRESET ?=
+DATA ?=
 CORES ?= 2
 PYTHON ?= python3.11
-CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)))
+CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(DATA),data_root="$(DATA)"))
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report plan test lock amend relock clean
+.PHONY: help report data plan test lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|smoke|cifar10 CORES=2"
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2"
 
 report: .venv/installed ## run the whole study and print the verdict and the report's path
 	@$(VENV) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+
+data: .venv/installed ## prepare and verify the dataset of PRESET, below the folder DATA, and nothing else
+	@$(VENV) snakemake data --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 plan: .venv/installed ## show what `make report` would run, and run nothing
 	@$(VENV) snakemake --cores $(CORES) --dry-run $(if $(CONFIG),--config $(CONFIG))

@@ -35,6 +35,7 @@ rule all:
 
 onstart:
     check_gate()
+    check_inception(workflow.dag.needrun_jobs())
 
 
 onsuccess:

@@ -1,4 +1,5 @@
 # What every rule file uses: the study, its paths, and how a step is called. Imports no torch, so that planning is fast.
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, read_json
+from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
@@ -19,11 +20,12 @@ ROOT = Path(workflow.basedir)
 STARTED = time.time()
 
 try:
-    STUDY = load_study(ROOT, *read_config(ROOT, config))
+    STUDY_NAME, PRESET, DATA_ROOT = read_config(ROOT, config)
+    STUDY = load_study(ROOT, STUDY_NAME, PRESET)
     PREREGISTRATIONS = read_preregistrations(ROOT, STUDY)
     GATE_SETTINGS = gate_settings(ROOT, STUDY, PREREGISTRATIONS)
     VERDICT_SETTINGS = verdict_settings(STUDY, PREREGISTRATIONS)
-    REPORT_SETTINGS = report_settings(STUDY, PREREGISTRATIONS)
+    REPORT_SETTINGS = report_settings(ROOT, STUDY, PREREGISTRATIONS)
 except PipelineError as error:
     # One line, no traceback: the mistake is in a file that the user wrote.
     sys.exit(f"error: {error}")
@@ -85,10 +87,27 @@ def check_gate():
         sys.exit(f"error: {error}")
 
 
+def check_inception(jobs):
+    """Stop before the first job unless the Inception weights that one of the jobs needs are there or can be had.
+
+    This is no rule: a training job that depended on it would run again whenever the extractor changed, and one that did
+    not would start beside a download that may fail.
+    """
+    extractor = STUDY.shared("extractor")
+    if extractor["kind"] == "inception" and "train_extractor" in {job.rule.name for job in jobs}:
+        flag = "--input" if extractor.get("weights") else "--output"
+        entry = [sys.executable, "-m", "workflow_scripts.supply_inception", "--settings", "{}"]
+        supplied = subprocess.run([*entry, flag, "weights", INCEPTION_WEIGHTS], cwd=ROOT)
+        if supplied.returncode:
+            sys.exit(supplied.returncode)
+
+
 def closing_words():
-    """The verdict table and where the report lies, for the terminal."""
-    verdict = ROOT / RESULTS / "verdict.json"
-    return f"\n{verdict_table(read_json(verdict))}\n\nreport: {REPORT}/report.html" if verdict.is_file() else ""
+    """The verdict table and where the report lies, for the terminal, when this run made them (`make data` does not)."""
+    page = ROOT / REPORT / "report.html"
+    if not page.is_file() or page.stat().st_mtime < STARTED:
+        return ""
+    return f"\n{verdict_table(read_json(ROOT / RESULTS / 'verdict.json'))}\n\nreport: {REPORT}/report.html"
 
 
 def closing_errors():

@@ -6,6 +6,10 @@ FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:
 GRID_SAMPLES = expand(
     SAMPLES, arm=ARMS, seed=STUDY.seeds[0], sampler=REPORT_SETTINGS["main_sampler"], nfe=f"{REPORT_SETTINGS['main_nfe']:04d}"
 )
+FINITE_SAMPLES = expand(
+    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, sampler=REPORT_SETTINGS["main_sampler"],
+    nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
+)
 # What each figure is drawn from, and where Snakemake's own report files it.
 FIGURES = {
     "hypotheses": {"category": "Verdict", "verdict": f"{RESULTS}/verdict.json"},
@@ -81,6 +85,7 @@ rule write_summary:
         scale_marks=f"{RESULTS}/stats/scale_marks.json",
         manifest=f"{RESULTS}/data/manifest.json",
         extractor_info=f"{RESULTS}/extractor/extractor.json",
+        finite_samples=FINITE_SAMPLES,
     output:
         summary=f"{REPORT}/summary.md",
     log:
@@ -89,7 +94,7 @@ rule write_summary:
         settings=canonical_json({"report": REPORT_SETTINGS}),
         source=source("write_summary"),
     shell:
-        step("write_summary", "template results verdict gate scale_marks manifest extractor_info", "summary")
+        step("write_summary", "template results verdict gate scale_marks manifest extractor_info finite_samples", "summary")
 
 
 rule build_report:

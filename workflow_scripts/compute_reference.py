@@ -1,18 +1,22 @@
 """Compute the training set's feature statistics and the distances that give a reader the scale.
 
 Settings: extractor. Inputs: train, test (npz), weights, info (of the extractor), manifest (of the data). Outputs:
-reference (npz: mu, sigma, count), info (json: metric, extractor, hashes, count), scale_marks (json list).
+reference (npz: mu, sigma, count, origin), features (npz: features f32 [M, D] of at most 10,000 training images and their
+squared radii [M]), info (json: metric, extractor, hashes, counts), scale_marks (json list).
 """
 
 from __future__ import annotations
 
-from workflow_scripts.common.files import read_json, sha256_file, write_json
+from dataclasses import asdict, replace
+
+from workflow_scripts.common.files import read_json, sha256_file, write_json, write_npz
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.metrics.extractors import load_extractor, metric_name
+from workflow_scripts.metrics.precision_recall import neighbour_radii
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
-from workflow_scripts.metrics.statistics import save_statistics
+from workflow_scripts.metrics.statistics import Origin, save_statistics
 
 
 def main(step: Step) -> None:
@@ -24,14 +28,17 @@ def main(step: Step) -> None:
     test, _ = load_dataset(step.input("test"))
     progress = Progress("reference features", num_images(train, test), "images", step.log)
     reference, marks = reference_and_scale_marks(extract, train, test, settings["feature_dim"], progress.update)
-    save_statistics(step.output("reference"), reference)
+    dataset_sha256 = read_json(step.input("manifest"))["train"]["sha256"]
+    origin = Origin(settings["name"], extractor_info["extractor_sha256"], dataset_sha256)
+    save_statistics(step.output("reference"), replace(reference.statistics, origin=origin))
+    write_npz(step.output("features"), features=reference.features, radii=neighbour_radii(reference.features))
     info = {
         "metric": metric_name(settings),
-        "extractor": settings["name"],
-        "extractor_sha256": extractor_info["extractor_sha256"],
-        "dataset_sha256": read_json(step.input("manifest"))["train"]["sha256"],
-        "count": reference.count,
+        **asdict(origin),
+        "count": reference.statistics.count,
         "reference_sha256": sha256_file(step.output("reference")),
+        "num_features": len(reference.features),
+        "features_sha256": sha256_file(step.output("features")),
     }
     write_json(step.output("info"), info)
     write_json(step.output("scale_marks"), marks)

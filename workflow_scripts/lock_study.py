@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 
 
 def _state(root: Path, name: str | None) -> tuple[str, dict]:
-    study_name, preset = read_config(root, {"study": name} if name else {})
+    study_name, preset, _ = read_config(root, {"study": name} if name else {})
     study = load_study(root, study_name, preset)
     return study_name, lock.current_state(root, study, read_preregistrations(root, study))
 

@@ -1,7 +1,8 @@
-"""Make the feature extractor: train the dataset's classifier, or fetch the Inception weights.
+"""Make the feature extractor: train the dataset's classifier, or take the Inception weights.
 
-Settings: data, extractor. Inputs: train, test (npz). Outputs: weights (extractor.pt), info (extractor.json: name, kind,
-feature_dim, test_accuracy (null for Inception), num_train, num_test, extractor_sha256).
+Settings: data, extractor. Inputs: train, test (npz), inception (its weights file, for that kind). Outputs: weights
+(extractor.pt), info (extractor.json: name, kind, feature_dim, test_accuracy (null for Inception), num_train, num_test,
+extractor_sha256).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main(step: Step) -> None:
     test, test_labels = load_dataset(step.input("test"))
     test_accuracy = None
     if settings["kind"] == "inception":
-        _fetch_inception(step, weights)
+        _take_inception(step, weights)
     else:
         progress = Progress("extractor", settings["num_steps"], "steps", step.log)
         classifier = train_classifier(
@@ -54,14 +55,13 @@ def main(step: Step) -> None:
     write_json(step.output("info"), info)
 
 
-def _fetch_inception(step: Step, weights: Path) -> None:
+def _take_inception(step: Step, weights: Path) -> None:
     # Imported here because torch-fidelity takes as long to import as torch.
     from workflow_scripts.metrics.inception import read_inception_weights
 
-    source = step.setting("extractor.weights")
-    content = read_inception_weights(source, step.log)
-    if source is not None:  # a download has been checked by its hash
-        load_extractor(step.setting("extractor"), source)
+    source = step.input("inception")
+    content = read_inception_weights(source)
+    load_extractor(step.setting("extractor"), source)
     write_bytes(weights, content)
 
 

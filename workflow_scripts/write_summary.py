@@ -9,7 +9,10 @@ from workflow_scripts.report.summary import build_summary
 
 
 def main(step: Step) -> None:
-    """Settings `report`; inputs results, verdict, gate, scale_marks, manifest, extractor_info, template; output summary."""
+    """Settings `report`; inputs results, verdict, gate, scale_marks, manifest, extractor_info, finite_samples, template.
+
+    Output summary.
+    """
     for name in ("results", "verdict", "scale_marks"):
         step.input(name)
     text = build_summary(

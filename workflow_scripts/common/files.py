@@ -121,11 +121,23 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 def read_npz(path: str | Path, *names: str) -> tuple[Any, ...]:
     """Read the named arrays, without pickles. A missing, truncated or altered file is a PipelineError naming it."""
+    with _npz(path) as archive:
+        return tuple(archive[name] for name in names)
+
+
+def read_npz_dict(path: str | Path) -> dict[str, Any]:
+    """Read every array by its name, with the same errors as `read_npz`."""
+    with _npz(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@contextlib.contextmanager
+def _npz(path: str | Path) -> Iterator[Any]:
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return tuple(archive[name] for name in names)
+            yield archive
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror or error}; delete it and run again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_scripts.common.source_files import SourceFile
+
 
 @dataclass(frozen=True)
 class Split:
@@ -17,10 +19,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The two parts of a dataset, and what is known of it."""
+    """The two parts of a dataset, and what is known of it; `test` is None where it is to be split off `train`.
+
+    `preparation` says in a sentence what was done to the images, `sources` which files they were read from.
+    """
 
     train: Split
-    test: Split
+    test: Split | None
     classes: tuple[str, ...]
     origin: str
     licence: str
+    preparation: str
+    sources: tuple[SourceFile, ...]

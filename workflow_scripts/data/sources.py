@@ -1,34 +1,59 @@
-"""Datasets by name: `settings["data"]` in, checked arrays out."""
+"""Datasets by name: `settings["data"]` and the folder where data lies in, checked arrays out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.common.errors import ConfigError, PipelineError
-from workflow_scripts.data import cifar10, digits
+from workflow_scripts.data import cifar10, digits, image_folder, mnist
 from workflow_scripts.data.dataset import Dataset, Split
+from workflow_scripts.data.splitting import stratified_split
 
-LOADERS = {"cifar10": cifar10.load, "digits": digits.load}
+Loader = Callable[[Mapping[str, Any], Path, Callable[[int], None]], Dataset]
+LOADERS: dict[str, Loader] = {
+    "cifar10": lambda settings, root, on_images: cifar10.load(settings, root),
+    "digits": lambda settings, root, on_images: digits.load(settings),
+    "image_folder": image_folder.load,
+    "mnist": lambda settings, root, on_images: mnist.load(settings, root),
+}
 
 
-def load_source(settings_data: Mapping[str, Any]) -> Dataset:
-    """Load `data.source`, split it and keep the first `num_train` and `num_test` images (null: all there are).
+def load_source(
+    settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None] = lambda count: None
+) -> Dataset:
+    """Load `data.source` below `root`, split it and keep the first `num_train` and `num_test` images (null: all).
 
-    ConfigError, naming the key, when the settings do not fit the dataset; PipelineError when it cannot be had.
+    Where the source has no test part, `num_test` images are split off its training images by `split_seed`, stratified.
+    `on_images(count)` counts images where there is decoding to do. ConfigError, naming the key, when the settings do not
+    fit the dataset; PipelineError when it cannot be had.
     """
     name = settings_data["source"]
     if name not in LOADERS:
         raise ConfigError(f"data.source: unknown source {name!r}; known are {', '.join(sorted(LOADERS))}")
-    dataset = LOADERS[name](settings_data)
+    dataset = LOADERS[name](settings_data, root, on_images)
     _check(dataset, settings_data)
+    if dataset.test is None:
+        dataset = _split_off_test(dataset, settings_data)
     return replace(
         dataset,
         train=_first(dataset.train, settings_data["num_train"], "data.num_train"),
         test=_first(dataset.test, settings_data["num_test"], "data.num_test"),
+    )
+
+
+def _split_off_test(dataset: Dataset, settings_data: Mapping[str, Any]) -> Dataset:
+    images, labels = dataset.train.images, dataset.train.labels
+    train, test = stratified_split(labels, settings_data["num_test"], settings_data["split_seed"])
+    return replace(
+        dataset,
+        train=Split(images[train], labels[train]),
+        test=Split(images[test], labels[test]),
+        preparation=f"{dataset.preparation}; test images split off the training images by seed",
     )
 
 
@@ -46,7 +71,7 @@ def _check(dataset: Dataset, settings_data: Mapping[str, Any]) -> None:
     if settings_data["num_classes"] != num_classes:
         raise ConfigError(f"data.num_classes: {settings_data['num_classes']}, but {source} has {num_classes}")
     expected = (settings_data["image_size"], settings_data["image_size"], settings_data["channels"])
-    for split in (dataset.train, dataset.test):
+    for split in filter(None, (dataset.train, dataset.test)):
         images, labels = split.images, split.labels
         if images.dtype != np.uint8 or labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise PipelineError(

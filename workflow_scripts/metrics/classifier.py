@@ -23,8 +23,10 @@ from workflow_scripts.metrics.weights import load_weights
 class Classifier(nn.Module):
     """Images [N, C, H, W] in [-1, 1] to logits [N, num_classes]; `features` gives the layer before, [N, feature_dim].
 
-    Convolutions halve the side and double the width (32 to 128 channels) until the side is at most 4. SiLU, unlike
-    ReLU, leaves no feature constant at zero, which would make the covariance singular.
+    Convolutions halve the side and double the width (32 to 128 channels) until the side is at most 4. Images of more
+    than 8 pixels a side get a second convolution per level and batch normalisation, without which MNIST stays below 99 %
+    and CIFAR-10 below 80 %. SiLU, unlike ReLU, leaves no feature constant at zero, which would make the covariance
+    singular.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int, feature_dim: int):
@@ -35,11 +37,13 @@ class Classifier(nn.Module):
             "num_classes": num_classes,
             "feature_dim": feature_dim,
         }
-        width, side = 32, image_size
-        layers = [nn.Conv2d(channels, width, 3, padding=1), nn.SiLU()]
+        width, side, large = 32, image_size, image_size > 8
+        layers = _convolution(channels, width, 1, normalised=large)
         while side > 4:
             wider = min(2 * width, 128)
-            layers += [nn.Conv2d(width, wider, 3, padding=1, stride=2), nn.SiLU()]
+            layers += _convolution(width, wider, 2, normalised=large)
+            if large:
+                layers += _convolution(wider, wider, 1, normalised=True)
             width, side = wider, (side + 1) // 2
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * side * side, feature_dim), nn.SiLU())
         self.head = nn.Linear(feature_dim, num_classes)
@@ -50,6 +54,12 @@ class Classifier(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(x))
+
+
+def _convolution(width: int, wider: int, stride: int, *, normalised: bool) -> list[nn.Module]:
+    """3x3, then batch normalisation where wanted, then SiLU."""
+    norm = [nn.BatchNorm2d(wider)] if normalised else []
+    return [nn.Conv2d(width, wider, 3, padding=1, stride=stride), *norm, nn.SiLU()]
 
 
 def train_classifier(
@@ -66,9 +76,9 @@ def train_classifier(
     `settings` is the configuration's `extractor` section. `on_step(step, loss)` is called after every step.
     PipelineError when the loss is not finite.
     """
-    x, y = to_float(images), torch.from_numpy(labels)
-    batch_size, num_steps, seed = min(settings["batch_size"], len(x)), settings["num_steps"], settings["seed"]
-    batches_per_epoch = len(x) // batch_size
+    y, reach = torch.from_numpy(labels), max(1, images.shape[1] // 8)
+    batch_size, num_steps, seed = min(settings["batch_size"], len(images)), settings["num_steps"], settings["seed"]
+    batches_per_epoch = len(images) // batch_size
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "extractor_init"))
         classifier = Classifier(images.shape[1], images.shape[3], num_classes, settings["feature_dim"])
@@ -77,9 +87,9 @@ def train_classifier(
         for step in range(num_steps):
             epoch, position = divmod(step, batches_per_epoch)
             if position == 0:
-                order = torch.from_numpy(stream(seed, "extractor_order", epoch).permutation(len(x)))
+                order = stream(seed, "extractor_order", epoch).permutation(len(images))
             chosen = order[position * batch_size : (position + 1) * batch_size]
-            shifted = _shift(x[chosen], stream(seed, "extractor_shift", step), max(1, x.shape[-1] // 8))
+            shifted = _shift(to_float(images[chosen]), stream(seed, "extractor_shift", step), reach)
             loss = functional.cross_entropy(classifier(shifted), y[chosen])
             if not torch.isfinite(loss):
                 raise PipelineError(
@@ -97,8 +107,9 @@ def train_classifier(
 @torch.no_grad()
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> float:
     """The share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""
-    batches = zip(to_float(images).split(batch_size), torch.from_numpy(labels).split(batch_size))
-    return sum(int((classifier(x).argmax(dim=1) == y).sum()) for x, y in batches) / len(images)
+    starts = range(0, len(images), batch_size)
+    answers = (classifier(to_float(images[start : start + batch_size])).argmax(dim=1).numpy() for start in starts)
+    return float((np.concatenate(list(answers)) == labels).mean())
 
 
 def save_classifier(path: str | Path, classifier: Classifier) -> None:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.metrics.extractors import Extractor, iterate_features
+from workflow_scripts.metrics.extractors import FeatureFunction, iterate_features
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, StreamingStatistics
 
 # Fixed: the marks belong to dataset and extractor, and no run or setting may move them.
 SEED = 0
+# Kernel distance, precision and recall compare single vectors, and cost the product of both counts.
+MAX_REFERENCE_FEATURES = 10_000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What generated images are compared with: statistics of all training images, features f32 [M, D] of some."""
+
+    statistics: GaussianStatistics
+    features: np.ndarray
 
 
 def reference_and_scale_marks(
-    extract: Extractor,
+    extract: FeatureFunction,
     train: np.ndarray,
     test: np.ndarray,
     feature_dim: int,
     on_images: Callable[[int], None] = lambda done: None,
-) -> tuple[GaussianStatistics, list[dict[str, Any]]]:
-    """Statistics of all training images, and the marks `train_half_vs_half`, `test_vs_train`, `uniform_noise`.
+) -> tuple[Reference, list[dict[str, Any]]]:
+    """The reference, and the marks `train_half_vs_half`, `test_vs_train`, `uniform_noise`, `gaussian_noise`.
 
-    Images are u8 [N, H, W, C]. Each mark has `id`, `label`, `value` and `num_samples` (images on its smaller side). The
-    distance is biased upwards, more so for fewer images (Chong and Forsyth 2020), so every label gives both counts, and
-    there is as much noise as there are test images. `on_images(done)` counts images, of `num_images(train, test)`.
+    The reference's features are those of at most 10,000 training images, drawn at random. Images are u8 [N, H, W, C].
+    Each mark has `id`, `label`, `value` and `num_samples` (images on its smaller side). The distance is biased upwards,
+    more so for fewer images (Chong and Forsyth 2020), so every label gives both counts, and there is as much noise as
+    there are test images. `on_images(done)` counts images, of `num_images(train, test)`.
     PipelineError when a side is too small for a covariance.
     """
     if len(train) < 4 or len(test) < 2:
@@ -36,12 +48,17 @@ def reference_and_scale_marks(
     chosen = np.zeros(len(train), dtype=bool)
     chosen[stream(SEED, "scale_mark_halves").permutation(len(train))[: len(train) // 2]] = True
     halves = (StreamingStatistics(feature_dim), StreamingStatistics(feature_dim))
-    done = 0
+    kept = np.zeros(len(train), dtype=bool)
+    kept[stream(SEED, "reference_features").permutation(len(train))[:MAX_REFERENCE_FEATURES]] = True
+    kept_features = np.empty((kept.sum(), feature_dim), dtype=np.float32)
+    done = num_kept = 0
     for features in iterate_features(extract, train):
         mask = chosen[done : done + len(features)]
         halves[0].update(features[mask])
         halves[1].update(features[~mask])
-        done += len(features)
+        keep = features[kept[done : done + len(features)]]
+        kept_features[num_kept : num_kept + len(keep)] = keep
+        done, num_kept = done + len(features), num_kept + len(keep)
         on_images(done)
     all_train = StreamingStatistics(feature_dim)
     all_train.merge(halves[0])
@@ -57,7 +74,7 @@ def reference_and_scale_marks(
 
     first, second = (half.result() for half in halves)
     every = f"all {len(train):,} training images"
-    return reference, [
+    return Reference(reference, kept_features), [
         {
             "id": "train_half_vs_half",
             "label": f"{first.count:,} training images against the other {second.count:,}",
@@ -73,7 +90,13 @@ def reference_and_scale_marks(
         {
             "id": "uniform_noise",
             "label": f"{len(test):,} images of uniform noise against {every}",
-            "value": distance_to_train(_noise_like(test), len(train) + len(test)),
+            "value": distance_to_train(_uniform_noise_like(test), len(train) + len(test)),
+            "num_samples": min(len(test), len(train)),
+        },
+        {
+            "id": "gaussian_noise",
+            "label": f"{len(test):,} images of Gaussian noise, from which sampling starts, against {every}",
+            "value": distance_to_train(_gaussian_noise_like(test), len(train) + 2 * len(test)),
             "num_samples": min(len(test), len(train)),
         },
     ]
@@ -81,8 +104,14 @@ def reference_and_scale_marks(
 
 def num_images(train: np.ndarray, test: np.ndarray) -> int:
     """How many images `reference_and_scale_marks` passes through the extractor."""
-    return len(train) + 2 * len(test)
+    return len(train) + 3 * len(test)
 
 
-def _noise_like(images: np.ndarray) -> np.ndarray:
+def _uniform_noise_like(images: np.ndarray) -> np.ndarray:
     return stream(SEED, "scale_mark_noise").integers(0, 256, size=images.shape, dtype=np.uint8)
+
+
+def _gaussian_noise_like(images: np.ndarray) -> np.ndarray:
+    """Standard normal in the networks' scale, [-1, 1] for all of u8, and cut to it."""
+    noise = stream(SEED, "scale_mark_gaussian_noise").standard_normal(images.shape, dtype=np.float32)
+    return np.rint((noise + 1) * 127.5).clip(0, 255).astype(np.uint8)

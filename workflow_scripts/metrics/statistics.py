@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_npz, write_npz
+from workflow_scripts.common.files import read_npz_dict, write_npz
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which network saw which images; other programs' files do not say."""
+
+    extractor: str = UNKNOWN
+    extractor_sha256: str = UNKNOWN
+    dataset_sha256: str = UNKNOWN
 
 
 @dataclass(frozen=True)
 class GaussianStatistics:
-    """A Gaussian fitted to features: `mu` f64 [D], `sigma` f64 [D, D] (unbiased), `count` vectors it was fitted to."""
+    """A Gaussian fitted to features: `mu` f64 [D], `sigma` f64 [D, D] (unbiased), `count` vectors it was fitted to.
+
+    `count` is None where a file does not say it.
+    """
 
     mu: np.ndarray
     sigma: np.ndarray
-    count: int
+    count: int | None
+    origin: Origin = Origin()
 
 
 class StreamingStatistics:
@@ -75,13 +90,19 @@ def statistics_of(features: np.ndarray) -> GaussianStatistics:
 
 
 def save_statistics(path: str | Path, statistics: GaussianStatistics) -> None:
-    """Write `mu`, `sigma` and `count`; pytorch-fid reads `mu` and `sigma` from the same file."""
-    write_npz(path, mu=statistics.mu, sigma=statistics.sigma, count=np.int64(statistics.count))
+    """Write `mu`, `sigma`, `count` and the origin; pytorch-fid reads `mu` and `sigma` from the same file."""
+    count = {} if statistics.count is None else {"count": np.int64(statistics.count)}
+    write_npz(path, mu=statistics.mu, sigma=statistics.sigma, **count, **asdict(statistics.origin))
 
 
 def load_statistics(path: str | Path) -> GaussianStatistics:
-    """Read what `save_statistics` wrote; a missing, damaged or misshapen file is a PipelineError that names it."""
-    mu, sigma, count = read_npz(path, "mu", "sigma", "count")
-    if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or count.ndim != 0:
-        raise PipelineError(f"{path} does not hold mu [D], sigma [D, D] and count; delete it and run again")
-    return GaussianStatistics(mu.astype(np.float64), sigma.astype(np.float64), int(count))
+    """Read what `save_statistics` or pytorch-fid wrote; the latter's count is None and its origin unknown.
+
+    A missing, damaged or misshapen file is a PipelineError that names it.
+    """
+    content = read_npz_dict(path)
+    mu, sigma, count = (content.get(name) for name in ("mu", "sigma", "count"))
+    if mu is None or sigma is None or mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
+        raise PipelineError(f"{path} does not hold mu [D] and sigma [D, D]; delete it and run again")
+    origin = Origin(**{name: str(content[name]) for name in asdict(Origin()) if name in content})
+    return GaussianStatistics(mu.astype(np.float64), sigma.astype(np.float64), None if count is None else int(count), origin)

@@ -28,10 +28,14 @@ class ReportContext:
     logs: dict[tuple[str, int], Path] = field(default_factory=dict)
     probes: dict[tuple[str, int], list[Path]] = field(default_factory=dict)
     samples: dict[tuple[str, int, str, int], Path] = field(default_factory=dict)
+    finite_samples: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def load(cls, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> ReportContext:
-        """Read the inputs of a rule by name: results, verdict, scale_marks, logs, probes, samples; each may be absent."""
+        """Read the inputs of a rule by name, each of which may be absent.
+
+        They are results, verdict, scale_marks, logs, probes, samples and finite_samples.
+        """
         results = [row for path in inputs.get("results", []) for row in read_json_lines(path)]
         verdict = [read_json(path) for path in inputs.get("verdict", [])]
         marks = [mark for path in inputs.get("scale_marks", []) for mark in read_json(path)]
@@ -45,7 +49,8 @@ class ReportContext:
                 raise PipelineError(f"{path}: a sample file is called <sampler>_nfe<nfe>.npz; give the right files")
             samples[(*arm_and_seed(path), name["sampler"], int(name["nfe"]))] = Path(path)
         logs = {arm_and_seed(path): Path(path) for path in inputs.get("logs", [])}
-        return cls(report, results, verdict[0] if verdict else None, marks, logs, probes, samples)
+        finite_samples = [read_json(path) for path in inputs.get("finite_samples", [])]
+        return cls(report, results, verdict[0] if verdict else None, marks, logs, probes, samples, finite_samples)
 
     @property
     def arms(self) -> list[str]:
@@ -82,11 +87,16 @@ class ReportContext:
         """`rows` at the last training step."""
         return self.rows(metric, step=self.report["final_step"], **identity)
 
-    def main_rows(self) -> pd.DataFrame:
-        """The main metric with the main sampler at the main number of network calls, last training step."""
+    def main_rows(self, metric: str | None = None) -> pd.DataFrame:
+        """A metric (the main one) with the main sampler at the main number of network calls, last training step."""
         report = self.report
         eta = next((sampler.get("eta") for sampler in report["samplers"] if sampler["name"] == report["main_sampler"]), None)
-        return self.final_rows(report["metric"], sampler=report["main_sampler"], nfe=report["main_nfe"], eta=eta)
+        return self.final_rows(metric or report["metric"], sampler=report["main_sampler"], nfe=report["main_nfe"], eta=eta)
+
+    @property
+    def further_metrics(self) -> list[str]:
+        """The metrics of samples other than the main one, sorted."""
+        return sorted({row["metric"] for row in self.results if row["sampler"] is not None} - {self.report["metric"]})
 
 
 def arm_and_seed(path: str | Path) -> tuple[str, int]:

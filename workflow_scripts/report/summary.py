@@ -53,6 +53,10 @@ def summary_content(
         "sweep_title": f"{metric} by sampler and number of network calls per image, mean ± sd over seeds:",
         "sweep_table": as_markdown(tables.sweep_table(context)),
         "result_notes": _result_notes(context),
+        "further_metrics": _further_metrics(context),
+        "further_metrics_table": as_markdown(tables.further_metrics_table(context)),
+        "finite_sample": _finite_sample(context),
+        "finite_sample_table": as_markdown(tables.finite_sample_table(context)),
         "training": _training(report),
         "curvature": _curvature(report),
         "curvature_table": as_markdown(tables.curvature_table(context)),
@@ -134,6 +138,34 @@ def _setup(report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_inf
 def _result_notes(context: ReportContext) -> str:
     marks = [f"{markdown(mark['label'])}: {number(mark['value'], 3)}" for mark in context.scale_marks]
     return f"For scale, on the same features: {'; '.join(marks)}." if marks else ""
+
+
+def _further_metrics(context: ReportContext) -> str:
+    report, metrics = context.report, context.further_metrics
+    sentences = [f"Further metrics on the same features, {_main_point(report)}, mean ± sd over seeds."]
+    if any(metric == "kid" or metric.startswith("kd_") for metric in metrics):
+        sentences.append(
+            "Kernel distance: squared MMD with a cubic kernel, unbiased, lower is better; its spread is that between 100 random "
+            "subsets."
+        )
+    if "precision" in metrics:
+        sentences.append("Precision and recall (3 nearest neighbours): the share of samples near real images, and the reverse.")
+    if "inception_score" in metrics:
+        sentences.append("Inception Score: higher is better; its spread is that between 10 splits.")
+    return " ".join(sentences)
+
+
+def _finite_sample(context: ReportContext) -> str:
+    report = context.report
+    return (
+        f"How much of {metric_name(report['metric'])} is due to the number of samples, {_main_point(report)}, mean over seeds: "
+        "the distance of parts of the samples and of all, and the bootstrap standard error of the latter (samples drawn "
+        "again, reference kept), ± 1.96 of which is a 95 % interval for one run. It says nothing about other seeds."
+    )
+
+
+def _main_point(report: Mapping[str, Any]) -> str:
+    return f"{sampler_label(report['main_sampler'])} at NFE {report['main_nfe']}"
 
 
 def _training(report: Mapping[str, Any]) -> str:

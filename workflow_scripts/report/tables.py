@@ -11,6 +11,7 @@ import pandas as pd
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, number, threshold_text
 from workflow_scripts.report.statistics import mean_and_sd
+from workflow_scripts.study.reasons import metric_name
 
 Table = dict[str, list[Any]]
 NONE = "–"
@@ -116,6 +117,39 @@ def sweep_table(context: ReportContext) -> Table:
     columns = [f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}" for sampler, eta, nfe in points]
     lines = [[names[arm], *(cell(arm, *point) for point in points)] for arm in context.arms]
     return {"columns": ["Arm", *columns], "rows": lines}
+
+
+def further_metrics_table(context: ReportContext) -> Table:
+    """Every other metric of samples, main sampler and network calls: mean ± sd over seeds, and its own mean spread."""
+    names, columns = arm_names(context.report), ["Arm"]
+    rows: dict[str, list[str]] = {arm: [names[arm]] for arm in context.arms}
+    for metric in context.further_metrics:
+        frame = context.main_rows(metric)
+        columns.append(markdown(metric_name(metric)))
+        for arm, cells in rows.items():
+            cells.append(mean_sd_text(frame.loc[frame["arm"] == arm, "value"]))
+        if frame["stderr"].notna().any():
+            columns.append("spread within one run")
+            for arm, cells in rows.items():
+                spreads = frame.loc[frame["arm"] == arm, "stderr"].dropna().astype(float)
+                cells.append(number(spreads.mean(), 2) if len(spreads) else NONE)
+    return {"columns": columns, "rows": list(rows.values())}
+
+
+def finite_sample_table(context: ReportContext) -> Table:
+    """The main distance from parts of the samples and from all, and its bootstrap error: means over seeds."""
+    names = arm_names(context.report)
+    counts = sorted({point["num_samples"] for item in context.finite_samples for point in item["by_num_samples"]})
+    rows = []
+    for arm in context.arms:
+        mine = [item for item in context.finite_samples if item["arm"] == arm]
+        points = [point for item in mine for point in item["by_num_samples"]]
+        values = [[point["value"] for point in points if point["num_samples"] == count] for count in counts]
+        errors = [item["stderr"] for item in mine]
+        cells = [number(sum(column) / len(column)) if column else NONE for column in values]
+        rows.append([names[arm], *cells, number(sum(errors) / len(errors), 2) if errors else NONE])
+    columns = ["Arm", *(f"{count:,} samples" for count in counts), "bootstrap std. error"]
+    return {"columns": columns, "rows": rows}
 
 
 def curvature_table(context: ReportContext) -> Table:

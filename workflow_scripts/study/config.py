@@ -65,14 +65,14 @@ class Study:
         return [(sampler["name"], nfe) for sampler in self.shared("sampling")["samplers"] for nfe in sampler["nfe"]]
 
 
-def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str]:
-    """The (study, preset) names from config/config.yaml and the command line's --config, both checked."""
+def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Path]:
+    """(study, preset, data root) from config/config.yaml and the command line's --config, all checked."""
     path = root / "config" / "config.yaml"
     schema.check(value := {**read_yaml(path), **overrides}, "config", "config/config.yaml or --config")
-    for name in ("study", "preset"):
+    for name in ("study", "preset", "data_root"):
         if name not in value:
             raise ConfigError(f"config/config.yaml: {name} is missing")
-    return value["study"], value["preset"]
+    return value["study"], value["preset"], Path(value["data_root"]).expanduser()
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:

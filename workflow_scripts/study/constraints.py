@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from workflow_scripts.common.errors import ConfigError
@@ -39,6 +40,15 @@ def _impossible(settings: dict[str, Any]) -> Iterator[tuple[bool, str]]:
     )
     yield num_steps % settings["training"]["log_every"] != 0, (
         f"training.log_every ({settings['training']['log_every']}) must divide training.num_steps ({num_steps})"
+    )
+    data = settings["data"]
+    source, path = data["source"], PurePosixPath(data.get("path", ""))
+    yield source == "image_folder" and "path" not in data, "data.path is missing; it says which folder or archive to read"
+    yield path.is_absolute() or ".." in path.parts, f"data.path {path} must lie below the data root (data_root)"
+    for key in ("path", "resize", "sha256", "licence"):
+        yield key in data and source != "image_folder", f"data.{key} is only for data.source image_folder, not {source}"
+    yield "test_split" in data and source not in ("image_folder", "mnist"), (
+        f"data.test_split is only for data.source image_folder and mnist, not {source}"
     )
     samplers = settings["sampling"]["samplers"]
     names = [sampler["name"] for sampler in samplers]

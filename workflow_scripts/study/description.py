@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.study.anchors import published_anchors
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.preregistration import Preregistration
@@ -76,7 +77,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
     }
 
 
-def report_settings(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
+def report_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     """The `report` settings of figures, notebooks, summary and report."""
     preset = preregistered_preset(preregistrations)
     sampler, nfe = main_metric(study, preregistrations)
@@ -93,6 +94,7 @@ def report_settings(study: Study, preregistrations: list[Preregistration]) -> di
         "main_sampler": sampler,
         "main_nfe": nfe,
         "dataset_title": study.shared("data")["title"],
+        "anchors": published_anchors(root, study),
         "arms": [
             {
                 "name": arm.name,

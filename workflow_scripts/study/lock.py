@@ -2,7 +2,7 @@
 
 The lock holds the sha256 of every preregistration and the resolved settings of every arm at the preregistered preset.
 Amendments are lines appended to a file beside it, each naming the hash of what stands before it, so that none can be
-changed or dropped unseen. What may differ between machines (folders, downloads) is not locked.
+changed or dropped unseen. What may differ between machines (downloads, weights files) is not locked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workflow_scripts.study.config import Study, flatten, load_study
 from workflow_scripts.study.preregistration import Preregistration
 
 FORMAT = 1
-MACHINE_KEYS = ("data.root", "data.download", "extractor.weights")
+MACHINE_KEYS = ("data.download", "extractor.weights")
 
 
 def lock_path(study: str) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 
 from workflow_scripts.study.rule import BETTER, NEUTRAL, WORSE
 
-_METRIC_NAMES = {"fid": "FID", "hessian_trace": "Hessian trace", "hessian_top_eigenvalue": "Top Hessian eigenvalue"}
+_METRIC_NAMES = {
+    "fid": "FID",
+    "kid": "KID",
+    "inception_score": "Inception Score",
+    "hessian_trace": "Hessian trace",
+    "hessian_top_eigenvalue": "Top Hessian eigenvalue",
+}
 
 
 def decided(hypothesis: Mapping[str, Any], margin: float) -> str:
@@ -43,8 +49,9 @@ def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehears
 
 
 def metric_name(metric: str) -> str:
-    """The metric as people read it; a distance that is not FID carries its extractor's name."""
-    return _METRIC_NAMES.get(metric, f"FD ({metric})" if metric.startswith("fd_") else metric)
+    """The metric as people read it; a distance that is not FID or KID carries its extractor's name."""
+    kind = {"fd_": "FD", "kd_": "KD"}.get(metric[:3])
+    return _METRIC_NAMES.get(metric, f"{kind} ({metric})" if kind else metric)
 
 
 def percent(relative: float) -> str:

@@ -76,3 +76,10 @@ def test_progress_tells_rate_and_time_left(capsys):
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("train: 50/100 steps, loss 0.5, ") and first.endswith("s left")
     assert "steps/s, took" in last
+
+
+def test_progress_without_a_total_tells_count_and_rate(capsys):
+    Progress("read", None, "images", every_s=0.0).update(50)
+    Progress("read", None, "images", every_s=60.0).update(50)  # too early to say anything
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("read: 50 images, ") and line.endswith("images/s")

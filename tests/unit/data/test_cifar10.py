@@ -44,30 +44,34 @@ def small_archive(tmp_path, monkeypatch):
 
 def test_an_archive_in_place_is_unpacked_without_download_in_the_official_order(small_archive):
     path, parts = small_archive
-    dataset = cifar10.load({"root": str(path.parent), "download": False})
+    dataset = cifar10.load({"download": False}, path.parent)
     # rows hold 1024 red, then 1024 green, then 1024 blue values
     expected = parts["data_batch_1"]["data"].reshape(3, 3, 32, 32).transpose(0, 2, 3, 1)
     assert np.array_equal(dataset.train.images, expected)
     assert dataset.train.labels.tolist() == [5, 0, 9] and dataset.train.labels.dtype == np.int64
     assert dataset.test.images.shape == (2, 32, 32, 3) and dataset.test.labels.tolist() == [1, 2]
     assert dataset.classes == tuple(CLASSES)
+    sums = {name: hashlib.sha256(pickle.dumps(parts[name])).hexdigest() for name in ("data_batch_1", "test_batch")}
+    assert {file.path: file.sha256 for file in dataset.sources} == {
+        f"cifar-10-batches-py/{name}": digest for name, digest in sums.items()
+    }
 
 
 def test_an_altered_batch_is_refused(small_archive):
     path, _ = small_archive
-    cifar10.load({"root": str(path.parent), "download": False})
+    cifar10.load({"download": False}, path.parent)
     path.unlink()
     batch = path.parent / "cifar-10-batches-py" / "data_batch_1"
     content = bytearray(batch.read_bytes())
     content[1000] ^= 1
     batch.write_bytes(bytes(content))
     with pytest.raises(PipelineError, match="cannot get CIFAR-10"):
-        cifar10.load({"root": str(path.parent), "download": False})
+        cifar10.load({"download": False}, path.parent)
 
 
 def test_missing_data_says_which_file_belongs_where(tmp_path):
     with pytest.raises(PipelineError) as caught:
-        cifar10.load({"root": str(tmp_path), "download": False})
+        cifar10.load({"download": False}, tmp_path)
     message = str(caught.value)
     assert str(tmp_path / "cifar-10-python.tar.gz") in message and "c58f30108f718f92721af3b95e74349a" in message
     assert "\n" not in message
@@ -83,4 +87,4 @@ def test_no_network_is_a_clear_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(utils, "_urlretrieve", unreachable)
     with pytest.raises(PipelineError, match="Name or service not known.*cifar-10-python.tar.gz"):
-        cifar10.load({"root": str(tmp_path), "download": True})
+        cifar10.load({"download": True}, tmp_path)

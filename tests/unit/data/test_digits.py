@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from workflow_scripts.common.errors import ConfigError
 from workflow_scripts.data import digits
-from workflow_scripts.data.digits import stratified_split
+from workflow_scripts.data.splitting import stratified_split
 
 SETTINGS = {"num_test": 297, "split_seed": 0}
 

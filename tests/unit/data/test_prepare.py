@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from workflow_scripts.common.errors import ConfigError
 from workflow_scripts.data.images import load_dataset
@@ -20,9 +21,13 @@ SETTINGS = {"source": "digits", "title": "digits", "image_size": 8, "channels": 
 
 
 def test_files_and_manifest_tell_the_same_story(tmp_path):
-    manifest = prepare(SETTINGS, tmp_path / "train.npz", tmp_path / "test.npz", tmp_path / "manifest.json")
+    manifest = prepare(SETTINGS, tmp_path, tmp_path / "train.npz", tmp_path / "test.npz", tmp_path / "manifest.json")
     assert manifest == json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["shape"] == [8, 8, 1] and manifest["classes"] == list("0123456789") and manifest["licence"]
+    (source,) = manifest["sources"]
+    bundled = Path(sklearn.datasets.__file__).parent / "data" / source["path"]
+    assert source["bytes"] == bundled.stat().st_size
+    assert source["sha256"] == manifest["sources_sha256"] == hashlib.sha256(bundled.read_bytes()).hexdigest()
     for part, count in (("train", 200), ("test", 100)):
         images, labels = load_dataset(tmp_path / f"{part}.npz")
         assert manifest[part]["count"] == len(images) == count
@@ -42,7 +47,7 @@ def test_content_sha256_sees_every_value_and_the_shape():
 
 def test_nothing_is_written_when_a_check_fails(tmp_path):
     with pytest.raises(ConfigError):
-        prepare({**SETTINGS, "num_train": 10**6}, *(tmp_path / name for name in ("a.npz", "b.npz", "c.json")))
+        prepare({**SETTINGS, "num_train": 10**6}, tmp_path, *(tmp_path / name for name in ("a.npz", "b.npz", "c.json")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,6 +55,7 @@ def test_the_entry_point_writes_the_same_bytes_twice(tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / name
         command = [sys.executable, "-m", "workflow_scripts.prepare_data", "--settings", json.dumps({"data": SETTINGS})]
+        command += ["--input", "root", str(tmp_path)]
         for output, file in (("train", "train.npz"), ("test", "test.npz"), ("manifest", "manifest.json")):
             command += ["--output", output, str(folder / file)]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)

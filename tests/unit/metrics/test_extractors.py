@@ -11,7 +11,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from workflow_scripts.common.errors import ConfigError, PipelineError
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
 from workflow_scripts.metrics.extractors import iterate_features, load_extractor, metric_name
-from workflow_scripts.metrics.inception import load_inception, read_inception_weights
+from workflow_scripts.metrics.inception import download_inception_weights, load_inception, read_inception_weights
 
 CLASSIFIER = {"name": "fd_digits", "kind": "classifier", "feature_dim": 16}
 INCEPTION = {"name": "inception_v3_compat", "kind": "inception", "feature_dim": 2048, "weights": None}
@@ -38,7 +38,15 @@ def inception_path(tmp_path_factory):
         patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: None)
         patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    torch.save(network.state_dict(), path)
+    state = network.state_dict()
+    for name, tensor in state.items():  # scaled as in a trained network, so that features tell images apart
+        if name.endswith("conv.weight"):
+            torch.nn.init.kaiming_normal_(tensor)
+        elif name.endswith(("bn.weight", "bn.running_var")):
+            tensor.uniform_(0.8, 1.2)
+        elif name.endswith(("bn.bias", "bn.running_mean")):
+            tensor.normal_(std=0.05)
+    torch.save(state, path)
     return path
 
 
@@ -85,9 +93,15 @@ def test_inception_features_equal_torch_fidelitys(inception_path):
     expected = theirs(torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous())[0].numpy()
     ours = load_extractor(INCEPTION, inception_path)(batch)
     assert ours.shape == (3, 2048) and ours.dtype == np.float32
-    # Ours runs in channels_last, which sums in another order; measured 6e-7 of the largest feature.
+    # Ours sums in another order (channels_last, folded normalisation); measured 1e-6 of the largest feature.
     np.testing.assert_allclose(ours, expected, atol=1e-5 * np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
+
+
+def test_only_inception_gives_logits(inception_path, classifier_path):
+    features, logits = load_extractor(INCEPTION, inception_path).features_and_logits(images(2, side=32, channels=3))
+    assert features.shape == (2, 2048) and logits.shape == (2, 1008) and logits.dtype == np.float32
+    assert load_extractor(CLASSIFIER, classifier_path).features_and_logits(images(2))[1] is None
 
 
 def test_inception_takes_grey_as_three_equal_channels(inception_path):
@@ -119,7 +133,7 @@ def test_failed_download_says_how_to_supply_the_file(monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     with pytest.raises(PipelineError, match=r"no route to host.*download https.*set extractor.weights"):
-        read_inception_weights(None)
+        download_inception_weights()
 
 
 @pytest.mark.parametrize("intact", [True, False])
@@ -141,7 +155,7 @@ def test_a_download_must_be_the_published_file(monkeypatch, intact):
     published = hashlib.sha256(b"abcdef" if intact else b"abcxyz").hexdigest()[:8]
     monkeypatch.setattr("workflow_scripts.metrics.inception.SHA256_PREFIX", published)
     if intact:
-        assert read_inception_weights(None) == b"abcdef"
+        assert download_inception_weights() == b"abcdef"
     else:
         with pytest.raises(PipelineError, match="not the published file"):
-            read_inception_weights(None)
+            download_inception_weights()

@@ -11,10 +11,19 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from workflow_scripts import compute_metrics, compute_reference, extract_features, train_extractor
+from workflow_scripts import (
+    compute_metrics,
+    compute_reference,
+    extract_features,
+    measure_finite_sample,
+    train_extractor,
+)
 from workflow_scripts.common.files import sha256_file, write_json, write_npz
 from workflow_scripts.common.step import run
+from workflow_scripts.metrics.statistics import Origin, load_statistics
 from workflow_scripts.study.results import read_rows
 
 EXTRACTOR = {
@@ -65,18 +74,23 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run_train_extractor(folder, **changed):
+def run_train_extractor(folder, inputs=(), **changed):
     call(
         train_extractor.main,
         {"data": DATA, "extractor": EXTRACTOR | changed},
-        {"train": folder / "train.npz", "test": folder / "test.npz"},
+        {"train": folder / "train.npz", "test": folder / "test.npz", **dict(inputs)},
         {"weights": folder / "extractor.pt", "info": folder / "extractor.json"},
     )
 
 
 def run_compute_reference(folder):
     inputs = {"train": "train.npz", "test": "test.npz", "weights": "extractor.pt", "info": "extractor.json"}
-    outputs = {"reference": "reference.npz", "info": "reference.json", "scale_marks": "scale_marks.json"}
+    outputs = {
+        "reference": "reference.npz",
+        "features": "reference_features.npz",
+        "info": "reference.json",
+        "scale_marks": "scale_marks.json",
+    }
     call(
         compute_reference.main,
         {"extractor": EXTRACTOR},
@@ -99,6 +113,7 @@ def run_compute_metrics(folder, **changed):
     inputs = {
         "features": "features.npz",
         "reference": "reference.npz",
+        "reference_features": "reference_features.npz",
         "reference_info": "reference.json",
         "extractor_info": "extractor.json",
         "checkpoint": "checkpoint.pt",
@@ -118,6 +133,11 @@ def ready(folder):
     run_compute_reference(folder)
     run_extract_features(folder)
     return folder
+
+
+def reference_features(folder):
+    with np.load(folder / "reference_features.npz") as archive:
+        return archive["features"]
 
 
 def failure(capsys, function, *arguments, **changed):
@@ -151,12 +171,16 @@ def test_from_images_to_a_metric_row(ready, capsys):
         "dataset_sha256": "a" * 64,
         "count": 600,
         "reference_sha256": sha256_file(ready / "reference.npz"),
+        "num_features": 600,
+        "features_sha256": sha256_file(ready / "reference_features.npz"),
     }
+    origin = load_statistics(ready / "reference.npz").origin
+    assert origin == Origin("fd_digits", info["extractor_sha256"], "a" * 64)
     marks = {mark["id"]: mark["value"] for mark in json.loads((ready / "scale_marks.json").read_text())}
     assert marks["uniform_noise"] > 3 * marks["test_vs_train"] > 0
 
     run_compute_metrics(ready)
-    (row,) = read_rows(ready / "metrics.json")
+    row, *others = read_rows(ready / "metrics.json")
     assert "fd_digits" in capsys.readouterr().err
     with np.load(ready / "features.npz") as archive:
         features = archive["features"]
@@ -166,7 +190,7 @@ def test_from_images_to_a_metric_row(ready, capsys):
     counted = features[:60].astype(np.float64)
     ours = {"mu": counted.mean(axis=0), "sigma": np.cov(counted, rowvar=False)}
     assert row.pop("value") == pytest.approx(fid_statistics_to_metric(ours, reference, False)[KEY_METRIC_FID], rel=1e-6)
-    assert row == ROW | {
+    expected = ROW | {
         "stderr": None,
         "checkpoint_sha256": sha256_file(ready / "checkpoint.pt"),
         "extractor": "fd_digits",
@@ -176,6 +200,37 @@ def test_from_images_to_a_metric_row(ready, capsys):
         "num_probes": None,
         "probe_sha256": None,
     }
+    assert row == expected
+    # The other metrics use the training images' own features, and say so; torch-fidelity computes them from the same.
+    kernel, precision, recall = others
+    generated, real = (torch.from_numpy(side) for side in (features[:60], reference_features(ready)))
+    theirs = kid_features_to_metric(generated.double(), real.double(), kid_subset_size=60, verbose=False)
+    assert kernel.pop("value") == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-9)
+    assert kernel.pop("stderr") == pytest.approx(theirs[KEY_METRIC_KID_STD], rel=1e-9)
+    theirs = prc_features_to_metric(generated, real, verbose=False)
+    for row, key in ((precision, KEY_METRIC_PRECISION), (recall, KEY_METRIC_RECALL)):
+        assert row.pop("value") == pytest.approx(theirs[key], rel=1e-6)  # theirs is a float32 mean
+        assert row.pop("stderr") is None
+    expected["reference_sha256"] = reference_info["features_sha256"]
+    del expected["stderr"]
+    names = ("kd_digits", "precision", "recall")
+    assert others == [expected | {"metric": name} for name in names]
+
+
+def run_measure_finite_sample(folder, **changed):
+    inputs = {name: folder / f"{name}.npz" for name in ("features", "reference")}
+    call(measure_finite_sample.main, ROW | changed, inputs, {"finite_sample": folder / "finite.json"})
+
+
+def test_the_finite_sample_file_is_about_the_same_distance_as_the_row(ready, capsys):
+    run_compute_metrics(ready)
+    run_measure_finite_sample(ready)
+    found = json.loads((ready / "finite.json").read_text())
+    row = read_rows(ready / "metrics.json")[0]
+    for key in (*ROW, "value", "reference_sha256"):
+        assert found[key] == row[key], key
+    assert "distances/s" in capsys.readouterr().err
+    assert "holds 170 feature vectors, 171 are needed" in failure(capsys, run_measure_finite_sample, ready, num_samples=171)
 
 
 def test_features_are_in_sample_order_and_show_their_rate(ready, capsys):
@@ -198,9 +253,9 @@ def test_an_inaccurate_extractor_stops_the_run_and_leaves_nothing(folder, capsys
 def test_inception_weights_are_checked_before_they_are_copied(folder, capsys):
     changed = {"kind": "inception", "name": "inception_v3_compat", "feature_dim": 2048}
     torch.save({"fc.bias": torch.zeros(1008)}, folder / "wrong.pth")
-    line = failure(capsys, run_train_extractor, folder, **changed, weights=str(folder / "wrong.pth"))
+    line = failure(capsys, run_train_extractor, folder, {"inception": folder / "wrong.pth"}, **changed)
     assert "wrong.pth does not hold torch-fidelity's Inception weights" in line
-    line = failure(capsys, run_train_extractor, folder, **changed, weights=str(folder / "absent.pth"))
+    line = failure(capsys, run_train_extractor, folder, {"inception": folder / "absent.pth"}, **changed)
     assert "absent.pth" in line and "set extractor.weights" in line
     assert not (folder / "extractor.pt").exists()
 
@@ -211,11 +266,11 @@ def test_too_few_features_are_an_error(ready, capsys):
     assert not (ready / "metrics.json").exists()
 
 
-@pytest.mark.parametrize("file", ["features.npz", "reference.npz"])
+@pytest.mark.parametrize("file", ["features.npz", "reference.npz", "reference_features.npz"])
 def test_damaged_arrays_are_named(ready, capsys, file):
     content = (ready / file).read_bytes()
     (ready / file).write_bytes(content[: len(content) // 2])
-    assert file.split(".")[0] in failure(capsys, run_compute_metrics, ready)
+    assert f"/{file}" in failure(capsys, run_compute_metrics, ready)
     assert not (ready / "metrics.json").exists()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.metrics import scale_marks
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
 from workflow_scripts.metrics.statistics import statistics_of
@@ -20,19 +21,44 @@ def dark_images(count, seed):
 
 def test_reference_and_marks_on_features_one_can_check():
     train, test = dark_images(251, 0), dark_images(40, 1)
-    reference, marks = reference_and_scale_marks(pixels, train, test, 3)
+    whole, marks = reference_and_scale_marks(pixels, train, test, 3)
+    reference = whole.statistics
     expected = statistics_of(pixels(train))
     assert reference.count == 251
+    np.testing.assert_array_equal(whole.features, pixels(train))
     # Two halves are merged, so the sums are ordered differently: float64 rounding only.
     np.testing.assert_allclose(reference.mu, expected.mu, rtol=1e-12)
     np.testing.assert_allclose(reference.sigma, expected.sigma, rtol=1e-12)
-    halves, test_mark, noise = marks
-    assert [mark["id"] for mark in marks] == ["train_half_vs_half", "test_vs_train", "uniform_noise"]
+    halves, test_mark, noise, gaussian = marks
+    ids = ["train_half_vs_half", "test_vs_train", "uniform_noise", "gaussian_noise"]
+    assert [mark["id"] for mark in marks] == ids
     assert test_mark["value"] == pytest.approx(frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10)
     # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few per cent.
     assert noise["value"] > 0.8 * 3 * 98**2
     assert halves["value"] < 0.01 * noise["value"]
-    assert [mark["num_samples"] for mark in marks] == [125, 40, 40]
+    # Cut to the scale, it keeps its mean and has more spread than uniform noise: P(|x| > 1) = 0.32 sits at the ends.
+    assert gaussian["value"] > noise["value"]
+    assert [mark["num_samples"] for mark in marks] == [125, 40, 40, 40]
+
+
+def test_features_of_a_random_part_of_the_training_images_are_kept(monkeypatch):
+    monkeypatch.setattr(scale_marks, "MAX_REFERENCE_FEATURES", 50)
+    train = dark_images(251, 0)
+    reference, _ = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)
+    assert reference.statistics.count == 251
+    everything = pixels(train).tolist()
+    places = [everything.index(vector) for vector in reference.features.tolist()]
+    assert len(set(places)) == 50 and places == sorted(places)
+    assert places[-1] > 200 and places != list(range(50))
+
+
+def test_gaussian_noise_is_what_sampling_starts_from():
+    noise = scale_marks._gaussian_noise_like(np.empty((4, 32, 32, 3), dtype=np.uint8)) / 127.5 - 1
+    # 12,288 draws: the mean is known to 0.01, each share to 0.005. A normal variable lies beyond 1 with 0.1587 per side.
+    assert abs(noise.mean()) < 0.03
+    assert abs((noise >= 1).mean() - 0.1587) < 0.02 and abs((noise <= -1).mean() - 0.1587) < 0.02
+    inside = noise[np.abs(noise) < 1]
+    assert abs((np.abs(inside) < 0.5).mean() - 0.3829 / 0.6827) < 0.02
 
 
 def test_labels_give_both_counts():
@@ -41,6 +67,7 @@ def test_labels_give_both_counts():
         "1,000 training images against the other 1,001",
         "40 test images against all 2,001 training images",
         "40 images of uniform noise against all 2,001 training images",
+        "40 images of Gaussian noise, from which sampling starts, against all 2,001 training images",
     ]
 
 
@@ -57,7 +84,7 @@ def test_marks_repeat_exactly_and_progress_reaches_its_total():
     done = []
     first = reference_and_scale_marks(pixels, train, test, 3, done.append)[1]
     assert first == reference_and_scale_marks(pixels, train, test, 3)[1]
-    assert done == sorted(done) and done[-1] == num_images(train, test) == 470
+    assert done == sorted(done) and done[-1] == num_images(train, test) == 590
 
 
 @pytest.mark.parametrize(("num_train", "num_test"), [(3, 10), (10, 1)])

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
+from pytorch_fid import fid_score
 from pytorch_fid.fid_score import compute_statistics_of_path
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.metrics.statistics import StreamingStatistics, load_statistics, save_statistics, statistics_of
+from workflow_scripts.metrics.frechet import frechet_distance
+from workflow_scripts.metrics.statistics import (
+    Origin,
+    StreamingStatistics,
+    load_statistics,
+    save_statistics,
+    statistics_of,
+)
 
 # Summation order is all that differs from numpy's two-pass formula, so float64 agreement to about 1e-12.
 EXACT = {"rtol": 1e-11, "atol": 1e-11}
@@ -82,14 +93,33 @@ def test_a_covariance_needs_two_vectors(count):
 def test_file_round_trips_and_pytorch_fid_reads_it(tmp_path):
     path = tmp_path / "reference.npz"
     statistics = statistics_of(features_with_a_large_mean())
-    save_statistics(path, statistics)
+    origin = Origin("fd_digits", "e" * 64, "d" * 64)
+    save_statistics(path, replace(statistics, origin=origin))
     loaded = load_statistics(path)
     mu, sigma = compute_statistics_of_path(str(path), model=None, batch_size=1, dims=7, device="cpu")
-    assert loaded.count == 97
+    assert loaded.count == 97 and loaded.origin == origin
     for read in (loaded.mu, mu):
         np.testing.assert_array_equal(read, statistics.mu)
     for read in (loaded.sigma, sigma):
         np.testing.assert_array_equal(read, statistics.sigma)
+
+
+def test_a_file_of_pytorch_fid_is_read_as_of_unknown_origin(tmp_path, monkeypatch):
+    """Their own writer, on statistics of ours in place of those of Inception, whose weights it would download."""
+    expected = statistics_of(features_with_a_large_mean())
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(fid_score, "InceptionV3", MagicMock(BLOCK_INDEX_BY_DIM={7: 0}))
+    monkeypatch.setattr(fid_score, "compute_statistics_of_path", lambda *a: (expected.mu, expected.sigma))
+    fid_score.save_fid_stats([str(tmp_path / "images"), str(tmp_path / "theirs.npz")], 1, "cpu", 7)
+    loaded = load_statistics(tmp_path / "theirs.npz")
+    np.testing.assert_array_equal(loaded.mu, expected.mu)
+    np.testing.assert_array_equal(loaded.sigma, expected.sigma)
+    assert loaded.count is None and set(asdict(loaded.origin).values()) == {"unknown"}
+    assert frechet_distance(loaded, expected) == pytest.approx(0, abs=1e-9)
+    # Saved again it stays unknown, rather than taking on an origin.
+    save_statistics(tmp_path / "again.npz", loaded)
+    assert load_statistics(tmp_path / "again.npz").origin == loaded.origin
+    assert load_statistics(tmp_path / "again.npz").count is None
 
 
 def test_damaged_or_misshapen_files_are_named(tmp_path):

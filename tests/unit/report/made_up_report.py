@@ -46,6 +46,7 @@ def report_settings(seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, titl
         "main_sampler": "ddpm",
         "main_nfe": 50,
         "dataset_title": "toy pictures",
+        "anchors": [],
         "arms": [
             {"name": name, "label": label, "experiment": name[0], "baseline": baseline, "diffusion": diffusion, "loss": loss}
             for name, label, baseline, diffusion, loss in arms
@@ -78,10 +79,13 @@ def result_rows(report: dict[str, Any], outcome: str = "better", arms: tuple[str
             for sampler in report["samplers"]:
                 for nfe in sampler["nfe"]:
                     value = factor * (4.0 + 60.0 / nfe) * (1 + 0.02 * index) * (1.2 if sampler["name"] == "ddim" else 1.0)
-                    rows.append(base | {
-                        "metric": "fd_toy", "value": value, "sampler": sampler["name"], "eta": sampler["eta"], "nfe": nfe,
-                        "num_samples": 40, "extractor": "fd_toy", "extractor_sha256": "e", "reference_sha256": "r",
-                    })  # fmt: skip
+                    images = base | {
+                        "sampler": sampler["name"], "eta": sampler["eta"], "nfe": nfe, "num_samples": 40,
+                        "extractor": "fd_toy", "extractor_sha256": "e", "reference_sha256": "r",
+                    }  # fmt: skip
+                    rows.append(images | {"metric": "fd_toy", "value": value})
+                    rows.append(images | {"metric": "kd_toy", "value": value / 250, "stderr": value / 1000})
+                    rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
             for step in (100, 200):
                 for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
                     for objective in ("common", "own"):
@@ -177,7 +181,7 @@ def write_study(
         "extractor_info": EXTRACTOR,
     }  # fmt: skip
     inputs: dict[str, list[Path]] = {"results": [root / "results.jsonl"]}
-    inputs |= {name: [] for name in ("logs", "probes", "samples", "timings")}
+    inputs |= {name: [] for name in ("logs", "probes", "samples", "timings", "finite_samples")}
     for name, document in documents.items():
         write_json(root / f"{name}.json", document)
         inputs[name] = [root / f"{name}.json"]
@@ -194,6 +198,12 @@ def write_study(
             write_npz(run / "samples/ddpm_nfe0050.npz", images=images)
             timing = {"wall_s": 12.5, "steps_per_s": 16.0, "peak_memory_mb": 321.0, "num_parameters": 1234}
             write_json(run / "timing.json", timing)
+            finite = {
+                "arm": arm, "seed": seed, "num_samples": 40, "value": 8.0 + number, "stderr": 0.5,
+                "by_num_samples": [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)],
+            }  # fmt: skip
+            write_json(run / "finite_sample/ddpm_nfe0050.json", finite)
+            inputs["finite_samples"].append(run / "finite_sample/ddpm_nfe0050.json")
             inputs["logs"].append(run / "log.csv")
             inputs["probes"].append(run / "probes/step0000200.json")
             inputs["samples"].append(run / "samples/ddpm_nfe0050.npz")

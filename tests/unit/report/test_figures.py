@@ -89,6 +89,20 @@ def test_frechet_data_are_the_geometric_mean_and_its_t_interval(tmp_path):
     assert [row["value"], row["low"], row["high"]] == pytest.approx(expected, rel=1e-9)  # both are double precision
 
 
+def test_published_values_are_drawn_for_their_sampler_and_eta_only(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    first = report["samplers"][0]
+    own = {"sampler": first["name"], "eta": first.get("eta"), "nfe": [first["nfe"][0], 10_000], "values": [3.5, 1.5]}
+    other = {**own, "eta": 0.3}
+    anchor = {"label": "published: a paper", "citation": "A 1999, table 1", "note": "another network", "metric": "fd_toy",
+              "source": "toy", "curves": [own, other]}  # fmt: skip
+    figure, frame = draw("frechet_vs_nfe", ReportContext.load(report | {"anchors": [anchor]}, inputs))
+    drawn = frame[frame["kind"] == "published: a paper"]
+    assert drawn[["nfe", "value"]].to_numpy().tolist() == [[first["nfe"][0], 3.5]]  # no run was evaluated beyond
+    assert "A 1999, table 1" in texts_of(figure) and texts_of(figure).count("published: a paper") == 2  # legend and note
+    assert "A 1999" not in texts_of(draw("frechet_vs_nfe", context_of(tmp_path / "none"))[0])
+
+
 def test_one_value_has_no_interval():
     assert geometric_interval([2.0])[0] == pytest.approx(2.0)
     assert all(math.isnan(value) for value in geometric_interval([2.0])[1:])

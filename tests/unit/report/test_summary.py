@@ -11,11 +11,11 @@ from tests.unit.report import made_up_report as made_up
 from workflow_scripts import write_summary
 from workflow_scripts.common.files import read_json
 from workflow_scripts.common.step import run
-from workflow_scripts.report import interpretation
+from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.summary import build_summary
-from workflow_scripts.report.tables import markdown
+from workflow_scripts.report.tables import as_markdown, markdown
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
 
@@ -115,6 +115,29 @@ def test_every_seed_of_the_main_metric_is_listed(tmp_path):
         row = next(line for line in rows if line.startswith(f"| {label} |"))
         for seed in verdict["hypotheses"][0]["seeds"]:
             assert f"| {seed[key]:.3f} |" in row
+
+
+def test_further_metrics_and_finite_samples_are_means_over_seeds(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    context = ReportContext.load(report, inputs)
+    assert context.further_metrics == ["kd_toy", "recall"]
+    values = context.main_rows("kd_toy").query("arm == 'A_plain'")
+    table = tables.further_metrics_table(context)
+    assert table["columns"] == ["Arm", r"KD (kd_toy)", "spread within one run", "recall"]
+    mean, spread = values["value"].mean(), values["stderr"].mean()
+    assert table["rows"][0][1].startswith(f"{mean:.5f} ± ") and table["rows"][0][2] == f"{spread:.4f}"
+    assert table["rows"][0][3].startswith("0.7600 ± 0.010")
+    finite = tables.finite_sample_table(context)
+    assert finite["columns"] == ["Arm", "20 samples", "40 samples", "bootstrap std. error"]
+    assert finite["rows"][1] == ["weighted γ=5", "11.00", "10.00", "0.50"]
+    results = section(summary_of(tmp_path)[0], "Results")
+    assert as_markdown(table) in results and as_markdown(finite) in results
+
+
+def test_without_further_results_the_tables_are_empty_and_stand():
+    context = ReportContext(made_up.report_settings())
+    assert tables.further_metrics_table(context)["columns"] == ["Arm"]
+    assert tables.finite_sample_table(context)["rows"][0] == ["plain", "–"]
 
 
 def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):

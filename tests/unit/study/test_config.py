@@ -29,9 +29,24 @@ def _edit(root, path, old, new):
 
 def test_every_preset_of_the_project_is_valid():
     presets = [path.stem for path in (ROOT / "config" / "preset").glob("*.yaml")]
-    assert {"smoke", "digits", "cifar10"} <= set(presets)
+    assert {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"} <= set(presets)
     for preset in presets:
         load_study(ROOT, "MS1_min_snr", preset)
+
+
+def test_jpeg_images_are_never_called_plain_cifar10():
+    for preset in ("cifar10_jpeg", "cifar10_micro"):
+        study = load_study(ROOT, "MS1_min_snr", preset)
+        assert study.shared("data")["title"] == "CIFAR-10 (JPEG)" and study.preset_title.startswith("CIFAR-10 (JPEG)")
+        assert study.shared("extractor")["name"] == "fd_cifar10"
+
+
+def test_cifar10_jpeg_differs_from_the_preregistered_preset_in_data_and_extractor_only():
+    jpeg, plain = (load_study(ROOT, "MS1_min_snr", preset) for preset in ("cifar10_jpeg", "cifar10"))
+    assert jpeg.seeds == plain.seeds and [arm.name for arm in jpeg.arms] == [arm.name for arm in plain.arms]
+    for one, other in zip(jpeg.arms, plain.arms):
+        apart = {key for key in one.settings if one.settings[key] != other.settings[key]}
+        assert apart == {"data", "extractor"}
 
 
 def test_the_charters_arms_and_numbers():
@@ -73,6 +88,12 @@ def test_the_charters_arms_and_numbers():
         (DIGITS, "attention_resolutions: []", "attention_resolutions: [5]", "model.attention_resolutions 5 does not occur"),
         (DIGITS, "seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
         (DIGITS, "title: Digits\n", "title: [Digits\n", "not valid YAML"),
+        (DIGITS, "num_classes", "path: a.zip\n  num_classes", "data.path is only for data.source image_folder, not digits"),
+        (DIGITS, "num_classes", "test_split: official\n  num_classes", "data.test_split is only for data.source image_folder"),
+        (DIGITS, "source: digits", "source: image_folder", "data.path is missing"),
+        (DIGITS, "source: digits", "source: image_folder\n  path: ../a.zip", "data.path ../a.zip must lie below the data root"),
+        (DIGITS, "source: digits", "source: image_folder\n  path: /a.zip", "data.path /a.zip must lie below the data root"),
+        (DIGITS, "source: digits", "source: image_folder\n  resize: cubic", "data.resize is 'cubic'; did you mean 'bicubic'?"),
         (BASE, "beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
         (BASE, "prediction_type: eps", "prediction_type: epsilon", "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?"),
         (E2, "min_snr_gamma: 5.0", "min_snr_gamma: null", "needs loss.min_snr_gamma"),
@@ -100,7 +121,8 @@ def test_unknown_study_preset_and_arm_name_the_nearest():
 
 
 def test_command_line_overrides_are_checked():
-    assert read_config(ROOT, {"preset": "smoke"}) == ("MS1_min_snr", "smoke")
+    assert read_config(ROOT, {"preset": "smoke"}) == ("MS1_min_snr", "smoke", Path("data"))
+    assert read_config(ROOT, {"data_root": "~/sets"})[2] == Path.home() / "sets"
     with pytest.raises(ConfigError, match="pressed is not a known key; did you mean 'preset'"):
         read_config(ROOT, {"pressed": "smoke"})
 

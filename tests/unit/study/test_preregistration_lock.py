@@ -96,7 +96,7 @@ def test_drift_is_named_and_an_amendment_opens_the_gate(locked, path, old, new, 
 
 def test_rehearsal_scale_and_machine_settings_are_free(locked):
     _edit(locked, "config/preset/digits.yaml", "num_steps: 1500", "num_steps: 1600")
-    _edit(locked, "config/preset/cifar10.yaml", "root: data", "root: /elsewhere")
+    _edit(locked, "config/preset/cifar10.yaml", "download: true", "download: false")
     assert _verify(locked) == []
 
 

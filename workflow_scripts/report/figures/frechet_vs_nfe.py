@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             style.say_nothing(axes, "No results for this sampler.")
             continue
         records += _draw_panel(context, axes, mine, sorted(sampler["nfe"]))
+        records += _draw_anchors(context, axes, sampler)
         axes.set_xlabel("network calls per image (NFE)")
     note = ""
     if records:
@@ -46,7 +48,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         first_drawn = next(axes for axes in panels if axes.lines)
         style.legend_above(figure, first_drawn)
     one_seed = rows.groupby("arm")["seed"].nunique().eq(1).any() if records else False
-    notes = [note, "Arms with one seed have no interval." if one_seed else "", style.missing_note(context, rows)]
+    anchors = [f"{anchor['label']}: {anchor['citation']}; {anchor['note']}." for anchor in context.report["anchors"]]
+    one_seed_note = "Arms with one seed have no interval." if one_seed else ""
+    notes = [note, *(anchors if records else []), one_seed_note, style.missing_note(context, rows)]
     style.footer(context, figure, notes)
     columns = ["sampler", "eta", "nfe", "arm", "kind", "seed", "value", "low", "high"]
     return figure, pd.DataFrame(records, columns=columns)
@@ -76,6 +80,21 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: li
         )
     axes.set_xlim(nfes[0] / 1.25, nfes[-1] * 1.25)
     style.log_ticks(axes.xaxis, nfes)
+    return records
+
+
+def _draw_anchors(context: ReportContext, axes: Axes, sampler: dict[str, Any]) -> list[tuple]:
+    """Draw published values for this sampler, thin and grey, where the runs have been evaluated too."""
+    records = []
+    identity = (sampler["name"], sampler.get("eta"))
+    low, high = min(sampler["nfe"]), max(sampler["nfe"])
+    for anchor in context.report["anchors"]:
+        for curve in anchor["curves"]:
+            points = [(nfe, value) for nfe, value in zip(curve["nfe"], curve["values"]) if low <= nfe <= high]
+            if (curve["sampler"], curve["eta"]) == identity and points:
+                look = {"color": "#888888", "lw": 0.9, "ls": ":", "marker": "D", "ms": 3.5, "mfc": "white"}
+                axes.plot(*zip(*points), label=anchor["label"], **look)
+                records += [(*identity, nfe, None, anchor["label"], None, value, None, None) for nfe, value in points]
     return records
 
 

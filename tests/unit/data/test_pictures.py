@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.data.picture_files import picture, pixels
+from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.data import pictures
+from workflow_scripts.data.pictures import Rule, decode
+
+PLAIN = Rule(image_size=8, channels=3, resize=None)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_lossless_files_come_out_as_they_are(suffix, mode):
+    content = picture(0, mode=mode, suffix=suffix)
+    array, found = decode(content, Rule(8, {"RGB": 3, "L": 1}[mode], None), "x")
+    assert found == mode and array.dtype == np.uint8
+    assert np.array_equal(array, pixels(content))
+
+
+def test_grey_becomes_three_equal_colours_and_colour_becomes_luma():
+    grey, colour = picture(0, mode="L"), picture(1)
+    array, mode = decode(grey, PLAIN, "x")
+    assert mode == "L" and np.array_equal(array, pixels(grey).repeat(3, axis=2))
+    array, mode = decode(colour, Rule(8, 1, None), "x")
+    # ITU-R 601: 0.299 R + 0.587 G + 0.114 B; Pillow computes in fixed point, so off by one at most
+    luma = pixels(colour) @ np.array([0.299, 0.587, 0.114])
+    assert mode == "RGB" and np.abs(array[..., 0] - luma).max() <= 1
+
+
+def test_another_size_needs_a_resize_filter():
+    with pytest.raises(PipelineError, match=r"^here has 9 x 8 pixels, data.image_size is 8.*data.resize"):
+        decode(picture(0, size=(9, 8)), PLAIN, "here")
+
+
+@pytest.mark.parametrize("name", list(pictures.FILTERS))
+@pytest.mark.parametrize("size", [(20, 16), (16, 23), (5, 9), (8, 8)])
+def test_resize_takes_the_shorter_side_and_keeps_the_centre(name, size):
+    content = picture(0, size=size)
+    array, _ = decode(content, Rule(8, 3, name), "x")
+    ratio = 8 / min(size)
+    width, height = (int(side * ratio + 0.5) for side in size)
+    resized = np.asarray(Image.open(io.BytesIO(content)).resize((width, height), pictures.FILTERS[name]))
+    top, left = (height - 8) // 2, (width - 8) // 2
+    assert np.array_equal(array, resized[top : top + 8, left : left + 8])
+
+
+def test_the_crop_is_centred_on_a_gradient():
+    # 24 x 8, brightness = column; the middle third starts at column 8
+    image = Image.fromarray(np.tile(np.arange(24, dtype=np.uint8), (8, 1)))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    array, _ = decode(buffer.getvalue(), Rule(8, 1, "box"), "x")
+    assert array[0, :, 0].tolist() == list(range(8, 16))
+
+
+def test_an_exif_orientation_is_applied():
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # turned by 180 degrees
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    array, _ = decode(buffer.getvalue(), Rule(8, 1, None), "x")
+    assert np.array_equal(array[..., 0], np.asarray(image)[::-1, ::-1])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_a_truncated_image_does_not_decode(suffix, share):
+    content = picture(0, size=(64, 64), suffix=suffix)
+    with pytest.raises(PipelineError, match="^here does not decode"):
+        decode(content[: int(len(content) * share)], Rule(64, 3, None), "here")
+
+
+def test_damaged_and_foreign_content_does_not_decode():
+    content = bytearray(picture(0, size=(64, 64)))
+    content[len(content) // 2] ^= 0xFF
+    for bad in (bytes(content), b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 100):
+        with pytest.raises(PipelineError, match="^here does not decode") as caught:
+            decode(bad, Rule(64, 3, None), "here")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "1", "LA", "I;16"])
+def test_other_modes_are_refused_by_name(mode):
+    buffer = io.BytesIO()
+    Image.new(mode, (8, 8)).save(buffer, "PNG")
+    with pytest.raises(PipelineError, match=f"^here has Pillow's mode {mode}"):
+        decode(buffer.getvalue(), PLAIN, "here")
+
+
+def test_formats_that_are_not_listed_are_not_opened():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "TIFF")
+    with pytest.raises(PipelineError, match="does not decode"):
+        decode(buffer.getvalue(), PLAIN, "here")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [8000, 12000, 30000])
+def test_a_decompression_bomb_is_refused_by_its_header(side):
+    buffer = io.BytesIO()
+    Image.new("1", (8, 8)).save(buffer, "PNG")
+    content = bytearray(buffer.getvalue())
+    content[16:24] = side.to_bytes(4, "big") * 2  # IHDR: width and height
+    import zlib
+
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    with pytest.raises(PipelineError, match="^here (has .* pixels, more than|does not decode)"):
+        decode(bytes(content), PLAIN, "here")
+
+
+def test_a_line_is_not_blown_up(monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 10_000)
+    decode(picture(0, size=(50, 1)), Rule(8, 3, "box"), "x")
+    with pytest.raises(PipelineError, match="^here has 24000 x 8 pixels, more than"):
+        decode(picture(0, size=(3000, 1)), Rule(8, 3, "box"), "here")
+
+
+def test_an_unknown_filter_is_named():
+    with pytest.raises(ConfigError, match="data.resize: unknown filter 'cubic'"):
+        Rule(8, 3, "cubic")

@@ -1,0 +1,105 @@
+"""The Inception weights: asked for before anything is trained, and used from there to the metric rows."""
+
+import json
+import os
+import shutil
+
+import pytest
+import torch
+
+from tests.workflow.projects import snakemake
+
+RESULTS = "results/MS1_min_snr/smoke"
+METRICS = f"{RESULTS}/runs/E1_baseline_linear/seed1077/metrics/ddim_nfe0010.json"
+DOWNLOADED = "data/weights-inception-2015-12-05-6726825d.pth"
+
+
+def use_inception(project, weights):
+    """Give the smoke preset Inception for an extractor, and few images, since it is slow."""
+    path = project / "config/preset/smoke.yaml"
+    text = path.read_text()
+    start, end = text.index("extractor:"), text.index("model:")
+    extractor = {"name": "fid", "kind": "inception", "feature_dim": 2048, "weights": weights and str(weights)}
+    text = f"{text[:start]}extractor: {json.dumps(extractor)}\n{text[end:]}"
+    for old, new in (("num_train: null", "num_train: 30"), ("num_test: 297", "num_test: 10"), ("num_samples: 100", "num_samples: 20")):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Seeded random weights in the published file's format."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: None)
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.save(FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).state_dict(), path)
+    return path
+
+
+def stopped(project, *arguments):
+    """The one error line of a run that must end before its first job."""
+    result = snakemake(project, *arguments)
+    said = result.stdout + result.stderr
+    assert result.returncode != 0 and "Traceback" not in said
+    assert not (project / RESULTS).exists() or not list((project / RESULTS).rglob("*.*")), said
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def test_without_network_and_weights_nothing_is_trained(project, monkeypatch):
+    use_inception(project, None)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    line = stopped(project)
+    assert "cannot download the Inception weights" in line
+    assert "set extractor.weights to that file" in line and "extractor.kind: classifier" in line
+
+
+@pytest.mark.parametrize("damage", ["missing", "no weights", "folder"])
+def test_a_weights_file_that_is_none_stops_before_training(project, tmp_path, damage):
+    path = tmp_path / "weights.pth"
+    if damage == "no weights":
+        path.write_text("<html>not found</html>")
+    elif damage == "folder":
+        path.mkdir()
+    use_inception(project, path)
+    assert str(path) in stopped(project)
+
+
+def test_a_file_in_the_place_of_the_download_must_be_the_published_one(project, weights):
+    use_inception(project, None)
+    (project / DOWNLOADED).parent.mkdir(exist_ok=True)
+    shutil.copy(weights, project / DOWNLOADED)
+    assert f"{DOWNLOADED} is not the published file" in stopped(project)
+
+
+def test_jobs_that_need_no_extractor_ask_for_no_weights(project, tmp_path):
+    use_inception(project, tmp_path / "nowhere.pth")
+    result = snakemake(project, f"{RESULTS}/data/train.npz")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_given_weights_lead_to_fid_kid_and_inception_score(project, weights):
+    weights = shutil.copy(weights, project / "weights.pth")
+    use_inception(project, "weights.pth")
+    result = snakemake(project, METRICS)
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = json.loads((project / METRICS).read_text())
+    assert [row["metric"] for row in rows] == ["fid", "kid", "precision", "recall", "inception_score"]
+    # Other weights under the same name: the extractor again, and no training.
+    os.utime(weights)
+    assert "Nothing to be done" in _planned(project)
+    with open(weights, "ab") as file:
+        file.write(b"0")
+    planned = {line.split()[0] for line in _planned(project).splitlines() if len(line.split()) == 2}
+    assert {"train_extractor", "compute_metrics"} <= planned and "train_model" not in planned
+
+
+def _planned(project):
+    result = snakemake(project, METRICS, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr

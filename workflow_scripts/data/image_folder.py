@@ -1,0 +1,133 @@
+"""A user's own images: a folder, .zip or .tar(.gz, .xz) laid out `<class>/*` or `{train,test}/<class>/*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.randomness import stream
+from workflow_scripts.common.source_files import combined_sha256, describe_source
+from workflow_scripts.data.archives import iterate_members
+from workflow_scripts.data.dataset import Dataset, Split
+from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
+
+LAYOUT = "<class>/* or {train,test}/<class>/*"
+
+
+def load(
+    settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None] = lambda count: None
+) -> Dataset:
+    """The images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
+
+    Folders around the layout do not matter, hidden files are left out, and so are files outside the class folders that
+    are no images by their suffix. Classes are the class folders, sorted by name. The order of the files in an archive
+    does not matter. `on_images(count)` is called after every image. Images become arrays by `pictures.decode`.
+    PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or mixed, and for an empty class.
+    """
+    path = root / settings_data["path"]
+    if not path.exists():
+        raise PipelineError(
+            f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, or say where "
+            "data lies: --config data_root=… (make: DATA=…)"
+        )
+    sources = describe_source(path)
+    _require_sha256(path, combined_sha256(sources), settings_data.get("sha256"))
+    rule = Rule(settings_data["image_size"], settings_data["channels"], settings_data.get("resize"))
+    images, others, folders, mode = _read(path, rule, on_images)
+    parts = _parts(path, images)
+    classes = _classes(path, parts, others, folders)
+    from_train = settings_data.get("test_split") == "from_train"
+    if not from_train and "test" not in parts:
+        raise PipelineError(
+            f"{path} has no test part; lay it out {{train,test}}/<class>/*, or set data.test_split: from_train, which "
+            "splits data.num_test images off the training images"
+        )
+
+    def split(part: str) -> Split:
+        names = sorted(name for folder in parts[part] for name in parts[part][folder])
+        chosen = stream(settings_data["split_seed"], f"order_{part}").permutation(len(names))
+        labels = np.array([classes.index(PurePosixPath(name).parent.name) for name in names], dtype=np.int64)
+        return Split(np.stack([images[names[index]] for index in chosen]), labels[chosen])
+
+    return Dataset(
+        train=split("train"),
+        test=None if from_train else split("test"),
+        classes=classes,
+        origin=settings_data["path"],
+        licence=settings_data.get("licence", "not stated"),
+        preparation=rule.describe(mode),
+        sources=tuple(sources),
+    )
+
+
+def _require_sha256(path: Path, found: str, expected: str | None) -> None:
+    if expected is not None and found != expected:
+        raise PipelineError(
+            f"{path} has sha256 {found}, data.sha256 is {expected}: it is damaged or another dataset; put the right one "
+            "there, or change data.sha256 if this one is meant"
+        )
+
+
+def _read(
+    path: Path, rule: Rule, on_images: Callable[[int], None]
+) -> tuple[dict[str, np.ndarray], list[str], list[str], str]:
+    """Arrays by name, the names of other files and of folders, and the one mode that all images were stored in."""
+    images: dict[str, np.ndarray] = {}
+    others: list[str] = []
+    folders: list[str] = []
+    first: tuple[str, str] | None = None
+    for member in iterate_members(path, wanted=lambda name: name.lower().endswith(SUFFIXES)):
+        if member.content is None:
+            (folders if member.is_folder else others).append(member.name)
+            continue
+        images[member.name], mode = decode(member.content, rule, f"{path}: {member.name!r}")
+        first = first or (mode, member.name)
+        if mode != first[0]:
+            raise PipelineError(
+                f"{path}: {member.name!r} is {MODES[mode]}, {first[1]!r} is {MODES[first[0]]}; make all images the same"
+            )
+        on_images(len(images))
+    if first is None:
+        raise PipelineError(f"{path} holds no image ({', '.join(SUFFIXES)}); lay images out {LAYOUT}")
+    return images, others, folders, first[0]
+
+
+def _parts(path: Path, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Names by part (train, test) and class folder; images of a layout without parts are all `train`."""
+    by_base: dict[PurePosixPath, dict[str, list[str]]] = {}
+    for name in names:
+        folder = PurePosixPath(name).parent
+        if folder == PurePosixPath("."):
+            raise PipelineError(f"{path}: {name!r} lies outside the class folders; lay images out {LAYOUT}")
+        by_base.setdefault(folder.parent, {}).setdefault(str(folder), []).append(name)
+    bases = sorted(by_base)
+    if len(bases) == 1:
+        return {"train": by_base[bases[0]]}
+    if [base.name for base in bases] == ["test", "train"] and bases[0].parent == bases[1].parent:
+        return {base.name: by_base[base] for base in bases}
+    examples = ", ".join(repr(min(min(names) for names in by_base[base].values())) for base in bases[:3])
+    raise PipelineError(f"{path} is not laid out {LAYOUT}: images lie at unlike places, such as {examples}")
+
+
+def _classes(
+    path: Path, parts: Mapping[str, Mapping[str, list[str]]], others: Iterable[str], folders: Iterable[str]
+) -> tuple[str, ...]:
+    """The class names, sorted; PipelineError for a class without images and for other files among its images."""
+    class_folders = {folder for part in parts.values() for folder in part}
+    bases = {PurePosixPath(folder).parent for folder in class_folders}
+    for folder in sorted(folders):
+        if folder not in class_folders and PurePosixPath(folder).parent in bases:
+            raise PipelineError(f"{path}: the class {folder!r} is empty; put images into it or remove it")
+    for name in sorted(others):
+        if str(PurePosixPath(name).parent) in class_folders:
+            raise PipelineError(f"{path}: {name!r} lies among images and is none ({', '.join(SUFFIXES)}); remove it")
+    names = {part: {PurePosixPath(folder).name for folder in by_class} for part, by_class in parts.items()}
+    every = set().union(*names.values())
+    for part, known in names.items():
+        if missing := sorted(every - known):
+            raise PipelineError(f"{path}: the class {missing[0]!r} has no images in {part}/; every class needs some")
+    return tuple(sorted(every))

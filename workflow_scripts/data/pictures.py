@@ -1,0 +1,93 @@
+"""From the bytes of one image file to an array of the size and channels that the settings ask for."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workflow_scripts.common.errors import ConfigError, PipelineError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+# No more decoders than the suffixes need: each is a way in for damaged files.
+FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
+MAX_PIXELS = 50_000_000
+FILTERS = {name: Image.Resampling[name.upper()] for name in ("box", "bilinear", "bicubic", "lanczos")}
+MODES = {"L": "grey", "RGB": "colour"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What images become: `image_size` pixels a side, `channels` 1 or 3; `resize` names Pillow's filter, or is None."""
+
+    image_size: int
+    channels: int
+    resize: str | None
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and self.resize not in FILTERS:
+            raise ConfigError(f"data.resize: unknown filter {self.resize!r}; known are {', '.join(FILTERS)}")
+
+    def describe(self, mode: str) -> str:
+        """The rule in words, for images of Pillow's `mode`."""
+        wanted = _mode(self.channels)
+        become = {"L": "grey by ITU-R 601 luma", "RGB": "colour"}[wanted]
+        text = f"{MODES[mode]} images" + ("" if mode == wanted else f" converted to {become}")
+        if self.resize is None:
+            return f"{text}, in the size they have"
+        square = f"{self.image_size} x {self.image_size}"
+        return f"{text}, shorter side resized to {self.image_size} by {self.resize}, centre {square} kept"
+
+
+def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
+    """The image as u8 `[image_size, image_size, channels]` by `rule`, and the mode it was stored in: L or RGB.
+
+    An EXIF orientation is applied first. Grey becomes three equal colours, colour becomes grey by ITU-R 601 luma. With
+    `resize` the shorter side becomes `image_size`, the longer one keeps the ratio (rounded, half up), and the centre is
+    kept (an odd pixel is cut from the right or the bottom). PipelineError starting with `where` for an image that does
+    not decode to its end, is neither 8-bit grey nor RGB, has more than MAX_PIXELS, or has another size and no `resize`.
+    """
+    size = rule.image_size
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            _require_few_pixels(opened.size, where)
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:  # a decoder that meets damaged bytes may raise anything
+        said = "not an image it can read" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        raise PipelineError(f"{where} does not decode ({said.splitlines()[0] if said else type(error).__name__})") from error
+    mode = image.mode
+    if mode not in MODES:
+        raise PipelineError(f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB, without transparency")
+    if mode != _mode(rule.channels):
+        image = image.convert(_mode(rule.channels))
+    if rule.resize is not None:
+        image = _resize_and_crop(image, size, FILTERS[rule.resize], where)
+    elif image.size != (size, size):
+        raise PipelineError(
+            f"{where} has {image.width} x {image.height} pixels, data.image_size is {size}; make all images "
+            f"{size} x {size}, or name a filter in data.resize ({', '.join(FILTERS)})"
+        )
+    return np.asarray(image).reshape(size, size, rule.channels), mode
+
+
+def _resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling, where: str) -> Image.Image:
+    shorter = min(image.size)
+    width, height = ((2 * side * size + shorter) // (2 * shorter) for side in image.size)
+    # a line one pixel high would become millions of pixels wide
+    _require_few_pixels((width, height), where)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.resize((width, height), resample).crop((left, top, left + size, top + size))
+
+
+def _require_few_pixels(size: tuple[int, int], where: str) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise PipelineError(f"{where} has {size[0]} x {size[1]} pixels, more than the {MAX_PIXELS:,} allowed")
+
+
+def _mode(channels: int) -> str:
+    return {1: "L", 3: "RGB"}[channels]

@@ -1,0 +1,31 @@
+"""Dividing a dataset that has no official test part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.common.randomness import stream
+
+
+def stratified_split(labels: np.ndarray, num_test: int | None, split_seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, test), each in random order; every class has its share of the `num_test` test images.
+
+    The shares are rounded by largest remainder, so that they add up. ConfigError when num_test is null or leaves a
+    class without a training or test image.
+    """
+    if num_test is None:
+        raise ConfigError("data.num_test: must be a number for a dataset without an official test part")
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = num_test * counts / len(labels)
+    quotas = np.floor(shares).astype(np.int64)
+    quotas[np.argsort(quotas - shares, kind="stable")[: num_test - quotas.sum()]] += 1
+    if (quotas < 1).any() or (quotas >= counts).any():
+        raise ConfigError(
+            f"data.num_test: with {num_test} of {len(labels)} images a class has none for training or none for testing"
+        )
+    order = stream(split_seed, "split").permutation(len(labels))
+    in_test = np.zeros(len(labels), dtype=bool)
+    for name, quota in zip(classes, quotas):
+        in_test[order[labels[order] == name][:quota]] = True
+    return order[~in_test[order]], order[in_test[order]]
