@@ -10,20 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import PipelineError, Stopped
 from workflow_scripts.common.progress import open_log, say
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count."""
+    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count.
+
+    `machine` holds settings of the machine (config/config.yaml), which decide no result.
+    """
 
     name: str
     settings: dict[str, Any]
@@ -31,6 +36,7 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    machine: dict[str, str] = field(default_factory=dict)
 
     def input(self, name: str) -> Path:
         """The single input called `name`; PipelineError when it was not given."""
@@ -60,7 +66,7 @@ class Step:
 
 
 def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
-    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 interrupted."""
+    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 Ctrl-C, 143 SIGTERM."""
     name = Path(sys.argv[0]).stem if argv is None else getattr(main, "__module__", "step").rsplit(".", 1)[-1]
     parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.{name}", description=sys.modules[main.__module__].__doc__)
     parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
@@ -68,6 +74,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     parser.add_argument("--output", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
     parser.add_argument("--log", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--machine", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="decides no result")
     arguments = parser.parse_args(argv)
     try:
         text = arguments.settings
@@ -84,12 +91,16 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    step = Step(name, settings, _named(arguments.input), _named(arguments.output), log, arguments.threads)
+    step = Step(name, settings, _named(arguments.input), _named(arguments.output), log, arguments.threads, dict(arguments.machine))
+    signal.signal(signal.SIGTERM, _stop)
     try:
         main(step)
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)
+    except Stopped as stopped:
+        say(f"{name}: {stopped}", log)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         say(f"{name}: interrupted; nothing half-written was left", log)
         sys.exit(130)
@@ -99,6 +110,10 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     except Exception:  # a bug of ours: the traceback belongs in the log as well as on the screen
         say(traceback.format_exc(), log)
         sys.exit(1)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number, "nothing half-written was left")
 
 
 def _named(pairs: list[list[str]]) -> dict[str, list[Path]]:
