@@ -16,7 +16,7 @@ from workflow_scripts.common.step import Step, run
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.provenance.source_closure import source_digest
-from workflow_scripts.training.device import choose_device, require_determinism
+from workflow_scripts.training.device import device_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import initial_state, train
 from workflow_scripts.training.saved_run import SavedRun
@@ -35,13 +35,14 @@ def main(step: Step) -> None:
     """
     path_of = _checkpoint_paths(step)
     images = _training_images(step)
-    device = choose_device()
+    device = device_of(step)
     require_determinism(device)
     with StopSignals() as stop, SavedRun(step.output("log").parent / ".training", _identity(step, device), step.say) as saved:
         for path in (path for paths in step.outputs.values() for path in paths):
             remove_leftovers(path)
         _train(step, images, device, path_of, saved, stop)
-    saved.finish()
+    # not before the manifest is written: that may find an input changed, and the time spent should not be lost then
+    step.afterwards.append(saved.finish)
 
 
 def _train(
@@ -112,4 +113,4 @@ def _training_images(step: Step) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, volatile=("timing",))

@@ -2,18 +2,20 @@
 
     python -m workflow_scripts.<entry> --settings JSON_OR_FILE --input NAME PATH... --output NAME PATH... [--log PATH]
 
-The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed.
+The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed. A rule adds
+its own name and its wildcards (`--rule`, `--wildcard`) for the manifest, which is written beside the first output.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -27,7 +29,12 @@ from workflow_scripts.common.progress import open_log, say
 class Step:
     """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count.
 
-    `machine` holds settings of the machine (config/config.yaml), which decide no result.
+    `machine` holds settings of the machine (config/config.yaml), which decide no result; where one leaves a choice
+    (`device: auto`), the step writes what it chose into it, for the manifest. What is in `afterwards` is called once the
+    manifest is written: the place to delete what would have been needed to go on after a failure.
+
+    `input_lineage_sha256` is one sum over what the step works from: rule, settings, code, packages and every input, each
+    with the sum of its own lineage. Files that people take away carry it, so that they lead back to their run.
     """
 
     name: str
@@ -37,6 +44,8 @@ class Step:
     log: TextIO | None = None
     threads: int = 1
     machine: dict[str, str] = field(default_factory=dict)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    input_lineage_sha256: str | None = None
 
     def input(self, name: str) -> Path:
         """The single input called `name`; PipelineError when it was not given."""
@@ -65,8 +74,11 @@ class Step:
         say(f"{self.name}: {line}", self.log)
 
 
-def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
-    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 Ctrl-C, 143 SIGTERM."""
+def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: Sequence[str] = ()) -> None:
+    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 Ctrl-C, 143 SIGTERM.
+
+    `volatile` names the outputs that hold what was measured (a duration), which two equal runs do not share.
+    """
     name = Path(sys.argv[0]).stem if argv is None else getattr(main, "__module__", "step").rsplit(".", 1)[-1]
     parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.{name}", description=sys.modules[main.__module__].__doc__)
     parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
@@ -75,6 +87,9 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     parser.add_argument("--log", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--machine", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="decides no result")
+    parser.add_argument("--rule", help="the workflow's rule; with it a manifest is written")
+    parser.add_argument("--wildcard", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--data-root", type=Path, help="where data lies; manifests call it data_root")
     arguments = parser.parse_args(argv)
     try:
         text = arguments.settings
@@ -91,10 +106,20 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    step = Step(name, settings, _named(arguments.input), _named(arguments.output), log, arguments.threads, dict(arguments.machine))
+    inputs, outputs = _named(arguments.input), _named(arguments.output)
+    machine = dict(arguments.machine)
     signal.signal(signal.SIGTERM, _stop)
     try:
+        # By name and not by an import statement: what records a step is no part of what it does (provenance/recorder.py).
+        recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
+            name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
+            data_root=arguments.data_root, threads=arguments.threads, volatile=volatile, machine_settings=machine,
+        )  # fmt: skip
+        step = Step(name, settings, inputs, outputs, log, arguments.threads, machine, [], recorder.input_lineage_sha256)
         main(step)
+        recorder.finish()
+        for tidy_up in step.afterwards:
+            tidy_up()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)
