@@ -49,6 +49,7 @@ for _name, _figure in FIGURES.items():
         params:
             settings=canonical_json({"figure": _name, "report": REPORT_SETTINGS}),
             source=source("draw_figure"),
+            packages=packages("draw_figure"),
             # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
             inputs=lambda wildcards, input: " ".join(f"--input {name} {paths}" for name, paths in input.items()),
         shell:
@@ -72,6 +73,7 @@ rule render_notebook:
     params:
         settings=lambda wildcards: canonical_json({"notebook": wildcards.notebook, "report": REPORT_SETTINGS}),
         source=source("render_notebook"),
+        packages=packages("render_notebook"),
     shell:
         step(
             "render_notebook",
@@ -98,6 +100,7 @@ rule write_summary:
     params:
         settings=canonical_json({"report": REPORT_SETTINGS}),
         source=source("write_summary"),
+        packages=packages("write_summary"),
     shell:
         step("write_summary", "template results verdict gate scale_marks manifest extractor_info finite_samples", "summary")
 
@@ -123,6 +126,7 @@ rule build_report:
     params:
         settings=canonical_json({"report": REPORT_SETTINGS}),
         source=source("build_report"),
+        packages=packages("build_report"),
     shell:
         step(
             "build_report",

@@ -3,8 +3,7 @@
 import pytest
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.provenance import source_closure as module
-from workflow_scripts.provenance.source_closure import source_closure, source_digest
+from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
 
 
 @pytest.fixture
@@ -23,8 +22,7 @@ def project(tmp_path):
 
 
 def _digest(root):
-    for cached in (module.source_digest, module._read):
-        cached.cache_clear()
+    forget()
     return source_digest(root, "step")
 
 
