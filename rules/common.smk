@@ -52,14 +52,17 @@ def step(entry, inputs="", outputs="", wildcards=""):
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
-def source(entry):
-    """The digest of a step's source closure; as a parameter it makes a change in any imported module count."""
-    return or_exit(source_digest, ROOT, entry)
+def source(entry, modules=()):
+    """The digest of a step's source closure; as a parameter it makes a change in any imported module count.
+
+    `modules` are those that the step's setting `loads` names.
+    """
+    return or_exit(source_digest, ROOT, entry, modules)
 
 
-def packages(entry):
+def packages(entry, modules=()):
     """The digest of the installed packages that a step's numbers depend on (provenance/packages.py has the policy)."""
-    return or_exit(package_versions, ROOT, entry)["digest"]
+    return or_exit(package_versions, ROOT, entry, modules)["digest"]
 
 
 def or_exit(function, *arguments):

@@ -52,6 +52,15 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
     assert (_digest(project) != before) is counts
 
 
+def test_a_module_loaded_by_name_counts_where_it_is_named(project):
+    (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
+    closure = source_closure(project, "step", ["maths.figure"])
+    assert {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"} == set(closure) - set(source_closure(project, "step"))
+    assert source_digest(project, "step", ["maths.figure"]) != source_digest(project, "step")
+    with pytest.raises(PipelineError, match="maths.figures"):
+        source_closure(project, "step", ["maths.figures"])
+
+
 def test_misspelt_entry_and_broken_source_are_named(project):
     with pytest.raises(PipelineError, match="workflow_scripts.stepp"):
         source_closure(project, "stepp")
