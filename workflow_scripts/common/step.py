@@ -45,6 +45,7 @@ class Step:
     threads: int = 1
     machine: dict[str, str] = field(default_factory=dict)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    rule: str | None = None
     input_lineage_sha256: str | None = None
 
     def input(self, name: str) -> Path:
@@ -96,9 +97,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
-    if "torch" in sys.modules:
-        import torch
-
+    if torch := sys.modules.get("torch"):  # no import statement: torch is no package of the steps that never load it
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     try:
@@ -115,7 +114,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
             data_root=arguments.data_root, threads=arguments.threads, volatile=volatile, machine_settings=machine,
         )  # fmt: skip
-        step = Step(name, settings, inputs, outputs, log, arguments.threads, machine, [], recorder.input_lineage_sha256)
+        sums = {"rule": arguments.rule, "input_lineage_sha256": recorder.input_lineage_sha256}
+        step = Step(name, settings, inputs, outputs, log, arguments.threads, machine, **sums)
         main(step)
         recorder.finish()
         for tidy_up in step.afterwards:
