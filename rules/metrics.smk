@@ -18,7 +18,7 @@ rule extract_features:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
     shell:
-        step("extract_features", "samples weights info", "features")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
 
 
 rule extract_part:
@@ -34,7 +34,7 @@ rule extract_part:
         settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
         source=source("extract_features"),
     shell:
-        step("extract_features", "samples weights info", "part")
+        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts")
 
 
 def metric_identity(wildcards):
@@ -66,7 +66,12 @@ rule compute_metrics:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
     shell:
-        step("compute_metrics", "features reference reference_features reference_info extractor_info checkpoint", "metrics")
+        step(
+            "compute_metrics",
+            "features reference reference_features reference_info extractor_info checkpoint",
+            "metrics",
+            wildcards="arm seed sampler nfe",
+        )
 
 
 # Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes per run.
@@ -82,4 +87,4 @@ rule measure_finite_sample:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
     shell:
-        step("measure_finite_sample", "features reference", "finite_sample")
+        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

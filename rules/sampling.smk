@@ -29,7 +29,7 @@ rule sample_images:
     priority: 1
     shell:
         # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
-        step("sample_images", "checkpoint", "samples")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")
 
 
 rule sample_part:
@@ -44,4 +44,4 @@ rule sample_part:
         source=source("sample_images"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "part")
+        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts")

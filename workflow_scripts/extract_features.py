@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import torch
 
 from workflow_scripts.common.chunks import Arrays, ChunkedWork
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import read_json, read_npz, sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
-from workflow_scripts.provenance.source_closure import source_digest
 
-ROOT = Path(__file__).parents[1]
 # Whole batches, since convolutions may round differently for another batch size; some tens of seconds of Inception on a CPU.
 CHUNK_SIZE = 5 * BATCH_SIZE
 
@@ -56,8 +52,7 @@ def main(step: Step) -> None:
         "extractor": step.setting("extractor"),
         "samples": sha256_file(samples),
         "weights": sha256_file(weights),
-        "source": source_digest(ROOT, "extract_features"),
-        "torch": torch.__version__,
+        "code": step.code_sha256,
     }
     work = ChunkedWork(step, "features", len(images), CHUNK_SIZE, key)
     chunks = work.complete(extract, "features")

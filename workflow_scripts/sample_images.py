@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,13 +19,11 @@ from workflow_scripts.common.files import sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
 from workflow_scripts.training.device import choose_device
 from workflow_scripts.training.ema_model import load_ema_model
 
-ROOT = Path(__file__).parents[1]
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
 
@@ -38,8 +35,7 @@ def main(step: Step) -> None:
         **{name: step.setting(name) for name in DECIDES},
         "clip_x_start": step.setting("sampling.clip_x_start"),
         "checkpoint": sha256_file(step.input("checkpoint")),
-        "source": source_digest(ROOT, "sample_images"),
-        "torch": torch.__version__,
+        "code": step.code_sha256,
     }
     # A chunk is a batch: for another batch size a network's convolutions may round differently.
     work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)

@@ -68,15 +68,20 @@ class ReportContext:
     def rows(self, metric: str, **identity: Any) -> pd.DataFrame:
         """Result rows of the report's arms for one metric, with the EMA weights, restricted by further identity fields.
 
-        Columns arm, seed, step, sampler, eta, nfe, objective, value, stderr; empty when there are none. Two rows of
-        one run that the identity does not tell apart are an error: a figure must not average unlike numbers.
+        Columns arm, seed, step, sampler, eta, nfe, objective, value, stderr, and row, the place in `results`; empty when
+        there are none. Two rows of one run that the identity does not tell apart are an error: a figure must not average
+        unlike numbers.
         """
-        columns = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective", "value", "stderr"]
+        columns = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective", "value", "stderr", "row"]
         wanted = {"metric": metric, "ema": True, **identity}
-        rows = [row for row in self.results if all(row.get(key) == value for key, value in wanted.items())]
-        frame = pd.DataFrame([{column: row.get(column) for column in columns} for row in rows], columns=columns)
+        rows = [
+            {**{column: row.get(column) for column in columns}, "row": place}
+            for place, row in enumerate(self.results)
+            if all(row.get(key) == value for key, value in wanted.items())
+        ]
+        frame = pd.DataFrame(rows, columns=columns)
         frame = frame[frame["arm"].isin(self.arms)].reset_index(drop=True)
-        if frame.duplicated(columns[:-2]).any():
+        if frame.duplicated(columns[:-3]).any():
             raise PipelineError(
                 f"results hold {metric} more than once for one arm, seed, step, sampler and NFE; "
                 "delete results.jsonl and run again"

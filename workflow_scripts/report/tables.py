@@ -1,4 +1,4 @@
-"""Tables of the summary, `{"columns": [...], "rows": [[...]]}` of Markdown text, looked up from results and verdict."""
+"""Tables of summary and report, `{"columns": [...], "rows": [[...]]}` of Markdown text, looked up from results and verdict."""
 
 from __future__ import annotations
 
@@ -15,6 +15,33 @@ from workflow_scripts.study.reasons import metric_name
 
 Table = dict[str, list[Any]]
 NONE = "–"
+
+
+class Cell(str):
+    """Markdown text of a table's cell that knows which number it shows and where that came from.
+
+    `value` is the number unrounded (None where there is none), `rows` are places in results.jsonl, `hypothesis` is the
+    id of the one that the verdict decides, `of` names what made it where it is no result: `lock`, `reference`, or
+    `finite_sample/<arm>/<seed>`.
+    """
+
+    value: float | None
+    rows: tuple[int, ...]
+    hypothesis: str | None
+    of: tuple[str, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        value: float | None = None,
+        rows: Sequence[int] = (),
+        hypothesis: str | None = None,
+        of: Sequence[str] = (),
+    ) -> Cell:
+        cell = super().__new__(cls, text)
+        cell.value, cell.rows = value, tuple(int(row) for row in rows)
+        cell.hypothesis, cell.of = hypothesis, tuple(of)
+        return cell
 
 
 def markdown(value: Any) -> str:
@@ -59,7 +86,7 @@ def configuration_table(report: Mapping[str, Any]) -> Table:
     varied = [key for key in keys if len({str(settings.get(key)) for settings in flat.values()}) > 1]
     rows = [
         [markdown(arm["name"]), markdown(arm["label"]), markdown(arm["experiment"]), "yes" if arm["baseline"] else "no"]
-        + [markdown(setting_value(flat[arm["name"]].get(key))) for key in varied]
+        + [_setting_cell(flat[arm["name"]].get(key)) for key in varied]
         for arm in report["arms"]
     ]
     return {"columns": ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)], "rows": rows}
@@ -72,10 +99,14 @@ def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> T
     for item in verdict["hypotheses"]:
         arm, comparator = (names.get(item[key], markdown(item[key])) for key in ("arm", "comparator"))
         level = f"{100 * item['confidence']:.4g} %: " if item["interval"] else ""
+        low = item["interval"][0] if item["interval"] else None
+        decided = {"hypothesis": item["id"]}
         rows.append([
             markdown(item["id"]), item["role"], f"{arm} / {comparator}", markdown(estimand_label(item["metric_used"])),
-            f"{threshold_text(item['threshold'])} {item['direction']}", change_text(item["relative_change"]),
-            level + interval_text(item["interval"]), f"**{OUTCOME_WORDS[item['outcome']]}**",
+            Cell(f"{threshold_text(item['threshold'])} {item['direction']}", item["threshold"], of=["lock"]),
+            Cell(change_text(item["relative_change"]), item["relative_change"], **decided),
+            Cell(level + interval_text(item["interval"]), low, **decided),
+            Cell(f"**{OUTCOME_WORDS[item['outcome']]}**", **decided),
         ])  # fmt: skip
     columns = ["Hypothesis", "Role", "Arm / comparator", "Metric", "Threshold", "Change", "Interval", "Outcome"]
     return {"columns": columns, "rows": rows}
@@ -92,8 +123,19 @@ def main_result_table(context: ReportContext) -> Table:
 
 
 def _per_seed(rows: pd.DataFrame, seeds: Sequence[int]) -> list[str]:
-    values = dict(zip(rows["seed"], rows["value"]))
-    return [*(number(values.get(seed)) for seed in seeds), mean_sd_text(rows["value"])]
+    cells = {seed: Cell(number(value), value, [row]) for seed, value, row in zip(rows["seed"], rows["value"], rows["row"])}
+    return [*(cells.get(seed, NONE) for seed in seeds), mean_sd_cell(rows)]
+
+
+def mean_sd_cell(rows: pd.DataFrame) -> str:
+    """`mean ± sd` over the values of result rows, which it names; a dash for none."""
+    return Cell(mean_sd_text(rows["value"]), float(rows["value"].mean()), rows["row"]) if len(rows) else NONE
+
+
+def mean_cell(values: pd.Series, rows: pd.Series) -> str:
+    """The mean of what some result rows say, with two digits; rows that say nothing are left out."""
+    said = values.dropna().astype(float)
+    return Cell(number(said.mean(), 2), float(said.mean()), rows[said.index]) if len(said) else NONE
 
 
 def mean_sd_text(values: Sequence[float]) -> str:
@@ -112,7 +154,7 @@ def sweep_table(context: ReportContext) -> Table:
     def cell(arm: str, sampler: str, eta: float | None, nfe: int) -> str:
         same_eta = rows["eta"].isna() if eta is None else rows["eta"] == eta
         mine = rows[(rows["arm"] == arm) & (rows["sampler"] == sampler) & same_eta & (rows["nfe"] == nfe)]
-        return mean_sd_text(mine["value"])
+        return mean_sd_cell(mine)
 
     columns = [f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}" for sampler, eta, nfe in points]
     lines = [[names[arm], *(cell(arm, *point) for point in points)] for arm in context.arms]
@@ -127,12 +169,12 @@ def further_metrics_table(context: ReportContext) -> Table:
         frame = context.main_rows(metric)
         columns.append(markdown(metric_name(metric)))
         for arm, cells in rows.items():
-            cells.append(mean_sd_text(frame.loc[frame["arm"] == arm, "value"]))
+            cells.append(mean_sd_cell(frame[frame["arm"] == arm]))
         if frame["stderr"].notna().any():
             columns.append("spread within one run")
             for arm, cells in rows.items():
-                spreads = frame.loc[frame["arm"] == arm, "stderr"].dropna().astype(float)
-                cells.append(number(spreads.mean(), 2) if len(spreads) else NONE)
+                mine = frame[frame["arm"] == arm]
+                cells.append(mean_cell(mine["stderr"], mine["row"]))
     return {"columns": columns, "rows": list(rows.values())}
 
 
@@ -145,11 +187,15 @@ def finite_sample_table(context: ReportContext) -> Table:
         mine = [item for item in context.finite_samples if item["arm"] == arm]
         points = [point for item in mine for point in item["by_num_samples"]]
         values = [[point["value"] for point in points if point["num_samples"] == count] for count in counts]
-        errors = [item["stderr"] for item in mine]
-        cells = [number(sum(column) / len(column)) if column else NONE for column in values]
-        rows.append([names[arm], *cells, number(sum(errors) / len(errors), 2) if errors else NONE])
+        of = [f"finite_sample/{arm}/{item['seed']}" for item in mine]
+        cells = [_mean_of(column, of) for column in values]
+        rows.append([names[arm], *cells, _mean_of([item["stderr"] for item in mine], of, 2)])
     columns = ["Arm", *(f"{count:,} samples" for count in counts), "bootstrap std. error"]
     return {"columns": columns, "rows": rows}
+
+
+def _mean_of(values: Sequence[float], of: Sequence[str], digits: int = 4) -> str:
+    return Cell(number(sum(values) / len(values), digits), sum(values) / len(values), of=of) if values else NONE
 
 
 def curvature_table(context: ReportContext) -> Table:
@@ -160,9 +206,9 @@ def curvature_table(context: ReportContext) -> Table:
     top = context.final_rows("hessian_top_eigenvalue", objective="common")
     rows = []
     for arm in context.arms:
-        errors = common.loc[common["arm"] == arm, "stderr"].dropna().astype(float)
-        cells = [mean_sd_text(frame.loc[frame["arm"] == arm, "value"]) for frame in (common, own, top)]
-        rows.append([names[arm], cells[0], number(errors.mean(), 2) if len(errors) else NONE, *cells[1:]])
+        mine = common[common["arm"] == arm]
+        cells = [mean_sd_cell(frame[frame["arm"] == arm]) for frame in (common, own, top)]
+        rows.append([names[arm], cells[0], mean_cell(mine["stderr"], mine["row"]), *cells[1:]])
     columns = ["Arm", "trace, common objective", "std. error of one estimate", "trace, own objective", "top eigenvalue, common"]
     return {"columns": columns, "rows": rows}
 
@@ -170,8 +216,10 @@ def curvature_table(context: ReportContext) -> Table:
 def error_rate_table(verdict: Mapping[str, Any]) -> Table:
     """Simulated error rates of the rule, per hypothesis and number of seeds."""
     rows = [
-        [markdown(item["id"]), number(item["error_rates"]["log_sd_of_paired_difference"], 2), str(point["num_seeds"]),
-         *(rate_text(point[key]) for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold"))]
+        [markdown(item["id"]), _decided(item, number(item["error_rates"]["log_sd_of_paired_difference"], 2),
+                                        item["error_rates"]["log_sd_of_paired_difference"]), str(point["num_seeds"]),
+         *(_decided(item, rate_text(point[key]), point[key])
+           for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold"))]
         for item in verdict["hypotheses"]
         if item.get("error_rates")
         for point in item["error_rates"]["by_num_seeds"]
@@ -180,9 +228,45 @@ def error_rate_table(verdict: Mapping[str, Any]) -> Table:
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
 
+def _decided(item: Mapping[str, Any], text: str, value: float) -> Cell:
+    return Cell(text, value, hypothesis=item["id"])
+
+
+def _setting_cell(value: Any) -> Cell:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(markdown(setting_value(value)), float(value) if is_number else None, of=["lock"])
+
+
 def rate_text(rate: float) -> str:
     """A share of simulations: 4.8 %."""
     return f"{100 * rate:.1f} %"
+
+
+def scale_mark_table(context: ReportContext) -> Table:
+    """What distances between known sets of images come to on the same features."""
+    rows = [
+        [markdown(mark["label"]), Cell(number(mark["value"]), mark["value"], of=["reference"]), f"{mark['num_samples']:,}"]
+        for mark in context.scale_marks
+    ]
+    return {"columns": ["Known distance", markdown(metric_name(context.report["metric"])), "Images"], "rows": rows}
+
+
+def substitution_table(verdict: Mapping[str, Any]) -> Table:
+    """Per hypothesis, what was measured in place of what was preregistered, and what is missing."""
+    rows = []
+    for item in verdict["hypotheses"]:
+        changes = [
+            [markdown(change["field"]), *(_setting_cell(change[key]) for key in ("preregistered", "used"))]
+            for change in item["substitutions"]
+        ]
+        if item["outcome"] == "not_run":
+            changes = [["arm", Cell("run", of=["lock"]), Cell("not run in this preset", hypothesis=item["id"])]]
+        elif item["missing_seeds"]:
+            missing = ", ".join(str(seed) for seed in item["missing_seeds"])
+            changes.append(["seeds", f"{len(item['seeds']) + len(item['missing_seeds'])}",
+                            Cell(f"{len(item['seeds'])}; missing {missing}", hypothesis=item["id"])])  # fmt: skip
+        rows += [[markdown(item["id"]), *change] for change in changes]
+    return {"columns": ["Hypothesis", "What", "Preregistered", "Here"], "rows": rows}
 
 
 def matched_compute_table(report: Mapping[str, Any], gate: Mapping[str, Any]) -> Table:
@@ -191,7 +275,7 @@ def matched_compute_table(report: Mapping[str, Any], gate: Mapping[str, Any]) ->
     rows = [
         [markdown(comparison["experiment"]),
          *(names.get(comparison[key], markdown(comparison[key])) for key in ("arm", "comparator")),
-         f"`{markdown(item['key'])}`", *(markdown(setting_value(item[key])) for key in ("arm_value", "comparator_value"))]
+         f"`{markdown(item['key'])}`", *(_setting_cell(item[key]) for key in ("arm_value", "comparator_value"))]
         for comparison in gate["comparisons"]
         for item in comparison["differences"]
     ]  # fmt: skip
