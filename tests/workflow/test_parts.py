@@ -35,5 +35,4 @@ def test_however_they_are_shared_files_have_the_same_bytes(finished):
             assert "Nothing to be done" in _run(finished, other, "--dry-run")
         for path in MADE:
             (finished / path).unlink()
-    print(sums)
     assert sums[1] == sums[2] == sums[3]
