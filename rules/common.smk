@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
@@ -55,9 +56,25 @@ def step(entry, inputs="", outputs="", wildcards=""):
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
-def source(entry):
-    """The digest of a step's source closure; as a parameter it makes a change in any imported module count."""
-    return source_digest(ROOT, entry)
+def source(entry, modules=()):
+    """The digest of a step's source closure; as a parameter it makes a change in any imported module count.
+
+    `modules` are those that the step's setting `loads` names.
+    """
+    return or_exit(source_digest, ROOT, entry, modules)
+
+
+def packages(entry, modules=()):
+    """The digest of the installed packages that a step's numbers depend on (provenance/packages.py has the policy)."""
+    return or_exit(package_versions, ROOT, entry, modules)["digest"]
+
+
+def or_exit(function, *arguments):
+    """What the function returns; the workflow ends with one line where the project's own files are wrong."""
+    try:
+        return function(*arguments)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 def sections(wildcards, *names):
@@ -110,7 +127,7 @@ def parts_of(output, entry, settings):
         if workflow.remote_exec:  # inside a cluster's job, which starts when its inputs are there
             return sorted(map(str, folder.glob("part*of*[0-9]")))
         made_by = set(workflow.persistence.params(path) or ()) if Path(path).is_file() else set()
-        if {repr(settings(wildcards)), repr(source(entry))} <= made_by:
+        if {repr(value) for value in (settings(wildcards), source(entry), packages(entry))} <= made_by:
             return [name for name in workflow.persistence.input(path) if Path(name).parent == folder]
         numbers = range(1, PARTS + 1) if PARTS > 1 else ()
         return [part_of(output).format(**wildcards, part=number, parts=PARTS) for number in numbers]

@@ -26,6 +26,7 @@ rule sample_images:
     params:
         settings=lambda wildcards: canonical_json(sampling_settings(wildcards)),
         source=source("sample_images"),
+        packages=packages("sample_images"),
     priority: 1
     shell:
         # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
@@ -42,6 +43,7 @@ rule sample_part:
     params:
         settings=lambda wildcards: canonical_json({**sampling_settings(wildcards), **share_settings(wildcards)}),
         source=source("sample_images"),
+        packages=packages("sample_images"),
     priority: 1
     shell:
         step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts")

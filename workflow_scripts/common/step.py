@@ -39,6 +39,7 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    rule: str | None = None
     input_lineage_sha256: str | None = None
     code_sha256: str | None = None
 
@@ -90,9 +91,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
-    if "torch" in sys.modules:
-        import torch
-
+    if torch := sys.modules.get("torch"):  # no import statement: torch is no package of the steps that never load it
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     try:
@@ -107,8 +106,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
             data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
         )  # fmt: skip
-        sums = (recorder.input_lineage_sha256, recorder.code_sha256)
-        main(Step(name, settings, inputs, outputs, log, arguments.threads, *sums))
+        sums = {"input_lineage_sha256": recorder.input_lineage_sha256, "code_sha256": recorder.code_sha256}
+        main(Step(name, settings, inputs, outputs, log, arguments.threads, arguments.rule, **sums))
         recorder.finish()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
