@@ -4,10 +4,14 @@ import sys
 import time
 from pathlib import Path
 
+from snakemake.io import IOFile
+
 sys.path.insert(0, str(workflow.basedir))
 
+from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
@@ -33,21 +37,44 @@ except PipelineError as error:
 RESULTS = f"results/{STUDY.name}/{STUDY.preset}"
 REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
 RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
+PARTS = config.get("parts", 1)
 ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 
-def step(entry, inputs="", outputs="", log=True):
-    """The shell command of a step: the named inputs and outputs are those that the entry point takes."""
+def step(entry, inputs="", outputs="", wildcards=""):
+    """The shell command of a step: the named inputs and outputs are those that the entry point takes.
+
+    Rule and wildcards are for the manifest. It lies beside the first output, so that one is named first in whose folder,
+    or below it, all others lie (provenance/manifest.py looks there). Snakemake compares the command before it is filled
+    in, so moving the data root runs nothing again.
+    """
     words = [f"python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
-    return " ".join([*words, "--log {log:q} --threads {threads}"])
+    words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
+    return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
-def source(entry):
-    """The digest of a step's source closure; as a parameter it makes a change in any imported module count."""
-    return source_digest(ROOT, entry)
+def source(entry, modules=()):
+    """The digest of a step's source closure; as a parameter it makes a change in any imported module count.
+
+    `modules` are those that the step's setting `loads` names.
+    """
+    return or_exit(source_digest, ROOT, entry, modules)
+
+
+def packages(entry, modules=()):
+    """The digest of the installed packages that a step's numbers depend on (provenance/packages.py has the policy)."""
+    return or_exit(package_versions, ROOT, entry, modules)["digest"]
+
+
+def or_exit(function, *arguments):
+    """What the function returns; the workflow ends with one line where the project's own files are wrong."""
+    try:
+        return function(*arguments)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 def sections(wildcards, *names):
@@ -77,6 +104,40 @@ def sampler_settings(name):
     """A sampler's settings without its NFE list: {name, eta}."""
     samplers = STUDY.shared("sampling")["samplers"]
     return next({"name": s["name"], "eta": s.get("eta")} for s in samplers if s["name"] == name)
+
+
+def part_of(output):
+    """The pattern of the files that say that one of several jobs has done its share of the work on `output`.
+
+    They lie among the chunks of work, which the job that gathers them deletes in the end.
+    """
+    return f"{chunk_folder(Path(output))}/part{{part}}of{{parts}}"
+
+
+def parts_of(output, entry, settings):
+    """Input function: what every part of `output` leaves, before it is put together; nothing where it is one job.
+
+    A file that is there keeps the number of parts it was made in, as Snakemake recorded it, while settings and code
+    stand. Otherwise another `parts` would make finished files again, for having other inputs.
+    """
+
+    def inputs(wildcards):
+        path = IOFile(output.format(**wildcards))
+        folder = chunk_folder(Path(path))
+        if workflow.remote_exec:  # inside a cluster's job, which starts when its inputs are there
+            return sorted(map(str, folder.glob("part*of*[0-9]")))
+        made_by = set(workflow.persistence.params(path) or ()) if Path(path).is_file() else set()
+        if {repr(value) for value in (settings(wildcards), source(entry), packages(entry))} <= made_by:
+            return [name for name in workflow.persistence.input(path) if Path(name).parent == folder]
+        numbers = range(1, PARTS + 1) if PARTS > 1 else ()
+        return [part_of(output).format(**wildcards, part=number, parts=PARTS) for number in numbers]
+
+    return inputs
+
+
+def share_settings(wildcards):
+    """Which part of how many a job does."""
+    return {"part": int(wildcards.part), "parts": int(wildcards.parts)}
 
 
 def check_gate():
