@@ -21,4 +21,4 @@ rule probe_checkpoint:
         packages=packages("probe_checkpoint"),
     priority: 1
     shell:
-        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")

@@ -52,4 +52,4 @@ rule compute_reference:
         packages=packages("compute_reference"),
     priority: 3
     shell:
-        step("compute_reference", "train test manifest weights info", "reference features info scale_marks")
+        step("compute_reference", "train test manifest weights info", "reference features info scale_marks", machine="device")

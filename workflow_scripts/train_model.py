@@ -15,14 +15,11 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.training.device import device_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import initial_state, train
 from workflow_scripts.training.saved_run import SavedRun
 from workflow_scripts.training.session import Session
-
-ROOT = Path(__file__).parents[1]
 
 
 def main(step: Step) -> None:
@@ -85,8 +82,7 @@ def _identity(step: Step, device: torch.device) -> dict[str, Any]:
     return {
         "settings": step.settings,
         "train": sha256_file(step.input("train")),
-        "source": source_digest(ROOT, "train_model"),
-        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+        "code": step.code_sha256,
         "device": device.type,
         "threads": step.threads,
     }
