@@ -18,6 +18,8 @@ rule probe_checkpoint:
             }
         ),
         source=source("probe_checkpoint"),
+    resources:
+        **limits("curvature"),
     priority: 1
     shell:
         step("probe_checkpoint", "checkpoint train", "probe")

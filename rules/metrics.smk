@@ -13,6 +13,8 @@ rule extract_features:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
+    resources:
+        **limits("features"),
     shell:
         step("extract_features", "samples weights info", "features")
 
@@ -45,6 +47,8 @@ rule compute_metrics:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
+    resources:
+        **limits("metrics"),
     shell:
         step("compute_metrics", "features reference reference_features reference_info extractor_info checkpoint", "metrics")
 
@@ -61,5 +65,7 @@ rule measure_finite_sample:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
+    resources:
+        **limits("metrics"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample")

@@ -22,6 +22,8 @@ rule sample_images:
             }
         ),
         source=source("sample_images"),
+    resources:
+        **limits("sampling"),
     priority: 1
     shell:
         step("sample_images", "checkpoint", "samples")

@@ -25,6 +25,8 @@ rule train_extractor:
         # What a file of one's own holds, and not where it lies, decides that it is taken again.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
         source=source("train_extractor"),
+    resources:
+        **limits("extractor"),
     priority: 3
     shell:
         # Snakemake compares the command before it is filled in, as in prepare_data.
@@ -49,6 +51,8 @@ rule compute_reference:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
+    resources:
+        **limits("extractor"),
     priority: 3
     shell:
         step("compute_reference", "train test manifest weights info", "reference features info scale_marks")

@@ -23,6 +23,8 @@ rule train_model:
             }
         ),
         source=source("train_model"),
+    resources:
+        **limits("training"),
     priority: 2
     shell:
         step("train_model", "train", "checkpoints log timing")
