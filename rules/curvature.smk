@@ -22,4 +22,4 @@ rule probe_checkpoint:
         **limits("curvature"),
     priority: 1
     shell:
-        step("probe_checkpoint", "checkpoint train", "probe")
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")

@@ -16,7 +16,7 @@ rule extract_features:
     resources:
         **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "features")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
 
 
 def metric_identity(wildcards):
@@ -50,7 +50,12 @@ rule compute_metrics:
     resources:
         **limits("metrics"),
     shell:
-        step("compute_metrics", "features reference reference_features reference_info extractor_info checkpoint", "metrics")
+        step(
+            "compute_metrics",
+            "features reference reference_features reference_info extractor_info checkpoint",
+            "metrics",
+            wildcards="arm seed sampler nfe",
+        )
 
 
 # Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes per run.
@@ -68,4 +73,4 @@ rule measure_finite_sample:
     resources:
         **limits("metrics"),
     shell:
-        step("measure_finite_sample", "features reference", "finite_sample")
+        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

@@ -26,4 +26,4 @@ rule sample_images:
         **limits("sampling"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "samples")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")

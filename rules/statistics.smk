@@ -29,7 +29,6 @@ rule train_extractor:
         **limits("extractor"),
     priority: 3
     shell:
-        # Snakemake compares the command before it is filled in, as in prepare_data.
         step("train_extractor", "train test", "weights info")
         + (" --input inception {INCEPTION_WEIGHTS:q}" if STUDY.shared("extractor")["kind"] == "inception" else "")
 
