@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 NUM_GPUS = 2  # as many jobs run at once, since each asks for one
@@ -84,9 +83,9 @@ class Slurm:
         return done.stdout
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job since the start, oldest first: id, comment, state, submit, start, end (ISO times), workdir."""
+        """Every job since the start, oldest first: what it is, its state, submit, start and end as ISO times, what it got."""
         fields = {"id": "JobID", "comment": "Comment", "state": "State", "submit": "SubmitTime", "start": "StartTime",
-                  "end": "EndTime", "workdir": "WorkDir"}  # fmt: skip
+                  "end": "EndTime", "workdir": "WorkDir", "partition": "Partition", "tres": "tres-alloc"}  # fmt: skip
         layout = ",".join(f"{name}:|" for name in fields.values())
         lines = self.call("squeue", "--noheader", "--states=all", "--sort=i", "-O", layout).splitlines()
         return [dict(zip(fields, line.split("|"))) for line in lines]
