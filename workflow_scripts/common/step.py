@@ -38,6 +38,7 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    rule: str | None = None
     input_lineage_sha256: str | None = None
 
     def input(self, name: str) -> Path:
@@ -107,7 +108,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
             data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
         )  # fmt: skip
-        main(Step(name, settings, inputs, outputs, log, arguments.threads, recorder.input_lineage_sha256))
+        sums = {"rule": arguments.rule, "input_lineage_sha256": recorder.input_lineage_sha256}
+        main(Step(name, settings, inputs, outputs, log, arguments.threads, **sums))
         recorder.finish()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)

@@ -42,7 +42,7 @@ class Recorder:
         first = next((path for paths in outputs.values() for path in paths), None)
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
-            self._path.unlink(missing_ok=True)  # it says nothing about what is about to be made
+            self._forget_what_was_made_before()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         self._lineage = {
@@ -96,6 +96,17 @@ class Recorder:
                 "volatile_outputs": volatile_outputs,
             },
         )
+
+    def _forget_what_was_made_before(self) -> None:
+        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then."""
+        self._path.unlink(missing_ok=True)
+        for path in (path for paths in self._outputs.values() for path in paths):
+            try:
+                maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
+            except PipelineError:  # damaged, hence of no use to anyone
+                maker = manifest.manifest_path(path)
+            if maker is not None:
+                maker.unlink(missing_ok=True)
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}
