@@ -85,7 +85,8 @@ class Slurm:
     def jobs(self) -> list[dict[str, str]]:
         """Every job since the start, oldest first: what it is, its state, submit, start and end as ISO times, what it got."""
         fields = {"id": "JobID", "comment": "Comment", "state": "State", "submit": "SubmitTime", "start": "StartTime",
-                  "end": "EndTime", "workdir": "WorkDir", "partition": "Partition", "tres": "tres-alloc"}  # fmt: skip
+                  "end": "EndTime", "workdir": "WorkDir", "partition": "Partition", "gres": "tres-per-node",
+                  "memory": "MinMemory", "limit": "TimeLimit"}  # fmt: skip
         layout = ",".join(f"{name}:|" for name in fields.values())
         lines = self.call("squeue", "--noheader", "--states=all", "--sort=i", "-O", layout).splitlines()
         return [dict(zip(fields, line.split("|"))) for line in lines]
