@@ -18,6 +18,7 @@ rule probe_checkpoint:
             }
         ),
         source=source("probe_checkpoint"),
+        packages=packages("probe_checkpoint"),
     resources:
         **limits("curvature"),
     priority: 1

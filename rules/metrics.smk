@@ -13,6 +13,7 @@ rule extract_features:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
+        packages=packages("extract_features"),
     resources:
         **limits("features"),
     shell:
@@ -47,6 +48,7 @@ rule compute_metrics:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
+        packages=packages("compute_metrics"),
     resources:
         **limits("metrics"),
     shell:
@@ -70,6 +72,7 @@ rule measure_finite_sample:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
+        packages=packages("measure_finite_sample"),
     resources:
         **limits("metrics"),
     shell:

@@ -22,6 +22,7 @@ rule sample_images:
             }
         ),
         source=source("sample_images"),
+        packages=packages("sample_images"),
     resources:
         **limits("sampling"),
     priority: 1

@@ -25,6 +25,7 @@ rule train_extractor:
         # What a file of one's own holds, and not where it lies, decides that it is taken again.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
         source=source("train_extractor"),
+        packages=packages("train_extractor"),
     resources:
         **limits("extractor"),
     priority: 3
@@ -50,6 +51,7 @@ rule compute_reference:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
+        packages=packages("compute_reference"),
     resources:
         **limits("extractor"),
     priority: 3

@@ -23,6 +23,7 @@ rule train_model:
             }
         ),
         source=source("train_model"),
+        packages=packages("train_model"),
     resources:
         **limits("training"),
     priority: 2

@@ -17,6 +17,7 @@ rule collect_run:
     params:
         settings=canonical_json({}),
         source=source("collect_results"),
+        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results", wildcards="arm seed")
 
@@ -32,6 +33,7 @@ rule collect_study:
     params:
         settings=canonical_json({}),
         source=source("collect_results"),
+        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results")
 
@@ -47,5 +49,6 @@ rule decide_verdict:
     params:
         settings=canonical_json(VERDICT_SETTINGS),
         source=source("decide_verdict"),
+        packages=packages("decide_verdict"),
     shell:
         step("decide_verdict", "results gate", "verdict")
