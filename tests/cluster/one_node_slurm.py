@@ -7,18 +7,19 @@ lies below one folder.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 NUM_GPUS = 2  # as many jobs run at once, since each asks for one
 NUM_CPUS = 4
-STATES_OF_A_FREE_NODE = {"idle", "mixed"}
 
 _SLURM_CONF = """\
 ClusterName=onenode
@@ -105,13 +106,48 @@ def running(folder: Path) -> Iterator[Slurm]:
     """Start SLURM below `folder`, and stop it again whatever happens; every job that is left is cancelled first."""
     slurm = Slurm(folder)
     _write_configuration(folder)
-    try:
-        for daemon in (["slurmctld", "-c"], ["slurmd"]):
-            subprocess.run(daemon, env=slurm.environment, check=True, capture_output=True, text=True, timeout=30)
-        _wait(lambda: slurm.call("sinfo", "--noheader", "-o", "%T").strip() in STATES_OF_A_FREE_NODE, 30, _last_words(folder))
+    with contextlib.ExitStack() as daemons:
+        for command in (["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
+            daemons.enter_context(_daemon(command, slurm))
+        daemons.callback(_end_jobs, slurm)
+        _wait(lambda: _node_state(slurm) == "idle", 30, lambda: _last_words(folder))
         yield slurm
+
+
+@contextlib.contextmanager
+def _daemon(command: list[str], slurm: Slurm) -> Iterator[None]:
+    """Run a daemon in the foreground until the block ends; the kernel ends it too when this process is killed."""
+    process = subprocess.Popen(
+        command, env=slurm.environment, preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
     finally:
-        _stop(slurm)
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _die_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _node_state(slurm: Slurm) -> str:
+    try:
+        return slurm.call("sinfo", "--noheader", "-o", "%T").strip()
+    except subprocess.SubprocessError:
+        return "no answer yet"
+
+
+def _end_jobs(slurm: Slurm) -> None:
+    """A job that outlives slurmd would go on without anyone to stop it."""
+    with contextlib.suppress(subprocess.SubprocessError, TimeoutError):
+        slurm.call("scancel", "--user=root")
+        _wait(lambda: not slurm.call("squeue", "--noheader").strip(), 60, lambda: "jobs are still running")
 
 
 def _write_configuration(folder: Path) -> None:
@@ -148,30 +184,12 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _stop(slurm: Slurm) -> None:
-    with contextlib.suppress(subprocess.SubprocessError):
-        slurm.call("scancel", "--user=root")
-        # a job that outlives slurmd would go on without anyone to stop it
-        _wait(lambda: not slurm.call("squeue", "--noheader").strip(), 60, lambda: "jobs are still running")
-    for name in ("slurmd", "slurmctld"):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((slurm.folder / f"{name}.pid").read_text())
-            os.kill(pid, 15)
-            _wait(lambda: not _alive(pid), 30, lambda: f"{name} does not stop")
+def _last_words(folder: Path) -> str:
+    logs = [folder / "slurmctld.log", folder / "slurmd.log"]
+    return "".join(log.read_text()[-3000:] for log in logs if log.exists())
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def _last_words(folder: Path):
-    return lambda: "".join((folder / f"{name}.log").read_text()[-3000:] for name in ("slurmctld", "slurmd"))
-
-
-def _wait(condition, timeout_s: float, words) -> None:
+def _wait(condition: Callable[[], bool], timeout_s: float, words: Callable[[], str]) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -26,10 +26,10 @@ class ClusterRun:
         environment = slurm.environment
         environment["PATH"] = f"{slurm.folder / 'bin'}:{Path(sys.executable).parent}:{environment['PATH']}"
         environment.pop("PYTHONPATH", None)
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *FAST, *arguments]
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--config", *config.split()]
         with open(self.output, "w") as output:
             self.process = subprocess.Popen(
-                [*command, "--config", *config.split()], cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
+                [*command, *FAST, *arguments], cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
 
     @property

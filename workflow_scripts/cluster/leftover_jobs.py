@@ -71,7 +71,7 @@ def _is_about(script: str, results: str, targets: Set[str]) -> bool:
 
 def _queued(workdir: Path) -> list[str]:
     """Ids of the user's jobs from `workdir` that wait, run or are ending."""
-    lines = _call("squeue", "--me", "--noheader", "--format=%i %Z").splitlines()
+    lines = _call("squeue", "--me", "--noheader", "--sort=i", "--format=%i %Z").splitlines()
     jobs = [line.strip().partition(" ") for line in lines]
     return [job for job, _, folder in jobs if Path(folder).resolve() == workdir.resolve()]
 
