@@ -26,6 +26,8 @@ wildcard_constraints:
     sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
     nfe=r"\d{4}",
     step=r"\d{7}",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 rule all:
