@@ -37,6 +37,8 @@ rule extract_part:
         settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
         source=source("extract_features"),
         packages=packages("extract_features"),
+    resources:
+        **limits("features"),
     shell:
         step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts")
 

@@ -46,6 +46,8 @@ rule sample_part:
         settings=lambda wildcards: canonical_json({**sampling_settings(wildcards), **share_settings(wildcards)}),
         source=source("sample_images"),
         packages=packages("sample_images"),
+    resources:
+        **limits("sampling"),
     priority: 1
     shell:
         step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts")
