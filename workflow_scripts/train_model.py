@@ -34,9 +34,11 @@ def main(step: Step) -> None:
     images = _training_images(step)
     device = device_of(step)
     require_determinism(device)
-    with StopSignals() as stop, SavedRun(step.output("log").parent / ".training", _identity(step, device), step.say) as saved:
-        for path in (path for paths in step.outputs.values() for path in paths):
-            remove_leftovers(path)
+    saved = SavedRun(step.output("log").parent / ".training", _identity(step, device), step.say)
+    saved.prepare()
+    for path in (path for paths in step.outputs.values() for path in paths):
+        remove_leftovers(path)
+    with StopSignals() as stop:
         _train(step, images, device, path_of, saved, stop)
     # not before the manifest is written: that may find an input changed, and the time spent should not be lost then
     step.afterwards.append(saved.finish)

@@ -1,6 +1,5 @@
 """What a training run keeps on disk until it is done, so that a run that was killed goes on instead of starting again.
 
-    <folder>/lock                        held by the one process that may train this run
     <folder>/<identity>/step0000500.pt     checkpoints reached so far, byte for byte what the outputs will be
     <folder>/<identity>/step0000617.state  the newest two saved states
 
@@ -10,12 +9,10 @@ for a result. Every file is complete or absent, and a state that is damaged, or 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,46 +27,26 @@ GENERATIONS = 2
 
 
 class SavedRun:
-    """The kept files of one run; a context manager that holds the run's lock.
+    """The kept files of one run; only one process at a time may use them (`common/one_writer.py` sees to that).
 
-    `identity` (JSON-like) holds all that decides the result: settings, hashes of data and code, versions. Files of
-    another identity are never read; they go when the run is done. `say` gets one line for whatever is refused.
-    PipelineError when another process holds the lock, or when the folder cannot be written.
+    `identity` (JSON-like) holds all that decides the result: settings, hashes of data and code. Files of another identity
+    are never read; they go when the run is done. `say` gets one line for whatever is refused.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], say: Callable[[str], None]):
         self.root, self.say = folder, say
         self.identity = sha256_text(canonical_json(identity))
         self.folder = folder / self.identity[:16]
-        self._lock: int | None = None
 
-    def __enter__(self) -> SavedRun:
+    def prepare(self) -> None:
+        """Make the folder, and delete what a process that was killed left half-written there."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise PipelineError(f"cannot write {self.folder}: {error.strerror}; make room or fix the permissions") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._lock, 200, 0).decode(errors="replace")
-            self.__exit__()
-            raise PipelineError(
-                f"this run is being trained by another process ({holder}); wait until it is done or end it, then run again"
-            ) from error
-        except OSError:
-            self.say("this file system has no locks; make sure that only one process trains this run")
-        os.truncate(self._lock, 0)
-        os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         for path in self._files():
             if path.name.startswith("."):
-                path.unlink(missing_ok=True)  # half-written by a process that was killed
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+                path.unlink(missing_ok=True)
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint after `step` updates is kept."""

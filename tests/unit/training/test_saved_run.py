@@ -30,7 +30,9 @@ def _content(step: int) -> dict:
 
 
 def _open(folder, said=None, identity=None) -> SavedRun:
-    return SavedRun(folder / "kept", identity or IDENTITY, Said() if said is None else said)
+    saved = SavedRun(folder / "kept", identity or IDENTITY, Said() if said is None else said)
+    saved.prepare()
+    return saved
 
 
 def _save(saved: SavedRun, *steps: int) -> None:
@@ -39,14 +41,14 @@ def _save(saved: SavedRun, *steps: int) -> None:
 
 
 def test_the_newest_state_comes_back_and_two_are_kept(tmp_path):
-    with _open(tmp_path) as saved:
-        assert saved.load() is None
-        _save(saved, 1, 2, 12345678)
-    with _open(tmp_path) as saved:
-        content = saved.load()
-        assert torch.equal(content["weights"], torch.full((50,), 12345678.0))
-        assert content["rows"] == [(12345678, 0.1)] and content["none"] is None
-        assert sorted(path.name for path in saved.folder.iterdir()) == ["step0000002.state", "step12345678.state"]
+    saved = _open(tmp_path)
+    assert saved.load() is None
+    _save(saved, 1, 2, 12345678)
+    saved = _open(tmp_path)
+    content = saved.load()
+    assert torch.equal(content["weights"], torch.full((50,), 12345678.0))
+    assert content["rows"] == [(12345678, 0.1)] and content["none"] is None
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["step0000002.state", "step12345678.state"]
 
 
 def _truncate(content: bytes) -> bytes:
@@ -79,79 +81,76 @@ def _pickle_that_runs_code(content: bytes) -> bytes:
 )
 def test_a_damaged_state_is_named_and_the_one_before_it_used(tmp_path, damage, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with _open(tmp_path) as saved:
-        _save(saved, 5, 6)
-        newest = saved.folder / "step0000006.state"
-        newest.write_bytes(damage(newest.read_bytes()))
-    with _open(tmp_path, said := Said()) as saved:
-        assert saved.load()["rows"] == [(5, 0.1)]
-        # what was refused is gone, so that it counts as no generation from now on
-        _save(saved, 6, 7)
-        assert sorted(path.name for path in saved.folder.iterdir()) == ["step0000006.state", "step0000007.state"]
+    saved = _open(tmp_path)
+    _save(saved, 5, 6)
+    newest = saved.folder / "step0000006.state"
+    newest.write_bytes(damage(newest.read_bytes()))
+    said = Said()
+    saved = _open(tmp_path, said)
+    assert saved.load()["rows"] == [(5, 0.1)]
+    # what was refused is gone, so that it counts as no generation from now on
+    _save(saved, 6, 7)
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["step0000006.state", "step0000007.state"]
     assert len(said) == 1 and "step0000006.state" in said[0] and said[0].endswith("this saved state is not used")
     assert not Path("executed").exists()
 
 
 def test_with_every_state_damaged_training_starts_again_and_says_so(tmp_path):
-    with _open(tmp_path) as saved:
-        _save(saved, 5, 6)
-        for path in saved.folder.iterdir():
-            path.write_bytes(_truncate(path.read_bytes()))
-    with _open(tmp_path, said := Said()) as saved:
-        assert saved.load() is None
+    saved = _open(tmp_path)
+    _save(saved, 5, 6)
+    for path in saved.folder.iterdir():
+        path.write_bytes(_truncate(path.read_bytes()))
+    said = Said()
+    saved = _open(tmp_path, said)
+    assert saved.load() is None
     assert [line.split("/")[-1].split()[0] for line in said[:2]] == ["step0000006.state", "step0000005.state"]
     assert said[2:] == ["no saved state is left; training starts from the beginning"]
 
 
 @pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(_flip(0.5)(path.read_bytes()))])
 def test_a_state_whose_checkpoint_is_gone_or_altered_is_refused(tmp_path, change):
-    with _open(tmp_path) as saved:
-        _save(saved, 5)
-        saved.checkpoint_path(6).write_bytes(b"weights of step 6")
-        _save(saved, 7)
-        change(saved.checkpoint_path(6))
-    with _open(tmp_path, said := Said()) as saved:
-        assert saved.load()["rows"] == [(5, 0.1)]
+    saved = _open(tmp_path)
+    _save(saved, 5)
+    saved.checkpoint_path(6).write_bytes(b"weights of step 6")
+    _save(saved, 7)
+    change(saved.checkpoint_path(6))
+    said = Said()
+    saved = _open(tmp_path, said)
+    assert saved.load()["rows"] == [(5, 0.1)]
     assert len(said) == 1 and "step0000006.pt" in said[0] and "step0000007.state" in said[0]
 
 
 def test_states_of_other_settings_are_not_read_and_go_at_the_end(tmp_path):
-    with _open(tmp_path) as saved:
-        _save(saved, 5)
-    with _open(tmp_path, said := Said(), {**IDENTITY, "train": "cd"}) as other:
-        assert other.load() is None
-        _save(other, 3)
-        other.discard()
+    saved = _open(tmp_path)
+    _save(saved, 5)
+    said = Said()
+    other = _open(tmp_path, said, {**IDENTITY, "train": "cd"})
+    assert other.load() is None
+    _save(other, 3)
+    other.discard()
     assert said == ["saved states of other settings, data or code are not used; training starts from the beginning"]
-    with _open(tmp_path) as saved:
-        assert saved.load()["rows"] == [(5, 0.1)]
-        saved.finish()
+    saved = _open(tmp_path)
+    assert saved.load()["rows"] == [(5, 0.1)]
+    saved.finish()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_copied_from_another_identity_is_refused(tmp_path):
-    with _open(tmp_path) as saved:
-        _save(saved, 5)
-    with _open(tmp_path, said := Said(), {**IDENTITY, "train": "cd"}) as other:
-        (other.folder / "step0000005.state").write_bytes((saved.folder / "step0000005.state").read_bytes())
-        assert other.load() is None
+    saved = _open(tmp_path)
+    _save(saved, 5)
+    said = Said()
+    other = _open(tmp_path, said, {**IDENTITY, "train": "cd"})
+    (other.folder / "step0000005.state").write_bytes((saved.folder / "step0000005.state").read_bytes())
+    assert other.load() is None
     assert "belongs to another run" in said[0]
 
 
-def test_two_processes_never_train_one_run(tmp_path):
-    with _open(tmp_path):
-        with pytest.raises(PipelineError, match=rf"another process \(process {os.getpid()} on .*wait until it is done"):
-            _open(tmp_path).__enter__()
-    with _open(tmp_path):
-        pass  # the lock ends with its holder
-
-
 def test_what_a_killed_process_left_half_written_goes(tmp_path):
-    with _open(tmp_path) as saved:
-        _save(saved, 5)
-        (saved.folder / ".step0000006.state.abc.state").write_bytes(b"half")
-    with _open(tmp_path) as saved:
-        assert [path.name for path in saved.folder.iterdir()] == ["step0000005.state"]
+    saved = _open(tmp_path)
+    _save(saved, 5)
+    (saved.folder / ".step0000006.state.abc.state").write_bytes(b"half")
+    saved = _open(tmp_path)
+    assert [path.name for path in saved.folder.iterdir()] == ["step0000005.state"]
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -163,20 +162,20 @@ def test_publishing_makes_a_whole_file_and_leaves_the_kept_one(tmp_path, links, 
 
         monkeypatch.setattr(os, "link", refuse)
     output = tmp_path / "out" / "step0000006.pt"
-    with _open(tmp_path) as saved:
-        saved.checkpoint_path(6).write_bytes(b"weights")
-        for _ in range(2):  # again, after a kill between publishing and the end
-            saved.publish(6, output)
-            assert [path.name for path in output.parent.iterdir()] == [output.name] and output.read_bytes() == b"weights"
-        assert os.path.samefile(output, saved.checkpoint_path(6)) == links
-        output.unlink()  # as a workflow manager does with the outputs of a failed job
-        assert saved.checkpoint_path(6).read_bytes() == b"weights"
+    saved = _open(tmp_path)
+    saved.checkpoint_path(6).write_bytes(b"weights")
+    for _ in range(2):  # again, after a kill between publishing and the end
+        saved.publish(6, output)
+        assert [path.name for path in output.parent.iterdir()] == [output.name] and output.read_bytes() == b"weights"
+    assert os.path.samefile(output, saved.checkpoint_path(6)) == links
+    output.unlink()  # as a workflow manager does with the outputs of a failed job
+    assert saved.checkpoint_path(6).read_bytes() == b"weights"
 
 
 def test_a_read_only_folder_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "kept").write_text("a file stands where the folder should be")
     with pytest.raises(PipelineError, match="cannot write .*kept"):
-        _open(tmp_path).__enter__()
+        _open(tmp_path)
 
 
 def _die_at(folder: Path, call: int) -> None:
@@ -198,9 +197,9 @@ def _die_at(folder: Path, call: int) -> None:
     calls = {tempfile: ["mkstemp"], os: ["fsync", "chmod", "replace"], Path: ["unlink", "write_bytes"]}
     for module, name in ((module, name) for module, names in calls.items() for name in names):
         setattr(module, name, dying(getattr(module, name)))
-    with _open(folder) as saved:
-        count = 0
-        _save(saved, 7)
+    saved = _open(folder)
+    count = 0
+    _save(saved, 7)
     os._exit(0)
 
 
@@ -209,15 +208,16 @@ def test_dying_between_any_two_writes_leaves_the_old_state_or_the_new_one(tmp_pa
     found = []
     for call in range(40):
         folder = tmp_path / str(call)
-        with _open(folder) as saved:
-            _save(saved, 5, 6)
+        saved = _open(folder)
+        _save(saved, 5, 6)
         process = multiprocessing.get_context("fork").Process(target=_die_at, args=(folder, call))
         process.start()
         process.join()
-        with _open(folder, said := Said()) as saved:
-            found.append(saved.load()["rows"][0][0])
-            # only whole states, and never more than one beyond the two
-            assert said == [] and 2 <= len(list(saved.folder.iterdir())) <= 3
+        said = Said()
+        saved = _open(folder, said)
+        found.append(saved.load()["rows"][0][0])
+        # only whole states, and never more than one beyond the two
+        assert said == [] and 2 <= len(list(saved.folder.iterdir())) <= 3
         if process.exitcode == 0:
             break
     assert process.exitcode == 0 and found == sorted(found) and set(found) == {6, 7} and len(found) > 5, found

@@ -46,14 +46,14 @@ class Clock:
 def _session(folder, every_s=1e9, stop=None, said=None):
     state, log = initial_state(SETTINGS, torch.device("cpu")), TrainingLog(LOG_EVERY)
     saved = SavedRun(folder, {"settings": SETTINGS}, (lambda line: None) if said is None else said.append)
+    saved.prepare()
     return Session(SETTINGS, state, log, saved, every_s, stop or StopSignals())
 
 
 def _go_on(session: Session, on_step=None) -> Session:
-    with session.saved:
-        session.resume()
-        arguments = (IMAGES, SETTINGS, session.log, NUM_STEPS, CHECKPOINT_STEPS, session.on_checkpoint)
-        train(session.state, *arguments, on_step=on_step or session.on_step)
+    session.resume()
+    arguments = (IMAGES, SETTINGS, session.log, NUM_STEPS, CHECKPOINT_STEPS, session.on_checkpoint)
+    train(session.state, *arguments, on_step=on_step or session.on_step)
     return session
 
 
@@ -95,8 +95,7 @@ def test_killed_after_any_step_it_goes_on_from_an_older_state_to_the_same_bytes(
         with pytest.raises(SystemError):
             _go_on(first, on_step)
         second = _session(tmp_path / str(cut))
-        with second.saved:
-            resumed_at.append(second.resume())
+        resumed_at.append(second.resume())
         second = _go_on(_session(tmp_path / str(cut)))
         assert _bytes(second) == _bytes(straight) and second.log.rows == straight.log.rows, f"killed at step {cut}"
     assert resumed_at == list(range(NUM_STEPS))
@@ -177,6 +176,5 @@ def test_seconds_of_all_sessions_count(tmp_path, monkeypatch):
     assert stopped.value.exit_code == 130
     clock.now += 5000  # nobody trains
     second = _session(tmp_path)
-    with second.saved:
-        second.resume()
+    second.resume()
     assert 100 < second.wall_s < 120
