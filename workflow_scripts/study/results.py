@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ def _is(value: Any, kind: type) -> bool:
     if isinstance(value, bool):  # Python calls True a whole number
         return kind is bool
     if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        # a whole number may be too large for a float, and isfinite then raises
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return isinstance(value, kind)
 
 
