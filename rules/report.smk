@@ -73,7 +73,12 @@ rule render_notebook:
         settings=lambda wildcards: canonical_json({"notebook": wildcards.notebook, "report": REPORT_SETTINGS}),
         source=source("render_notebook"),
     shell:
-        step("render_notebook", "template templates results verdict scale_marks logs probes", "notebook html")
+        step(
+            "render_notebook",
+            "template templates results verdict scale_marks logs probes",
+            "notebook html",
+            wildcards="notebook",
+        )
 
 
 rule write_summary:

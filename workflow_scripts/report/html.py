@@ -23,12 +23,14 @@ from workflow_scripts.report.tables import setting_value
 SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 
 
-def build_report(report: Mapping[str, Any], inputs: Mapping[str, Sequence[Path]], output: Path) -> str:
+def build_report(
+    report: Mapping[str, Any], inputs: Mapping[str, Sequence[Path]], output: Path, input_lineage_sha256: str | None = None
+) -> str:
     """The page as text; `output` is where it will lie, so that links to notebooks and CSV files are relative.
 
     Inputs by name: summary, verdict, gate, results, figures (SVG), captions, timings, scale_marks, manifest,
     extractor_info, templates, and notebooks (HTML). Everything from files and settings is escaped. PipelineError when
-    a figure is unknown or has no caption.
+    a figure is unknown or has no caption. `input_lineage_sha256` (common/step.py) leads from the page back to its run.
     """
     verdict = read_json(inputs["verdict"][0])
     figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output)
@@ -46,7 +48,7 @@ def build_report(report: Mapping[str, Any], inputs: Mapping[str, Sequence[Path]]
         settings=[
             (f"{section}.{key}", setting_value(value)) for section in SETTING_SECTIONS for key, value in report[section].items()
         ],
-        hashes=_hashes(inputs, verdict),
+        hashes=[("input_lineage_sha256 of this page", input_lineage_sha256 or "not recorded"), *_hashes(inputs, verdict)],
         notebooks=[(path.stem, _relative(path, output)) for path in inputs.get("notebooks", [])],
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],
     )  # fmt: skip
