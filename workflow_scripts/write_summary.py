@@ -6,6 +6,7 @@ from workflow_scripts.common.files import read_json, write_text
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.summary import build_summary
+from workflow_scripts.study.schema import read_checked
 
 
 def main(step: Step) -> None:
@@ -18,8 +19,8 @@ def main(step: Step) -> None:
     text = build_summary(
         ReportContext.load(step.setting("report"), step.inputs),
         read_json(step.input("gate")),
-        read_json(step.input("manifest")),
-        read_json(step.input("extractor_info")),
+        read_checked(step.input("manifest"), "manifest"),
+        read_checked(step.input("extractor_info"), "extractor_info"),
         step.input("template"),
     )
     write_text(step.output("summary"), text)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import PipelineError, shorten
 
 # What an npz may become in memory: a small file that holds far more than its size is made to fill the machine.
 MAX_UNPACKED_BYTES = 2**30
@@ -164,7 +164,7 @@ def _npz(path: str | Path) -> Iterator[Any]:
     except MemoryError as error:
         raise PipelineError(f"{path} holds more than fits into memory, or is damaged; delete it and run again") from error
     except Exception as error:  # numpy raises nearly anything on an altered header
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = shorten(error) or type(error).__name__
         raise PipelineError(f"{path} is damaged or not what it should be ({reason}); delete it and run again") from error
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import jsonschema
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.common.errors import ConfigError, PipelineError, shorten
+from workflow_scripts.common.files import read_json
 from workflow_scripts.study.yaml_files import read_yaml
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "settings.yaml"
@@ -38,6 +39,16 @@ def check(value: Any, definition: str, where: str | Path) -> None:
     errors = sorted(_validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         raise ConfigError(f"{where}: {_explain(errors[0])}")
+
+
+def read_checked(path: str | Path, definition: str) -> Any:
+    """A JSON file that a step wrote, checked against `$defs/<definition>`; PipelineError when it is anything else."""
+    value = read_json(path)
+    try:
+        check(value, definition, path)
+    except ConfigError as error:
+        raise PipelineError(f"{error}; delete it and run again") from error
+    return value
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
@@ -73,7 +84,6 @@ def _explain(error: jsonschema.ValidationError) -> str:
 def _short(value: Any, spell: Callable[[Any], str] = repr) -> str:
     """A value on one line that a message can hold."""
     try:
-        text = " ".join(spell(value).split())
+        return shorten(spell(value))
     except ValueError:  # a whole number of more digits than Python prints
-        text = "a number of thousands of digits"
-    return text if len(text) <= 200 else text[:200] + "…"
+        return "a number of thousands of digits"

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.common.errors import ConfigError, shorten
 
 MAX_BYTES = 2**18  # the largest file of ours has a few thousand
 MAX_NODES = 100_000  # aliases counted as often as they are used: ten lines of them can stand for billions
@@ -67,7 +67,7 @@ def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error) or type(error).__name__
-        raise ConfigError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from error
+        raise ConfigError(f"{where}{line}: not valid YAML: {shorten(problem)}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: must hold keys and values, found {type(value).__name__}")
     if _num_nodes(value, {}) > MAX_NODES:
