@@ -48,6 +48,7 @@ def build_report(
         settings=[
             (f"{section}.{key}", setting_value(value)) for section in SETTING_SECTIONS for key, value in report[section].items()
         ],
+        input_lineage_sha256=input_lineage_sha256,
         hashes=[("input_lineage_sha256 of this page", input_lineage_sha256 or "not recorded"), *_hashes(inputs, verdict)],
         notebooks=[(path.stem, _relative(path, output)) for path in inputs.get("notebooks", [])],
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],
