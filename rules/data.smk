@@ -1,6 +1,6 @@
 # The dataset as arrays, verified, with a manifest.
+from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
 from workflow_scripts.common.source_files import combined_sha256, describe_source
-from workflow_scripts.study.schema import read_checked
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
@@ -17,7 +17,7 @@ def own_images_sha256():
     path = DATA_ROOT / data["path"]
     if path.exists():
         return combined_sha256(describe_source(path))
-    return read_checked(ROOT / MANIFEST, "manifest")["sources_sha256"] if (ROOT / MANIFEST).is_file() else None
+    return read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"] if (ROOT / MANIFEST).is_file() else None
 
 
 try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.common.documents import EXTRACTOR_INFO, REFERENCE_INFO, read_document
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import read_npz, sha256_file, write_json
 from workflow_scripts.common.step import Step, run
@@ -21,7 +22,6 @@ from workflow_scripts.metrics.kernel_distance import kernel_distance, kernel_dis
 from workflow_scripts.metrics.precision_recall import precision_and_recall
 from workflow_scripts.metrics.statistics import load_statistics, statistics_of
 from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
-from workflow_scripts.study.schema import read_checked
 
 FROM_SETTINGS = ("study", "preset", "arm", "seed", "step", "sampler", "eta", "nfe", "num_samples", "ema", "metric")
 
@@ -74,9 +74,8 @@ def _measure(
 
 def _checked_infos(step: Step) -> tuple[dict, dict]:
     """Both descriptions, after checking that they belong to the files and settings of this step."""
-    reference_info, extractor_info = (
-        read_checked(step.input(name), name) for name in ("reference_info", "extractor_info")
-    )
+    reference_info = read_document(step.input("reference_info"), REFERENCE_INFO)
+    extractor_info = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
     reference, features = step.input("reference"), step.input("reference_features")
     for path, name, expected in (
         (step.input("reference_info"), "metric", step.setting("metric")),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_scripts.common.documents import EXTRACTOR_INFO, read_document
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import read_npz, write_npz
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, load_extractor
-from workflow_scripts.study.schema import read_checked
 
 
 def main(step: Step) -> None:
@@ -22,7 +22,7 @@ def main(step: Step) -> None:
     (images,) = read_npz(samples, "images")
     if images.ndim != 4 or len(images) == 0:
         raise PipelineError(f"{samples} holds images {list(images.shape)}, not [N, H, W, C]; delete it and run again")
-    extractor = load_extractor(settings, step.input("weights"), read_checked(step.input("info"), "extractor_info")["extractor_sha256"])
+    extractor = load_extractor(settings, step.input("weights"), read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"])
     progress = Progress("features", len(images), "images", step.log)
     batches = []
     for start in range(0, len(images), BATCH_SIZE):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from workflow_scripts.common.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
 from workflow_scripts.common.files import read_json, write_text
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.summary import build_summary
-from workflow_scripts.study.schema import read_checked
 
 
 def main(step: Step) -> None:
@@ -19,8 +19,8 @@ def main(step: Step) -> None:
     text = build_summary(
         ReportContext.load(step.setting("report"), step.inputs),
         read_json(step.input("gate")),
-        read_checked(step.input("manifest"), "manifest"),
-        read_checked(step.input("extractor_info"), "extractor_info"),
+        read_document(step.input("manifest"), DATASET_MANIFEST),
+        read_document(step.input("extractor_info"), EXTRACTOR_INFO),
         step.input("template"),
     )
     write_text(step.output("summary"), text)

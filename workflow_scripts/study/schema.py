@@ -10,8 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from workflow_scripts.common.errors import ConfigError, PipelineError, shorten
-from workflow_scripts.common.files import read_json
+from workflow_scripts.common.errors import ConfigError, shorten
 from workflow_scripts.study.yaml_files import read_yaml
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "settings.yaml"
@@ -39,16 +38,6 @@ def check(value: Any, definition: str, where: str | Path) -> None:
     errors = sorted(_validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         raise ConfigError(f"{where}: {_explain(errors[0])}")
-
-
-def read_checked(path: str | Path, definition: str) -> Any:
-    """A JSON file that a step wrote, checked against `$defs/<definition>`; PipelineError when it is anything else."""
-    value = read_json(path)
-    try:
-        check(value, definition, path)
-    except ConfigError as error:
-        raise PipelineError(f"{error}; delete it and run again") from error
-    return value
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:

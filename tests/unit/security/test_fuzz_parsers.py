@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.common import files
+from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.data import mnist
 from workflow_scripts.provenance import manifest
@@ -32,7 +33,6 @@ from workflow_scripts.study.anchors import published_anchors
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import parse_front_matter, read_preregistrations
 from workflow_scripts.study.results import merge_rows, read_rows
-from workflow_scripts.study.schema import read_checked
 from workflow_scripts.study.yaml_files import parse_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -302,9 +302,9 @@ DATA_MANIFEST = {
 def test_the_datasets_manifest_changed(place, text):
     path = write(place / "manifest.json", text)
     with clear_error_or_value("data manifest"):
-        found = read_checked(path, "manifest")
+        found = read_document(path, DATASET_MANIFEST)
         assert len(found["sources_sha256"]) == len(found["train"]["sha256"]) == 64
-        f"{found['train']['count']:,}"
+        f"{found['train']['count']:,} {found['title'].upper()}"
 
 
 FILE = {"name": "train", "path": "results/train.npz", "size": 10, "sha256": "a" * 64, "lineage_sha256": "b" * 64}
