@@ -1,4 +1,4 @@
-"""The exceptions that reach the user as a single line instead of a traceback."""
+"""The exceptions that reach the user as a single line instead of a traceback, and what keeps them one line."""
 
 import signal
 
@@ -17,3 +17,9 @@ class Stopped(Exception):
     def __init__(self, signal_number: int, message: str):
         super().__init__(f"stopped by {signal.Signals(signal_number).name}; {message}")
         self.exit_code = 128 + signal_number
+
+
+def shorten(text: object, length: int = 200) -> str:
+    """The text on one line and no longer than a message can hold."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[:length] + "…"
