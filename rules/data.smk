@@ -1,4 +1,5 @@
-# The dataset as arrays, verified, with a manifest.
+# The dataset as arrays, verified, with a manifest. On a cluster it is prepared where Snakemake runs: compute nodes seldom
+# reach the internet.
 from workflow_scripts.common.source_files import combined_sha256, describe_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
@@ -23,6 +24,9 @@ try:
     OWN_IMAGES = own_images_sha256()
 except PipelineError as error:
     sys.exit(f"error: {error}")
+
+
+localrules: prepare_data, data
 
 
 rule prepare_data:

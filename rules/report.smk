@@ -42,12 +42,16 @@ def shown_figures(template):
 
 NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))}
 
+localrules: render_notebook, write_summary, build_report
+
+
 for _name, _figure in FIGURES.items():
     _sources = {key: value for key, value in _figure.items() if key != "category"}
 
     rule:
         name:
             f"draw_{_name}"
+        localrule: True
         input:
             **_sources,
         output:
