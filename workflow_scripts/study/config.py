@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.common.errors import ConfigError
@@ -81,7 +82,10 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
     for name in ("study", "preset", "data_root"):
         if name not in value:
             raise ConfigError(f"config/config.yaml: {name} is missing")
-    return value["study"], value["preset"], Path(value["data_root"]).expanduser()
+    try:
+        return value["study"], value["preset"], Path(value["data_root"]).expanduser()
+    except RuntimeError as error:  # no such user, or no home folder
+        raise ConfigError(f"data_root {value['data_root']!r}: the home folder in it is not known; write the path out") from error
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
@@ -94,8 +98,14 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     for key in ("title", "question", "preregistrations"):
         if key not in base:
             raise ConfigError(f"config/study/{study}/base.yaml: {key} is missing")
+    for path in map(PurePosixPath, base["preregistrations"]):
+        if path.is_absolute() or ".." in path.parts:
+            raise ConfigError(f"config/study/{study}/base.yaml: preregistrations: {path} must lie below the project")
     scale = load_preset(root, preset)
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != "base")
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
+            raise ConfigError(f"config/study/{study}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file")
     for name in scale.get("arms", []):
         if name not in names:
             raise ConfigError(f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}")
