@@ -8,7 +8,7 @@ CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) 
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report data plan audit test test-cluster lock amend relock clean
+.PHONY: help report data plan audit publish test test-cluster lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ audit: .venv/installed ## verify every computed file: AUDIT_PATH=one-of-them for
 
 test: .venv/installed-test ## run every test
 	@$(VENV) python -m pytest tests
+
+publish: .venv/installed ## write the preregistered preset's summary of STUDY into docs/experiments (refuses rehearsals)
+	@$(VENV) python -m workflow_scripts.publish_summary $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET))
 
 test-cluster: .venv/installed-test ## run the smoke study through a real SLURM on this machine (installs slurm-wlm, as root)
 	@tests/install_packages.sh slurm-wlm

@@ -40,7 +40,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """A study at one preset: every arm that the preset runs, with its resolved settings."""
+    """A study at one preset: every arm that the preset runs, with its resolved settings.
+
+    `published_summary` is where the summary of the preregistered preset goes when it is published.
+    """
 
     name: str
     title: str
@@ -50,6 +53,7 @@ class Study:
     preregistration_paths: tuple[str, ...]
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
+    published_summary: str
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`; ConfigError with the nearest name when the preset does not run it."""
@@ -118,7 +122,8 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         if section not in scale:
             raise ConfigError(f"config/preset/{preset}.yaml: {section} is missing")
     return Study(study, base["title"], base["question"].strip(), preset, scale["title"], tuple(base["preregistrations"]),
-                 tuple(arms), tuple(scale["seeds"]))  # fmt: skip
+                 tuple(arms), tuple(scale["seeds"]),
+                 base.get("published_summary", f"docs/experiments/{study}_summary.md"))  # fmt: skip
 
 
 def load_preset(root: Path, preset: str) -> dict[str, Any]:
