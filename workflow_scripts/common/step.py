@@ -88,9 +88,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
-    if "torch" in sys.modules:
-        import torch
-
+    if torch := sys.modules.get("torch"):  # no import statement: torch is no package of the steps that never load it
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     try:

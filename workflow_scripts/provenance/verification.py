@@ -14,7 +14,7 @@ from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
 from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.project_paths import DATA_ROOT, local_path
-from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, source_digest
+from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def _code_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
         yield Problem(step.path, "code", f"{step.label} ran {PACKAGE}/{entry}.py, which is gone")
         return
     try:
-        now, files = source_digest(root, entry), file_digests(root, entry)
+        loads = loaded_modules(step.lineage["settings"])
+        now, files = source_digest(root, entry, loads), file_digests(root, entry, loads)
     except PipelineError as error:
         yield Problem(step.path, "code", f"the code of {step.label} cannot be read: {error}")
         return

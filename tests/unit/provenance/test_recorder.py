@@ -80,8 +80,7 @@ def test_what_goes_in_changes_the_lineage(root, change):
         Path("rows.json").write_text("[2]")
     elif change == "code":
         (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
-        source_closure.source_digest.cache_clear()
-        source_closure._read.cache_clear()
+        source_closure.forget()
     else:
         options = {"settings": {"a": 1}} if change == "settings" else {"wildcards": {"seed": "2"}}
     assert record({"rows": ["rows.json"]}, {"results": ["out"]}, **options).input_lineage_sha256 != before

@@ -101,8 +101,7 @@ def test_every_flipped_byte_of_a_manifest_is_found(root):
 
 def test_changed_code_is_named(root):
     (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
-    source_closure.source_digest.cache_clear()
-    source_closure._read.cache_clear()
+    source_closure.forget()
     found = verify(trace(root, [FIRST])).problems
     assert [problem.check for problem in found] == ["code"]
     assert found[0].message.endswith("changed since: workflow_scripts/study/rows.py")
