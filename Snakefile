@@ -25,6 +25,8 @@ wildcard_constraints:
     sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
     nfe=r"\d{4}",
     step=r"\d{7}",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 rule all:

@@ -1,13 +1,17 @@
 # Features of the samples, and what they say: distances to the reference, precision, recall.
 
 
+FEATURES = f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz"
+
+
 rule extract_features:
     input:
         samples=SAMPLES,
         weights=f"{RESULTS}/extractor/extractor.pt",
         info=f"{RESULTS}/extractor/extractor.json",
+        parts=parts_of(FEATURES, "extract_features", lambda wildcards: canonical_json(extractor_settings())),
     output:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
     log:
         f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
     params:
@@ -16,6 +20,23 @@ rule extract_features:
         packages=packages("extract_features"),
     shell:
         step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
+
+
+rule extract_part:
+    input:
+        samples=SAMPLES,
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        part=temp(part_of(FEATURES)),
+    log:
+        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}_part{{part}}of{{parts}}.log",
+    params:
+        settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
+        source=source("extract_features"),
+        packages=packages("extract_features"),
+    shell:
+        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts")
 
 
 def metric_identity(wildcards):
@@ -33,7 +54,7 @@ def metric_identity(wildcards):
 
 rule compute_metrics:
     input:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
         reference=f"{RESULTS}/stats/reference.npz",
         reference_features=f"{RESULTS}/stats/reference_features.npz",
         reference_info=f"{RESULTS}/stats/reference.json",
@@ -59,7 +80,7 @@ rule compute_metrics:
 # Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes per run.
 rule measure_finite_sample:
     input:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
         reference=f"{RESULTS}/stats/reference.npz",
     output:
         finite_sample=f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",

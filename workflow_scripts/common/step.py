@@ -29,6 +29,8 @@ class Step:
 
     `input_lineage_sha256` is one sum over what the step works from: rule, settings, code, packages and every input, each
     with the sum of its own lineage. Files that people take away carry it, so that they lead back to their run.
+    `code_sha256` is one sum over the step's own code and the packages; what a step keeps for itself is worth nothing under
+    another.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Step:
     threads: int = 1
     rule: str | None = None
     input_lineage_sha256: str | None = None
+    code_sha256: str | None = None
 
     def input(self, name: str) -> Path:
         """The single input called `name`; PipelineError when it was not given."""
@@ -103,8 +106,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
             data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
         )  # fmt: skip
-        sums = {"rule": arguments.rule, "input_lineage_sha256": recorder.input_lineage_sha256}
-        main(Step(name, settings, inputs, outputs, log, arguments.threads, **sums))
+        sums = {"input_lineage_sha256": recorder.input_lineage_sha256, "code_sha256": recorder.code_sha256}
+        main(Step(name, settings, inputs, outputs, log, arguments.threads, arguments.rule, **sums))
         recorder.finish()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)

@@ -54,6 +54,7 @@ class Recorder:
             "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
+        self.code_sha256 = manifest.digest([self._lineage["source"]["digest"], self._lineage["packages"]["digest"]])
         self._circumstances = {
             **surroundings.commit(ROOT),
             "python": platform.python_version(),

@@ -11,6 +11,7 @@ from typing import Any
 from workflow_scripts.common.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
+from workflow_scripts.study.looks import arm_looks
 from workflow_scripts.study.yaml_files import read_yaml
 
 SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "curvature")
@@ -20,11 +21,15 @@ SHARED_SECTIONS = ("data", "extractor", "sampling", "curvature")
 
 @dataclass(frozen=True)
 class Arm:
-    """One configuration of a study: `name` is its file's name, `experiment` the part before the first underscore."""
+    """One configuration of a study: `name` is its file's name, `experiment` the part before the first underscore.
+
+    `look` is the number of its colour and marker in figures, the same in every preset.
+    """
 
     name: str
     label: str
     baseline: bool
+    look: int
     settings: dict[str, Any]
 
     @property
@@ -90,7 +95,9 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     for name in scale.get("arms", []):
         if name not in names:
             raise ConfigError(f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}")
-    arms = [_load_arm(root, study, preset, name, base, scale) for name in scale.get("arms", names)]
+    own = {name: _read(root, f"config/study/{study}/{name}.yaml", "arm") for name in names}
+    looks = arm_looks(f"config/study/{study}", own)
+    arms = [_load_arm(study, preset, name, base, scale, own[name], looks[name]) for name in scale.get("arms", names)]
     if not arms:
         raise ConfigError(f"config/study/{study}: no arm; add a file such as E1_baseline.yaml beside base.yaml")
     for arm in arms[1:]:
@@ -112,9 +119,8 @@ def load_preset(root: Path, preset: str) -> dict[str, Any]:
     return _read(root, f"config/preset/{preset}.yaml", "preset")
 
 
-def _load_arm(root: Path, study: str, preset: str, name: str, base: dict, scale: dict) -> Arm:
+def _load_arm(study: str, preset: str, name: str, base: dict, scale: dict, own: dict, look: int) -> Arm:
     relative = f"config/study/{study}/{name}.yaml"
-    own = _read(root, relative, "arm")
     preset_file = f"config/preset/{preset}.yaml"
     layers = {f"config/study/{study}/base.yaml": base, preset_file: scale, relative: own}
     settings: dict[str, Any] = {}
@@ -126,7 +132,7 @@ def _load_arm(root: Path, study: str, preset: str, name: str, base: dict, scale:
         return next((path for path, layer in reversed(layers.items()) if key in flatten(layer)), preset_file)
 
     check_settings(settings, file_of)
-    return Arm(name, own.get("label", name), own.get("baseline", False), settings)
+    return Arm(name, own.get("label", name), own.get("baseline", False), look, settings)
 
 
 def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:

@@ -48,9 +48,10 @@ def report_settings(seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, titl
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
-            {"name": name, "label": label, "experiment": name[0], "baseline": baseline, "diffusion": diffusion, "loss": loss}
-            for name, label, baseline, diffusion, loss in arms
-        ],
+            {"name": name, "label": label, "look": look, "experiment": name[0], "baseline": baseline, "diffusion": diffusion,
+             "loss": loss}
+            for look, (name, label, baseline, diffusion, loss) in enumerate(arms, start=1)
+        ],  # fmt: skip
         "seeds": list(seeds),
         "final_step": 200,
         "samplers": [{"name": "ddpm", "eta": None, "nfe": [10, 50]}, {"name": "ddim", "eta": 0.0, "nfe": [10]}],
