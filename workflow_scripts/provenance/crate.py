@@ -64,11 +64,11 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
     files = _Files(crate, lineage)
     workflow = crate.add_workflow(
         root / "Snakefile", "Snakefile", main=True, lang="snakemake",
-        lang_version=steps[-1].manifest["circumstances"]["snakemake"], properties=_properties(root / "Snakefile", "Snakefile"),
+        lang_version=steps[-1].manifest["circumstances"]["snakemake"], properties={**_properties(root / "Snakefile", "Snakefile"), "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]},
     )  # fmt: skip
-    workflow["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
-    workflow["name"] = "Snakefile"
     tools = {entry: files.add(f"{PACKAGE}/{entry}.py", ["File", "SoftwareSourceCode"]) for entry in sorted({s.lineage["entry"] for s in steps})}
+    for step in steps:
+        tools[step.lineage["entry"]]["version"] = str(step.lineage["source"]["digest"])
     workflow["hasPart"] = list(tools.values())
     how_to = {
         rule: _entity(crate, f"#step-{rule}", "HowToStep", name=rule, position=str(number), workExample=tools[entry])
@@ -101,6 +101,7 @@ def _action(crate: Any, files: _Files, step: StepRecord, tools: dict[str, Any]) 
     circumstances = step.manifest["circumstances"]
     action = _entity(
         crate, f"#{step.lineage_sha256}", "CreateAction", name=step.label, identifier=step.lineage_sha256,
+        description=f"rule {step.lineage['rule']} ran {PACKAGE}/{step.lineage['entry']}.py; {step.path} has settings, packages and machine",
         instrument=tools[step.lineage["entry"]], object=[files.add(f.path, record=f) for f in step.inputs],
         result=[files.add(f.path, record=f) for f in step.outputs], startTime=circumstances["started"], endTime=circumstances["ended"],
     )  # fmt: skip
@@ -128,12 +129,13 @@ class _Files:
         return self._entities[path]
 
 
-def _entity(crate: Any, identifier: str, kind: str, **properties: Any) -> Any:
+def _entity(crate: Any, id_: str, kind: str, **properties: Any) -> Any:
     from rocrate.model.contextentity import ContextEntity
 
-    entity = crate.add(ContextEntity(crate, identifier, properties={"@type": kind}))
+    entity = crate.add(ContextEntity(crate, id_, properties={"@type": kind}))
     for name, value in properties.items():
-        entity[name] = value
+        # JSON-LD as RO-Crate wants it compacted: a single value is no list
+        entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
     return entity
 
 
@@ -191,10 +193,13 @@ def _reader(path: Path) -> Any:
         return from_folder
     try:
         archive = zipfile.ZipFile(path)
+        held = set(archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
         raise PipelineError(f"cannot read the crate {path}: {getattr(error, 'strerror', None) or error}") from error
 
     def from_zip(name: str) -> bytes:
+        if name not in held:
+            raise KeyError(name)
         try:
             return archive.read(name)
         except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
