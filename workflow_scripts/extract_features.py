@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 
 from workflow_scripts.common.chunks import Arrays, ChunkedWork
+from workflow_scripts.common.documents import EXTRACTOR_INFO, read_document
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json, read_npz, sha256_file, write_npz
+from workflow_scripts.common.files import read_npz, sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
 
@@ -32,7 +33,7 @@ def main(step: Step) -> None:
     @cache
     def extractor() -> Extractor:
         """Loaded for the first chunk, and not at all where other jobs have made them all."""
-        return load_extractor(step.setting("extractor"), weights, read_json(step.input("info"))["extractor_sha256"])
+        return load_extractor(step.setting("extractor"), weights, read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"])
 
     def extract(chunk: range, on_images: Callable[[int], None]) -> Arrays:
         batches = []

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.one_writer import take_turn
 from workflow_scripts.common.progress import open_log, say
 
 
@@ -95,6 +96,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     try:
+        # kept until the process ends; before the log is opened, which would empty that of the step it waits for
+        _turn = take_turn(arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}")) if arguments.log else None
         log = open_log(arguments.log)
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
