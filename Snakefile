@@ -8,6 +8,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/cluster.smk"
 include: "rules/preregistration.smk"
 include: "rules/data.smk"
 include: "rules/statistics.smk"
@@ -37,7 +38,9 @@ rule all:
 
 onstart:
     check_gate()
+    check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
+    check_queue(workflow.dag.needrun_jobs())
 
 
 onsuccess:

@@ -18,8 +18,10 @@ rule extract_features:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
         packages=packages("extract_features"),
+    resources:
+        **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe", machine="device")
 
 
 rule extract_part:
@@ -35,8 +37,10 @@ rule extract_part:
         settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
         source=source("extract_features"),
         packages=packages("extract_features"),
+    resources:
+        **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts")
+        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts", machine="device")
 
 
 def metric_identity(wildcards):
@@ -68,6 +72,8 @@ rule compute_metrics:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
         packages=packages("compute_metrics"),
+    resources:
+        **limits("metrics"),
     shell:
         step(
             "compute_metrics",
@@ -90,5 +96,7 @@ rule measure_finite_sample:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
         packages=packages("measure_finite_sample"),
+    resources:
+        **limits("metrics"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

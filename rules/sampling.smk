@@ -27,10 +27,12 @@ rule sample_images:
         settings=lambda wildcards: canonical_json(sampling_settings(wildcards)),
         source=source("sample_images"),
         packages=packages("sample_images"),
+    resources:
+        **limits("sampling"),
     priority: 1
     shell:
         # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
-        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")
 
 
 rule sample_part:
@@ -44,6 +46,8 @@ rule sample_part:
         settings=lambda wildcards: canonical_json({**sampling_settings(wildcards), **share_settings(wildcards)}),
         source=source("sample_images"),
         packages=packages("sample_images"),
+    resources:
+        **limits("sampling"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts")
+        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts", machine="device")
