@@ -52,7 +52,7 @@ def test_the_images_decide_and_not_where_they_lie(own):
 def test_images_that_are_gone_do_not_take_the_prepared_arrays_with_them(own):
     assert _data(own).returncode == 0
     before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
-    result = snakemake(own, "data", "--force", config="preset=own data_root=nowhere")
+    result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
     assert result.returncode != 0
     assert "error: nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out" in _said(result)
     assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
