@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     try:
         settings = dict(_pair(word) for word in arguments.config)
         study, preset, data_root = read_config(root, settings)
+        data_root = root / data_root
         targets = resolve(root, arguments.paths) if arguments.paths else _everything(root, study, preset)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -108,6 +109,8 @@ def _print(lineage: Lineage, found: Verification, roots: dict[str, str], tree: b
         print(line)
     for path, sha256 in roots.items() if tree else []:
         print(f"root of {path}: {sha256}")
+    for study, preset in lineage.studies:
+        print(f"checked {study}, preset {preset}: files, manifests and their links, code, packages, settings against config/")
     for note in dict.fromkeys(found.notes):
         print(f"note: {note}")
     for problem in found.problems:

@@ -182,14 +182,14 @@ def test_an_output_of_older_settings_is_found(finished):
 
 def test_a_touched_output_of_older_settings_and_code_is_found(finished):
     """`snakemake --touch` makes Snakemake believe that everything is up to date; the manifests know better."""
-    replace(finished, "config/preset/smoke.yaml", "learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
+    replace(finished, "config/preset/smoke.yaml", "batch_size: 32", "batch_size: 16")
     replace(finished, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise")
     assert snakemake(finished, "--touch").returncode == 0
     planned = snakemake(finished, "--dry-run")
     assert "Nothing to be done" in planned.stdout + planned.stderr
     done = audited(finished, SAMPLES, "--config", "preset=smoke")
     assert done.returncode == 1
-    for words in ("training.learning_rate 0.002 -> 0.001", "changed since: workflow_scripts/sampling/sample.py"):
+    for words in ("training.batch_size 32 -> 16", "changed since: workflow_scripts/sampling/sample.py"):
         assert words in done.stdout, words
 
 
@@ -205,6 +205,14 @@ def test_a_figure_on_a_slide_leads_back_to_its_run(finished, mismatches, tmp_pat
     assert "belongs to another state of the run" in mismatches(str(slide))["slide.svg"][0][1]
     slide.write_text(text.replace('"preset":"smoke"', '"preset":"other"', 1))
     assert "holds no such run" in mismatches(str(slide))["slide.svg"][0][1]
+
+
+def test_a_folder_and_a_manifest_stand_for_what_they_hold(finished, plan, monkeypatch, capsys):
+    monkeypatch.setattr(audit, "planned_commands", lambda root, config: plan)
+    drawn = [path for path in (finished / REPORT / "figures").iterdir() if not path.name.endswith(MANIFEST)]
+    for name, number in ((f"{REPORT}/figures", len(drawn)), (f"{RUN}/log.csv{MANIFEST}", 4)):
+        assert audit.main([str(finished / name), "--json"], root=finished) == 0
+        assert len(json.loads(capsys.readouterr().out)["roots"]) == number
 
 
 def test_a_figure_is_made_again_byte_for_byte_and_its_tree_reaches_the_ground(finished):

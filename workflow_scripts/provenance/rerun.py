@@ -53,6 +53,9 @@ def _command(step: StepRecord, data_root: Path | None) -> list[str]:
             places = (local_path(file.path, Path(), data_root and Path(os.path.abspath(data_root))) for file in files if file.name == name)
             words += [flag, name, *(str(place) for place in places if place is not None)]
     words += [word for name, value in lineage["wildcards"].items() for word in ("--wildcard", name, value)]
+    # on the same kind of device, since another one rounds differently
+    machine = step.manifest["circumstances"].get("machine_settings", {})
+    words += [word for name, value in machine.items() for word in ("--machine", name, str(value))]
     words += ["--data-root", os.path.abspath(data_root)] if data_root else []
     return [*words, "--rule", lineage["rule"], "--threads", str(step.manifest["circumstances"]["threads"])]
 

@@ -178,6 +178,29 @@ def test_the_graph_is_json_with_every_edge(root):
     assert last["inputs"] == [MIDDLE, FIRST, TIMING] and last["ok"] is True
 
 
+@pytest.mark.parametrize("place", ["data/own.zip", "data/other/own.zip"])
+def test_a_datasets_source_file_is_checked_where_it_still_lies(root, place):
+    """The folder that holds the data has no sum; what was read there stands in the data manifest."""
+    path = f"{FOLDER}/data.json"
+    sums = {"sha256": "0" * 64}
+    content = {"title": "Own", "train": sums, "test": sums, "sources_sha256": recorder.sha256_file("rows.json"),
+               "sources": [{"path": "own.zip", "bytes": 3, "sha256": recorder.sha256_file("rows.json")}]}  # fmt: skip
+    Path(place).parent.mkdir(parents=True)
+    shutil.copy("rows.json", place)
+    settings = {"data": {"source": "other", "title": "Own"}}
+    record({"root": ["data"]}, {"manifest": [path]}, write={path: json.dumps(content)}, settings=settings, data_root=Path("data"))
+    lineage = trace(root, [path])
+    found = verify(lineage, data_root=root / "data")
+    assert found.passed and found.notes == []
+    assert any("dataset Own: training images 000000000000" in line for line in tree_lines(lineage, found))
+    Path(place).write_text("[2]")
+    (problem,) = verify(lineage, data_root=root / "data").problems
+    assert problem.path == "data_root/own.zip" and "collect seed=1 read" in problem.message
+    Path(place).unlink()
+    found = verify(lineage, data_root=root / "data")
+    assert found.passed and "1 of 1 source files of Own do not lie below the data root" in found.notes[0]
+
+
 def test_settings_are_compared_by_dotted_key():
     assert differences({"a": {"b": 1, "c": None}, "d": [1]}, {"a": {"b": 2}, "d": [1]}) == ["a.b 1 -> 2"]
     assert differences({"a": 5}, {"a": 5.0}) == ["a 5 -> 5.0"]
