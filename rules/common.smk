@@ -37,12 +37,18 @@ ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 
-def step(entry, inputs="", outputs="", log=True):
-    """The shell command of a step: the named inputs and outputs are those that the entry point takes."""
+def step(entry, inputs="", outputs="", wildcards=""):
+    """The shell command of a step: the named inputs and outputs are those that the entry point takes.
+
+    Rule and wildcards are for the manifest. It lies beside the first output, so that one is named first in whose folder,
+    or below it, all others lie (provenance/manifest.py looks there). Snakemake compares the command before it is filled
+    in, so moving the data root runs nothing again.
+    """
     words = [f"python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
-    return " ".join([*words, "--log {log:q} --threads {threads}"])
+    words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
+    return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
 def source(entry):

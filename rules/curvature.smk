@@ -20,4 +20,4 @@ rule probe_checkpoint:
         source=source("probe_checkpoint"),
     priority: 1
     shell:
-        step("probe_checkpoint", "checkpoint train", "probe")
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")

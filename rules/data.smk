@@ -37,7 +37,6 @@ rule prepare_data:
         source=source("prepare_data"),
         images=OWN_IMAGES,
     shell:
-        # Snakemake compares the command before it is filled in, so moving the data root runs nothing again.
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"
 
 

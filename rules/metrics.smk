@@ -14,7 +14,7 @@ rule extract_features:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
     shell:
-        step("extract_features", "samples weights info", "features")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
 
 
 def metric_identity(wildcards):
@@ -46,7 +46,12 @@ rule compute_metrics:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
     shell:
-        step("compute_metrics", "features reference reference_features reference_info extractor_info checkpoint", "metrics")
+        step(
+            "compute_metrics",
+            "features reference reference_features reference_info extractor_info checkpoint",
+            "metrics",
+            wildcards="arm seed sampler nfe",
+        )
 
 
 # Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes per run.
@@ -62,4 +67,4 @@ rule measure_finite_sample:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
     shell:
-        step("measure_finite_sample", "features reference", "finite_sample")
+        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

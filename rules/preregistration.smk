@@ -17,4 +17,4 @@ rule check_preregistration:
         settings=canonical_json(GATE_SETTINGS),
         source=source("check_preregistration"),
     shell:
-        step("check_preregistration", outputs="gate")
+        step("check_preregistration", "preregistrations lock", "gate")

@@ -24,4 +24,4 @@ rule sample_images:
         source=source("sample_images"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "samples")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")

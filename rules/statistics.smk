@@ -27,7 +27,6 @@ rule train_extractor:
         source=source("train_extractor"),
     priority: 3
     shell:
-        # Snakemake compares the command before it is filled in, as in prepare_data.
         step("train_extractor", "train test", "weights info")
         + (" --input inception {INCEPTION_WEIGHTS:q}" if STUDY.shared("extractor")["kind"] == "inception" else "")
 

@@ -8,8 +8,8 @@ rule train_model:
     input:
         train=f"{RESULTS}/data/train.npz",
     output:
-        checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
         log=f"{RUN}/log.csv",
+        checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
         timing=f"{RUN}/timing.json",
     log:
         f"{RESULTS}/logs/train_model/{{arm}}_seed{{seed}}.log",
@@ -25,4 +25,4 @@ rule train_model:
         source=source("train_model"),
     priority: 2
     shell:
-        step("train_model", "train", "checkpoints log timing")
+        step("train_model", "train", "log checkpoints timing", wildcards="arm seed")

@@ -15,7 +15,7 @@ rule collect_run:
         settings=canonical_json({}),
         source=source("collect_results"),
     shell:
-        step("collect_results", "rows", "results")
+        step("collect_results", "rows", "results", wildcards="arm seed")
 
 
 # In two levels, because one command line cannot hold the paths of every metric of a large study.
@@ -45,4 +45,4 @@ rule decide_verdict:
         settings=canonical_json(VERDICT_SETTINGS),
         source=source("decide_verdict"),
     shell:
-        step("decide_verdict", "results", "verdict")
+        step("decide_verdict", "results gate", "verdict")

@@ -13,11 +13,10 @@ def main(step: Step) -> None:
     for name in ("verdict", "gate", "results", "manifest", "extractor_info", "costs"):
         step.input(name)
     manifests = upstream_manifests([path for paths in step.inputs.values() for path in paths])
-    root = getattr(step, "input_lineage_sha256", None)
-    html = build_report(step.setting("report"), step.inputs, step.output("html"), manifests, root)
+    html = build_report(step.setting("report"), step.inputs, step.output("html"), manifests, step.input_lineage_sha256)
     write_text(step.output("html"), html)
     step.say(f"{len(html.encode()) / 1e6:.1f} MB, {len(step.inputs.get('figures', []))} figures, lineage of {len(manifests)} steps")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, volatile=("html",))  # it shows what the steps cost

@@ -21,4 +21,4 @@ def main(step: Step) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, volatile=("costs",))

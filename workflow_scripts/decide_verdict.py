@@ -1,7 +1,7 @@
 """Apply the locked rule to the results: an outcome per hypothesis and for the study, with every seed and error rates.
 
-Settings: `hypotheses` and `analysis` as preregistered, `context` as in study/verdict.py. Input: `results`. Output:
-`verdict`.
+Settings: `hypotheses` and `analysis` as preregistered, `context` as in study/verdict.py. Inputs: `results`; `gate`, for
+the lineage. Output: `verdict`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ def main(step: Step) -> None:
     rows = merge_rows(read_rows(path))
     verdict = decide(step.setting("hypotheses"), rows, step.setting("analysis"), step.setting("context"))
     verdict["results_sha256"] = sha256_file(path)
+    verdict["input_lineage_sha256"] = step.input_lineage_sha256
     write_json(step.output("verdict"), verdict)
     for hypothesis in verdict["hypotheses"]:
         step.say(f"{hypothesis['id']} {hypothesis['outcome']}: {hypothesis['reason']}")

@@ -94,4 +94,4 @@ def _training_images(step: Step) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, volatile=("timing",))

@@ -2,17 +2,19 @@
 
     python -m workflow_scripts.<entry> --settings JSON_OR_FILE --input NAME PATH... --output NAME PATH... [--log PATH]
 
-The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed.
+The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed. A rule adds
+its own name and its wildcards (`--rule`, `--wildcard`) for the manifest, which is written beside the first output.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +25,11 @@ from workflow_scripts.common.progress import open_log, say
 
 @dataclass(frozen=True)
 class Step:
-    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count."""
+    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count.
+
+    `input_lineage_sha256` is one sum over what the step works from: rule, settings, code, packages and every input, each
+    with the sum of its own lineage. Files that people take away carry it, so that they lead back to their run.
+    """
 
     name: str
     settings: dict[str, Any]
@@ -31,6 +37,7 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    input_lineage_sha256: str | None = None
 
     def input(self, name: str) -> Path:
         """The single input called `name`; PipelineError when it was not given."""
@@ -59,8 +66,11 @@ class Step:
         say(f"{self.name}: {line}", self.log)
 
 
-def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
-    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 interrupted."""
+def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: Sequence[str] = ()) -> None:
+    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 interrupted.
+
+    `volatile` names the outputs that hold what was measured (a duration), which two equal runs do not share.
+    """
     name = Path(sys.argv[0]).stem if argv is None else getattr(main, "__module__", "step").rsplit(".", 1)[-1]
     parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.{name}", description=sys.modules[main.__module__].__doc__)
     parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
@@ -68,6 +78,9 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     parser.add_argument("--output", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
     parser.add_argument("--log", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rule", help="the workflow's rule; with it a manifest is written")
+    parser.add_argument("--wildcard", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--data-root", type=Path, help="where data lies; manifests call it data_root")
     arguments = parser.parse_args(argv)
     try:
         text = arguments.settings
@@ -84,9 +97,15 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None) -> None:
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    step = Step(name, settings, _named(arguments.input), _named(arguments.output), log, arguments.threads)
+    inputs, outputs = _named(arguments.input), _named(arguments.output)
     try:
-        main(step)
+        # By name and not by an import statement: what records a step is no part of what it does (provenance/recorder.py).
+        recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
+            name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
+            data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
+        )  # fmt: skip
+        main(Step(name, settings, inputs, outputs, log, arguments.threads, recorder.input_lineage_sha256))
+        recorder.finish()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)

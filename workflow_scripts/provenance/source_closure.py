@@ -30,6 +30,12 @@ def source_digest(root: Path, entry: str) -> str:
     return digest.hexdigest()
 
 
+def file_digests(root: Path, entry: str) -> dict[str, str]:
+    """Path -> sha256 of the syntax tree, docstrings stripped, of every file in the source closure."""
+    trees = {path: _read(root.resolve() / path)[1] for path in source_closure(root, entry)}
+    return {path: hashlib.sha256(tree.encode()).hexdigest() for path, tree in trees.items()}
+
+
 def _closure(root: Path, module: str) -> set[str]:
     found: set[str] = set()
     waiting = [module]

@@ -34,13 +34,13 @@ def build_report(
     inputs: Mapping[str, Sequence[Path]],
     output: Path,
     manifests: Sequence[Manifest] = (),
-    root_sha256: str | None = None,
+    input_lineage_sha256: str | None = None,
 ) -> str:
     """The page as text; `output` is where it will lie, so that links to notebooks and CSV files are relative.
 
     Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
     figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them, and
-    `root_sha256` stands for the whole of their lineage. Everything from files and settings is escaped. PipelineError
+    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage. Everything from files and settings is escaped. PipelineError
     when a figure is unknown or has no caption, or the verdict was decided from other results.
     """
     context = ReportContext.load(dict(report), {name: paths for name, paths in inputs.items() if name != "samples"})
@@ -64,7 +64,7 @@ def build_report(
         facts=_facts(context),
         sections=Sections(context, gate, words, figures, costs, lineage.origin).all(),
         hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
-        root_sha256=root_sha256, report_path=f"{lineage.rendered}/report.html",
+        input_lineage_sha256=input_lineage_sha256, report_path=f"{lineage.rendered}/report.html",
         num_steps=len(lineage.graph["steps"]), unknown=lineage.graph["unknown"],
         notebooks=[(path.stem, _relative(path, output)) for path in inputs.get("notebooks", [])],
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],

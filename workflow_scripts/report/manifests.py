@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json
+from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
 
 Manifest = Mapping[str, Any]
-SUFFIX = ".manifest.json"
 
 
 def upstream_manifests(paths: Sequence[Path]) -> list[Manifest]:
@@ -28,10 +27,9 @@ def upstream_manifests(paths: Sequence[Path]) -> list[Manifest]:
 
 def _read(path: Path) -> Manifest | None:
     try:
-        manifest = read_json(path)
+        return read_manifest(path)
     except PipelineError:
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("manifest_version") == 1 else None
 
 
 class Chain:

@@ -1,0 +1,191 @@
+"""What a step's manifest holds: a tiny step is recorded in a project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import canonical_json, sha256_file, sha256_text
+from workflow_scripts.provenance import manifest, recorder, source_closure
+from workflow_scripts.provenance.project_paths import local_path, portable_path
+from workflow_scripts.provenance.surroundings import commit, machine
+
+ENTRY = "collect_results"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A project of one entry point, with a file to read, as the current folder."""
+    package = tmp_path / "project" / "workflow_scripts"
+    (package / "study").mkdir(parents=True)
+    (package / f"{ENTRY}.py").write_text("from workflow_scripts.study import rows\n")
+    for name in ("__init__", "study/__init__", "study/rows"):
+        (package / f"{name}.py").write_text('"""About."""\n')
+    monkeypatch.chdir(package.parent)
+    monkeypatch.setattr(recorder, "ROOT", package.parent)
+    (package.parent / "rows.json").write_text("[1]")
+    return package.parent
+
+
+def record(inputs, outputs, write=None, settings=None, **options):
+    """Record a step whose work is to write `write` (path -> text, by default "made" to every output)."""
+    options = {"rule": "collect", "wildcards": {"seed": "1"}, **options}
+    paths = {name: [Path(path) for path in found] for name, found in outputs.items()}
+    made = recorder.Recorder(
+        ENTRY, settings or {}, {name: [Path(path) for path in found] for name, found in inputs.items()}, paths, **options
+    )
+    for path, text in (write or {str(path): "made" for found in paths.values() for path in found}).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    made.finish()
+    return made
+
+
+def test_it_names_every_file_with_its_sum_and_the_code(root):
+    made = record({"rows": ["rows.json"]}, {"results": ["results/r.jsonl"], "more": ["results/m.json"]}, settings={"seed": 7, "a": {"split_seed": 0}})
+    found = manifest.read_manifest(root / "results/r.jsonl.manifest.json")
+    lineage, circumstances = found["lineage"], found["circumstances"]
+    assert (lineage["rule"], lineage["wildcards"], lineage["entry"]) == ("collect", {"seed": "1"}, ENTRY)
+    assert lineage["inputs"] == [
+        {"name": "rows", "path": "rows.json", "size": 3, "sha256": sha256_text("[1]"), "lineage_sha256": None}
+    ]
+    assert [(file["name"], file["path"], file["size"], file["sha256"]) for file in lineage["outputs"]] == [
+        ("results", "results/r.jsonl", 4, sha256_text("made")), ("more", "results/m.json", 4, sha256_text("made")),
+    ]  # fmt: skip
+    names = [f"{ENTRY}.py", "__init__.py", "study/__init__.py", "study/rows.py"]
+    assert set(lineage["source"]["files"]) == {f"workflow_scripts/{name}" for name in names}
+    assert found["lineage_sha256"] == sha256_text(canonical_json(lineage))
+    assert found["circumstances_sha256"] == sha256_text(canonical_json(circumstances))
+    assert made.input_lineage_sha256 == manifest.input_lineage_sha256(lineage)
+    assert circumstances["seeds"] == {"seed": 7, "a.split_seed": 0}
+    assert circumstances["started"] < circumstances["ended"] and circumstances["peak_memory_mb"] > 1
+    assert re.fullmatch(r"\d+\.\d+\.\d+", circumstances["python"])
+
+
+def test_the_chain_goes_by_the_makers_lineage(root):
+    record({"rows": ["rows.json"]}, {"log": ["results/run/log.csv"], "points": ["results/run/points/1.pt"]})
+    record({"point": ["results/run/points/1.pt"]}, {"samples": ["results/run/samples/1.npz"]})
+    first = manifest.read_manifest(root / "results/run/log.csv.manifest.json")
+    second = manifest.read_manifest(root / "results/run/samples/1.npz.manifest.json")
+    assert second["lineage"]["inputs"][0]["lineage_sha256"] == first["lineage_sha256"]
+
+
+def test_equal_runs_have_equal_lineage_whatever_was_measured(root):
+    def run(duration):
+        record({"rows": ["rows.json"]}, {"log": ["results/log.csv"], "timing": ["results/timing.json"]},
+               write={"results/log.csv": "1", "results/timing.json": duration}, volatile=("timing",))  # fmt: skip
+        record({"timing": ["results/timing.json"]}, {"page": ["results/page.html"]}, volatile=("page",),
+               write={"results/page.html": f"took {duration}"})  # fmt: skip
+        return [manifest.read_manifest(root / f"results/{name}.manifest.json") for name in ("log.csv", "page.html")]
+
+    before, after = run("1.0"), run("2.0")
+    assert [found["lineage_sha256"] for found in before] == [found["lineage_sha256"] for found in after]
+    page = after[1]
+    assert page["lineage"]["inputs"][0]["sha256"] is None
+    assert manifest.input_files(page)[0]["sha256"] == sha256_text("2.0")
+    assert manifest.output_files(page)[0]["sha256"] == sha256_file("results/page.html")
+
+
+@pytest.mark.parametrize("change", ["input", "settings", "code", "wildcards"])
+def test_what_goes_in_changes_the_lineage(root, change):
+    before = record({"rows": ["rows.json"]}, {"results": ["out"]}).input_lineage_sha256
+    options = {}
+    if change == "input":
+        Path("rows.json").write_text("[2]")
+    elif change == "code":
+        (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
+        source_closure.source_digest.cache_clear()
+        source_closure._read.cache_clear()
+    else:
+        options = {"settings": {"a": 1}} if change == "settings" else {"wildcards": {"seed": "2"}}
+    assert record({"rows": ["rows.json"]}, {"results": ["out"]}, **options).input_lineage_sha256 != before
+
+
+def test_an_input_that_changes_while_the_step_runs_is_an_error(root):
+    with pytest.raises(PipelineError, match="rows.json changed while the step ran"):
+        record({"rows": ["rows.json"]}, {"results": ["out"]}, write={"out": "1", "rows.json": "[2]"})
+    assert not Path("out.manifest.json").exists()
+
+
+def test_a_new_file_time_alone_is_no_change(root):
+    made = recorder.Recorder(ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect")
+    os.utime("rows.json", (1, 1))
+    Path("out").write_text("1")
+    made.finish()
+    assert Path("out.manifest.json").exists()
+
+
+def test_an_old_manifest_is_gone_while_the_step_works_and_after_it_failed(root):
+    record({"rows": ["rows.json"]}, {"results": ["out"]})
+    recorder.Recorder(ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect")
+    assert not Path("out.manifest.json").exists()
+
+
+def test_by_hand_nothing_is_written_and_an_unwritten_output_is_an_error(root):
+    assert len(record({"rows": ["rows.json"]}, {"results": ["out"]}, rule=None).input_lineage_sha256) == 64
+    assert not Path("out.manifest.json").exists()
+    with pytest.raises(PipelineError, match="without writing missing.json"):
+        record({}, {"results": ["missing.json"]}, write={"out": "1"})
+
+
+def test_it_names_no_machine_no_user_and_no_absolute_path(root, tmp_path):
+    (tmp_path / "elsewhere.bin").write_text("x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/images.zip").write_text("x")
+    inputs = {"root": [tmp_path / "data"], "images": [tmp_path / "data/images.zip"], "weights": [tmp_path / "elsewhere.bin"]}
+    record(inputs, {"results": ["out"]}, data_root=tmp_path / "data")
+    text = Path("out.manifest.json").read_text()
+    assert [file["path"] for file in json.loads(text)["lineage"]["inputs"]] == ["data_root", "data_root/images.zip", "elsewhere/elsewhere.bin"]
+    for secret in (str(tmp_path), os.uname().nodename, str(Path.home())):
+        assert secret not in text
+    assert set(machine()) == {"host_class", "cpu", "cores", "memory_gib", "gpu", "driver"}
+
+
+def test_paths_lead_back():
+    root, data = Path("/project"), Path("/project/data")
+    assert portable_path("/project/data/a.zip", root, data) == "data_root/a.zip"
+    assert portable_path("/project/results/a", root, data) == "results/a"
+    assert portable_path("/elsewhere/secret/a.pth", root, data) == "elsewhere/a.pth"
+    assert [local_path(name, root, data) for name in ("data_root/a.zip", "results/a", "elsewhere/a.pth")] == [data / "a.zip", root / "results/a", None]
+
+
+def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, "-C", tmp_path, *arguments], check=True, capture_output=True)
+
+    nothing = {"commit": None, "tree_clean": None, "diff_sha256": None}
+    assert commit(tmp_path) == nothing
+    git("init")
+    assert commit(tmp_path) == nothing
+    (tmp_path / "a.py").write_text("a")
+    git("add", "a.py")
+    git("commit", "--message", "first")
+    clean = commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", clean["commit"]) and clean["tree_clean"] is True and clean["diff_sha256"] is None
+    (tmp_path / "a.py").write_text("b")
+    changed = commit(tmp_path)
+    (tmp_path / "a.py").write_text("c")
+    assert changed["tree_clean"] is False and changed["diff_sha256"] != commit(tmp_path)["diff_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "is not a step's manifest"),
+        ('{"manifest_version": 99}', "has version 99, this code reads 1"),
+        ('{"manifest_version": 1, "lineage": {}}', "is not a step's manifest"),
+    ],
+)
+def test_a_bad_manifest_is_one_line(tmp_path, text, said):
+    (tmp_path / "x.manifest.json").write_text(text)
+    with pytest.raises(PipelineError, match=said) as error:
+        manifest.read_manifest(tmp_path / "x.manifest.json")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,141 @@
+"""A step's manifest: what went in, what came out, and by what code, beside its first output as `<output>.manifest.json`.
+
+    {"manifest_version": 1,
+     "lineage": {"rule", "wildcards", "entry", "settings",
+                 "source": {"digest", "files": {path: digest of its syntax tree}},
+                 "packages": {"digest", "versions": {name: version}},
+                 "inputs":  [{"name", "path", "size", "sha256", "lineage_sha256"}],
+                 "outputs": [{"name", "path", "size", "sha256"}]},
+     "lineage_sha256": sha256 of canonical_json(lineage),
+     "circumstances": {"commit", "tree_clean", "diff_sha256", "python", "snakemake", "machine", "threads", "seeds",
+                       "started", "ended", "wall_s", "peak_memory_mb", "volatile_inputs", "volatile_outputs"},
+     "circumstances_sha256": sha256 of canonical_json(circumstances)}
+
+`lineage` holds nothing that differs between two equal runs. Manifests form a chain: each input names, by its
+`lineage_sha256`, the manifest of the step that made it (null where no step did). What is measured, such as a duration,
+is a volatile file: the lineage names it without size and sum, which stand in the circumstances.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import canonical_json, sha256_text, write_json
+
+MANIFEST_VERSION = 1
+SUFFIX = ".manifest.json"
+_LINEAGE = {"rule", "wildcards", "entry", "settings", "source", "packages", "inputs", "outputs"}
+_TOP = {"manifest_version", "lineage", "lineage_sha256", "circumstances", "circumstances_sha256"}
+
+
+def manifest_path(first_output: str | Path) -> Path:
+    """Where the manifest of the step lies whose first output this is."""
+    path = Path(first_output)
+    return path.with_name(path.name + SUFFIX)
+
+
+def digest(value: Any) -> str:
+    """sha256 of the value's one canonical spelling as JSON: 64 hex digits."""
+    return sha256_text(canonical_json(value))
+
+
+def input_lineage_sha256(lineage: Mapping[str, Any]) -> str:
+    """What a step knows of its lineage before it works, as one sum: everything but the outputs."""
+    return digest({key: value for key, value in lineage.items() if key != "outputs"})
+
+
+def write_manifest(path: Path, lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> None:
+    """Write both parts, each with its sum."""
+    write_json(
+        path,
+        {
+            "manifest_version": MANIFEST_VERSION,
+            "lineage": lineage,
+            "lineage_sha256": digest(lineage),
+            "circumstances": circumstances,
+            "circumstances_sha256": digest(circumstances),
+        },
+    )
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest at `path`; PipelineError, one line, when it is unreadable, of another version or not a manifest.
+
+    Whether its sums hold is the audit's question, not this function's.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PipelineError(f"cannot read the manifest {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PipelineError(f"the manifest {path} is not valid JSON ({error}); run its step again") from error
+    version = manifest.get("manifest_version") if isinstance(manifest, dict) else None
+    if version is not None and version != MANIFEST_VERSION:
+        raise PipelineError(
+            f"the manifest {path} has version {version!r}, this code reads {MANIFEST_VERSION}; "
+            "check out the code that wrote it, or run its step again"
+        )
+    if version is None or not _is_manifest(manifest):
+        raise PipelineError(f"{path} is not a step's manifest, or parts of it are missing; run its step again")
+    return manifest
+
+
+def _is_manifest(manifest: dict[str, Any]) -> bool:
+    lineage, circumstances = manifest.get("lineage"), manifest.get("circumstances")
+    if not (_TOP <= manifest.keys() and isinstance(lineage, dict) and isinstance(circumstances, dict) and _LINEAGE <= lineage.keys()):
+        return False
+    files = [lineage["inputs"], lineage["outputs"], *(circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs"))]
+    return (
+        all(isinstance(part, list) and all(isinstance(file, dict) and {"name", "path", "sha256"} <= file.keys() for file in part) for part in files)
+        and all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
+        and isinstance(lineage["source"].get("files"), dict)
+    )  # fmt: skip
+
+
+def output_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every output with size and sum, the volatile ones from the circumstances."""
+    return _with_sums(manifest, "outputs")
+
+
+def input_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every input with size and sum, the volatile ones from the circumstances."""
+    return _with_sums(manifest, "inputs")
+
+
+def _with_sums(manifest: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    volatile = {file["path"]: file for file in manifest["circumstances"][f"volatile_{kind}"]}
+    return [{**file, **volatile.get(file["path"], {})} for file in manifest["lineage"][kind]]
+
+
+def find_maker(path: str, root: Path) -> Path | None:
+    """The manifest, below `root`, of the step that made the file `path` (as manifests name it); None where no step did.
+
+    It lies beside the step's first output, hence under the file's own name, or in its folder or one above it.
+    PipelineError when the manifest under the file's own name cannot be read.
+    """
+    own = manifest_path(root / path)
+    if own.is_file() and names_output(read_manifest(own), path):
+        return own
+    return next((candidate for candidate in _nearby(path, root) if candidate != own and _lists(candidate, path)), None)
+
+
+def names_output(manifest: Mapping[str, Any], path: str) -> bool:
+    """Whether the manifest's step made the file `path`."""
+    return any(file["path"] == path for file in manifest["lineage"]["outputs"])
+
+
+def _nearby(path: str, root: Path) -> Iterator[Path]:
+    for folder in Path(path).parents:
+        yield from sorted((root / folder).glob(f"*{SUFFIX}"))
+
+
+def _lists(candidate: Path, path: str) -> bool:
+    try:
+        # most files are told apart without parsing them
+        return f'"{path}"' in candidate.read_text(encoding="utf-8") and names_output(read_manifest(candidate), path)
+    except (PipelineError, OSError, UnicodeDecodeError):
+        return False  # a damaged manifest of another step; the audit reports it where it belongs

@@ -1,0 +1,169 @@
+"""Recording a step: inputs are hashed before its work, outputs after it, and both are written down in a manifest.
+
+`common/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's source
+closure: what records a step is no part of what the step does, and improving it trains nothing again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import sha256_file
+from workflow_scripts.provenance import manifest, surroundings
+from workflow_scripts.provenance.packages import package_versions
+from workflow_scripts.provenance.project_paths import portable_path
+from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, source_digest
+
+ROOT = Path(os.path.abspath(__file__)).parents[2]
+Paths = Mapping[str, Sequence[Path]]
+
+
+class Recorder:
+    """The record of one call of a step. Made before the work; `finish` after it succeeded.
+
+    `rule` None: the step was called by hand; its lineage is known, and nothing is written.
+    """
+
+    def __init__(
+        self, entry: str, settings: dict[str, Any], inputs: Paths, outputs: Paths, *,
+        rule: str | None = None, wildcards: Mapping[str, str] | None = None, data_root: Path | None = None,
+        threads: int = 1, volatile: Sequence[str] = (),
+    ):  # fmt: skip
+        self.started, self._clock = _now(), time.monotonic()
+        self._data_root, self._volatile_names, self._outputs = data_root, volatile, outputs
+        first = next((path for paths in outputs.values() for path in paths), None)
+        self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)  # it says nothing about what is about to be made
+        self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
+        self._volatile_inputs: list[dict[str, Any]] = []
+        self._lineage = {
+            "rule": rule,
+            "wildcards": dict(wildcards or {}),
+            "entry": entry,
+            "settings": settings,
+            "source": _source(entry),
+            "packages": package_versions(ROOT, entry),
+            "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
+        }
+        self.input_lineage_sha256 = manifest.digest(self._lineage)
+        self._circumstances = {
+            **surroundings.commit(ROOT),
+            "python": platform.python_version(),
+            "snakemake": surroundings.version_of("snakemake"),
+            "machine": surroundings.machine(),
+            "threads": threads,
+            "seeds": _seeds(settings),
+        }
+
+    def finish(self) -> None:
+        """Check that no input changed meanwhile, hash the outputs and write the manifest.
+
+        PipelineError names the input that changed, or the output that the step did not write.
+        """
+        for path, before in self._stats.items():
+            self._require_unchanged(path, before)
+        if self._path is None:
+            return
+        outputs, volatile_outputs = [], []
+        for name, paths in self._outputs.items():
+            for path in paths:
+                described = self._describe(name, path)
+                if described["sha256"] is None:
+                    raise PipelineError(f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it")
+                if name in self._volatile_names:
+                    volatile_outputs.append(described)
+                    described = {**described, "size": None, "sha256": None}
+                outputs.append(described)
+        manifest.write_manifest(
+            self._path,
+            {**self._lineage, "outputs": outputs},
+            {
+                **self._circumstances,
+                "started": self.started,
+                "ended": _now(),
+                "wall_s": round(time.monotonic() - self._clock, 3),
+                "peak_memory_mb": _peak_memory_mb(),
+                "volatile_inputs": self._volatile_inputs,
+                "volatile_outputs": volatile_outputs,
+            },
+        )
+
+    def _input(self, name: str, path: Path) -> dict[str, Any]:
+        described = {**self._describe(name, path), "lineage_sha256": None}
+        try:
+            maker = manifest.find_maker(described["path"], ROOT)
+            made = maker and manifest.read_manifest(maker)
+        except PipelineError:
+            return described  # the audit says that the link is missing, and why
+        if not made:
+            return described
+        described["lineage_sha256"] = made["lineage_sha256"]
+        if any(file["path"] == described["path"] for file in made["circumstances"]["volatile_outputs"]):
+            self._volatile_inputs.append(dict(described))
+            described |= {"size": None, "sha256": None}
+        return described
+
+    def _describe(self, name: str, path: Path) -> dict[str, Any]:
+        """Size and sum are null for what is no file: a folder, or what is missing, which the step itself complains about."""
+        known = path.is_file() and os.access(path, os.R_OK)
+        return {
+            "name": name,
+            "path": portable_path(path, ROOT, self._data_root),
+            "size": path.stat().st_size if known else None,
+            "sha256": sha256_file(path) if known else None,
+        }
+
+    def _require_unchanged(self, path: Path, before: tuple[int, ...] | None) -> None:
+        """A new time alone is looked into: the bytes decide."""
+        if path.is_dir() or _stat(path) == before:
+            return
+        name = portable_path(path, ROOT, self._data_root)
+        known = [*self._lineage["inputs"], *self._volatile_inputs]
+        if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
+            return
+        raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
+
+
+def _source(entry: str) -> dict[str, Any]:
+    # a step that is no entry point of the project (a test's) has no closure
+    known = (ROOT / PACKAGE / f"{entry}.py").is_file()
+    return {"digest": source_digest(ROOT, entry), "files": file_digests(ROOT, entry)} if known else {"digest": None, "files": {}}
+
+
+def _stat(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _seeds(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value of every setting whose name ends in `seed` or `seeds`."""
+    found: dict[str, Any] = {}
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            if key.endswith(("seed", "seeds")):
+                found[prefix + key] = value
+            else:
+                found |= _seeds(value, f"{prefix}{key}.")
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _peak_memory_mb() -> float:
+    """The most memory this process, or one it waited for, held at once, in MiB (Linux counts in KiB)."""
+    usages = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(max(usages) / 1024, 1)
