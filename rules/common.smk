@@ -8,6 +8,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
@@ -51,9 +52,25 @@ def step(entry, inputs="", outputs="", wildcards=""):
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
-def source(entry):
-    """The digest of a step's source closure; as a parameter it makes a change in any imported module count."""
-    return source_digest(ROOT, entry)
+def source(entry, modules=()):
+    """The digest of a step's source closure; as a parameter it makes a change in any imported module count.
+
+    `modules` are those that the step's setting `loads` names.
+    """
+    return or_exit(source_digest, ROOT, entry, modules)
+
+
+def packages(entry, modules=()):
+    """The digest of the installed packages that a step's numbers depend on (provenance/packages.py has the policy)."""
+    return or_exit(package_versions, ROOT, entry, modules)["digest"]
+
+
+def or_exit(function, *arguments):
+    """What the function returns; the workflow ends with one line where the project's own files are wrong."""
+    try:
+        return function(*arguments)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 def sections(wildcards, *names):

@@ -18,6 +18,7 @@ rule probe_checkpoint:
             }
         ),
         source=source("probe_checkpoint"),
+        packages=packages("probe_checkpoint"),
     priority: 1
     shell:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")

@@ -35,6 +35,7 @@ rule prepare_data:
     params:
         settings=canonical_json({"data": STUDY.shared("data")}),
         source=source("prepare_data"),
+        packages=packages("prepare_data"),
         images=OWN_IMAGES,
     shell:
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"

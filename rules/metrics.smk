@@ -13,6 +13,7 @@ rule extract_features:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
+        packages=packages("extract_features"),
     shell:
         step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
 
@@ -45,6 +46,7 @@ rule compute_metrics:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
+        packages=packages("compute_metrics"),
     shell:
         step(
             "compute_metrics",
@@ -66,5 +68,6 @@ rule measure_finite_sample:
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
+        packages=packages("measure_finite_sample"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

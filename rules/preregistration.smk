@@ -16,5 +16,6 @@ rule check_preregistration:
     params:
         settings=canonical_json(GATE_SETTINGS),
         source=source("check_preregistration"),
+        packages=packages("check_preregistration"),
     shell:
         step("check_preregistration", "preregistrations lock", "gate")

@@ -1,4 +1,6 @@
 # Figures, notebooks, the summary and the report; all of them read results, none computes any.
+import re
+
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
                      step=[f"{number:07d}" for number in CHECKPOINT_STEPS])
@@ -25,7 +27,20 @@ FIGURES = {
     "training_curves": {"category": "Training", "logs": EVERY_LOG},
     "timestep_mse": {"category": "Training", "probes": FINAL_PROBES},
 }
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "reports" / "notebooks").glob("*.ipynb"))
+
+
+def figure_module(name):
+    """The module of a figure. Steps load it by name, so that a change of one figure draws no other again."""
+    return f"report.figures.{name}"
+
+
+def shown_figures(template):
+    """The modules of the figures whose names stand in a notebook template; of all where none does, to be safe."""
+    text = template.read_text(encoding="utf-8")
+    return [figure_module(name) for name in FIGURES if re.search(rf"\b{name}\b", text)] or list(map(figure_module, FIGURES))
+
+
+NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))}
 
 for _name, _figure in FIGURES.items():
     _sources = {key: value for key, value in _figure.items() if key != "category"}
@@ -47,8 +62,9 @@ for _name, _figure in FIGURES.items():
         log:
             f"{RESULTS}/logs/draw_figure/{_name}.log",
         params:
-            settings=canonical_json({"figure": _name, "report": REPORT_SETTINGS}),
-            source=source("draw_figure"),
+            settings=canonical_json({"figure": _name, "loads": [figure_module(_name)], "report": REPORT_SETTINGS}),
+            source=source("draw_figure", [figure_module(_name)]),
+            packages=packages("draw_figure", [figure_module(_name)]),
             # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
             inputs=lambda wildcards, input: " ".join(f"--input {name} {paths}" for name, paths in input.items()),
         shell:
@@ -70,8 +86,11 @@ rule render_notebook:
     log:
         f"{RESULTS}/logs/render_notebook/{{notebook}}.log",
     params:
-        settings=lambda wildcards: canonical_json({"notebook": wildcards.notebook, "report": REPORT_SETTINGS}),
-        source=source("render_notebook"),
+        settings=lambda wildcards: canonical_json(
+            {"notebook": wildcards.notebook, "loads": NOTEBOOKS[wildcards.notebook], "report": REPORT_SETTINGS}
+        ),
+        source=lambda wildcards: source("render_notebook", NOTEBOOKS[wildcards.notebook]),
+        packages=lambda wildcards: packages("render_notebook", NOTEBOOKS[wildcards.notebook]),
     shell:
         step(
             "render_notebook",
@@ -98,6 +117,7 @@ rule write_summary:
     params:
         settings=canonical_json({"report": REPORT_SETTINGS}),
         source=source("write_summary"),
+        packages=packages("write_summary"),
     shell:
         step("write_summary", "template results verdict gate scale_marks manifest extractor_info finite_samples", "summary")
 
@@ -129,6 +149,7 @@ rule collect_costs:
     params:
         settings=canonical_json({}),
         source=source("collect_costs"),
+        packages=packages("collect_costs"),
     shell:
         step("collect_costs", " ".join([*SHOWN, "timings"]), "costs")
 
@@ -146,5 +167,6 @@ rule build_report:
     params:
         settings=canonical_json({"report": REPORT_SETTINGS}),
         source=source("build_report"),
+        packages=packages("build_report"),
     shell:
         step("build_report", " ".join([*SHOWN, "costs captions templates"]), "html")

@@ -22,6 +22,7 @@ rule sample_images:
             }
         ),
         source=source("sample_images"),
+        packages=packages("sample_images"),
     priority: 1
     shell:
         step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")

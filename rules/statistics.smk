@@ -25,6 +25,7 @@ rule train_extractor:
         # What a file of one's own holds, and not where it lies, decides that it is taken again.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
         source=source("train_extractor"),
+        packages=packages("train_extractor"),
     priority: 3
     shell:
         step("train_extractor", "train test", "weights info")
@@ -48,6 +49,7 @@ rule compute_reference:
     params:
         settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
+        packages=packages("compute_reference"),
     priority: 3
     shell:
         step("compute_reference", "train test manifest weights info", "reference features info scale_marks")

@@ -23,6 +23,7 @@ rule train_model:
             }
         ),
         source=source("train_model"),
+        packages=packages("train_model"),
     priority: 2
     shell:
         step("train_model", "train", "log checkpoints timing", wildcards="arm seed")

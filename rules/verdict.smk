@@ -14,6 +14,7 @@ rule collect_run:
     params:
         settings=canonical_json({}),
         source=source("collect_results"),
+        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results", wildcards="arm seed")
 
@@ -29,6 +30,7 @@ rule collect_study:
     params:
         settings=canonical_json({}),
         source=source("collect_results"),
+        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results")
 
@@ -44,5 +46,6 @@ rule decide_verdict:
     params:
         settings=canonical_json(VERDICT_SETTINGS),
         source=source("decide_verdict"),
+        packages=packages("decide_verdict"),
     shell:
         step("decide_verdict", "results gate", "verdict")

@@ -63,9 +63,14 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
+def json_bytes(value: Any) -> bytes:
+    """`value` as sorted, indented JSON, the content of a file. NaN and infinities are refused with ValueError."""
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as sorted, indented JSON. NaN and infinities are refused with ValueError."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    """Write `value` as `json_bytes` spells it."""
+    write_bytes(path, json_bytes(value))
 
 
 def read_json(path: str | Path) -> Any:

@@ -37,6 +37,7 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    rule: str | None = None
     input_lineage_sha256: str | None = None
 
     def input(self, name: str) -> Path:
@@ -87,9 +88,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         settings = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
-    if "torch" in sys.modules:
-        import torch
-
+    if torch := sys.modules.get("torch"):  # no import statement: torch is no package of the steps that never load it
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     try:
@@ -104,7 +103,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
             data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
         )  # fmt: skip
-        main(Step(name, settings, inputs, outputs, log, arguments.threads, recorder.input_lineage_sha256))
+        sums = {"rule": arguments.rule, "input_lineage_sha256": recorder.input_lineage_sha256}
+        main(Step(name, settings, inputs, outputs, log, arguments.threads, **sums))
         recorder.finish()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)

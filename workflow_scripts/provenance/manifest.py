@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, sha256_text, write_json
+from workflow_scripts.common.files import canonical_json, json_bytes, sha256_text, write_json
 
 MANIFEST_VERSION = 1
 SUFFIX = ".manifest.json"
@@ -50,16 +50,24 @@ def input_lineage_sha256(lineage: Mapping[str, Any]) -> str:
 
 def write_manifest(path: Path, lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> None:
     """Write both parts, each with its sum."""
-    write_json(
-        path,
-        {
-            "manifest_version": MANIFEST_VERSION,
-            "lineage": lineage,
-            "lineage_sha256": digest(lineage),
-            "circumstances": circumstances,
-            "circumstances_sha256": digest(circumstances),
-        },
-    )
+    write_json(path, sealed(lineage, circumstances))
+
+
+def sealed(lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of both parts, each with its sum."""
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "lineage": lineage,
+        "lineage_sha256": digest(lineage),
+        "circumstances": circumstances,
+        "circumstances_sha256": digest(circumstances),
+    }
+
+
+def is_intact(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the file holds, byte for byte, what `write_manifest` would write for its content, sums included."""
+    expected = sealed(manifest["lineage"], manifest["circumstances"])
+    return path.read_bytes() == json_bytes(expected)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from workflow_scripts.common.files import sha256_file
 from workflow_scripts.provenance import manifest, surroundings
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.project_paths import portable_path
-from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, source_digest
+from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 Paths = Mapping[str, Sequence[Path]]
@@ -42,7 +42,7 @@ class Recorder:
         first = next((path for paths in outputs.values() for path in paths), None)
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
-            self._path.unlink(missing_ok=True)  # it says nothing about what is about to be made
+            self._forget_what_was_made_before()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         self._lineage = {
@@ -50,8 +50,7 @@ class Recorder:
             "wildcards": dict(wildcards or {}),
             "entry": entry,
             "settings": settings,
-            "source": _source(entry),
-            "packages": package_versions(ROOT, entry),
+            **_code(entry, loaded_modules(settings)),
             "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
@@ -97,6 +96,17 @@ class Recorder:
             },
         )
 
+    def _forget_what_was_made_before(self) -> None:
+        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then."""
+        self._path.unlink(missing_ok=True)
+        for path in (path for paths in self._outputs.values() for path in paths):
+            try:
+                maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
+            except PipelineError:  # damaged, hence of no use to anyone
+                maker = manifest.manifest_path(path)
+            if maker is not None:
+                maker.unlink(missing_ok=True)
+
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}
         try:
@@ -133,10 +143,13 @@ class Recorder:
         raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
 
 
-def _source(entry: str) -> dict[str, Any]:
+def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
+    """`source` and `packages` of the lineage."""
     # a step that is no entry point of the project (a test's) has no closure
-    known = (ROOT / PACKAGE / f"{entry}.py").is_file()
-    return {"digest": source_digest(ROOT, entry), "files": file_digests(ROOT, entry)} if known else {"digest": None, "files": {}}
+    if not (ROOT / PACKAGE / f"{entry}.py").is_file():
+        return {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
+    source = {"digest": source_digest(ROOT, entry, modules), "files": file_digests(ROOT, entry, modules)}
+    return {"source": source, "packages": package_versions(ROOT, entry, modules)}
 
 
 def _stat(path: Path) -> tuple[int, ...] | None:

@@ -40,8 +40,8 @@ def build_report(
 
     Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
     figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them, and
-    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage. Everything from files and settings is escaped. PipelineError
-    when a figure is unknown or has no caption, or the verdict was decided from other results.
+    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage. Everything from files and settings is
+    escaped. PipelineError when a figure is unknown or has no caption, or the verdict was decided from other results.
     """
     context = ReportContext.load(dict(report), {name: paths for name, paths in inputs.items() if name != "samples"})
     verdict, gate = context.verdict, read_json(inputs["gate"][0])

@@ -1,4 +1,4 @@
-"""The manifests of the steps that a report is made from: read once, linked by what they name, walked upstream."""
+"""The manifests of the steps that a report is made from, and how they are linked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
+from workflow_scripts.provenance.lineage import trace
 
 Manifest = Mapping[str, Any]
 
@@ -15,21 +14,11 @@ Manifest = Mapping[str, Any]
 def upstream_manifests(paths: Sequence[Path]) -> list[Manifest]:
     """Manifests of the steps that made the files, and of those that made their inputs, and so on to the data.
 
-    Paths are relative to the project's root; manifests are looked for in the study's own folders,
-    `results/<study>/<preset>` and `reports/<study>/<preset>`. One that cannot be read is left out, which leaves a gap
-    that the page shows and the audit explains.
+    Paths are relative to the project's root, in which this runs. A manifest that cannot be read is left out, which
+    leaves a gap that the page shows and the audit explains.
     """
-    parts = {path.parts[:3] for path in paths if path.parts[0] in ("results", "reports") and len(path.parts) > 3}
-    found = [read for folder in sorted(parts) for path in sorted(Path(*folder).rglob(f"*{SUFFIX}")) if (read := _read(path))]
-    chain = Chain(found)
-    return [chain.by_hash[digest] for digest in sorted(chain.upstream([path.as_posix() for path in paths]))]
-
-
-def _read(path: Path) -> Manifest | None:
-    try:
-        return read_manifest(path)
-    except PipelineError:
-        return None
+    lineage = trace(Path.cwd(), [path.as_posix() for path in paths])
+    return [step.manifest for step in lineage.steps.values()]
 
 
 class Chain:

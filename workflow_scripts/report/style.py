@@ -139,11 +139,14 @@ def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path) -> None:
-    """Write the figure as SVG and PNG and its plotted data as CSV; the bytes depend on the content only."""
+def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path, identity: str | None = None) -> None:
+    """Write the figure as SVG and PNG and its plotted data as CSV; the bytes depend on the content and `identity` only.
+
+    `identity` says which run the figure belongs to. It goes inside the file, where `provenance/figure_identity.py` reads it.
+    """
     for path, kind, metadata in (
-        (svg, "svg", {"Date": None, "Creator": None}),
-        (png, "png", {"Software": None}),
+        (svg, "svg", {"Date": None, "Creator": None, "Description": identity}),
+        (png, "png", {"Software": None, **({"provenance": identity} if identity else {})}),
     ):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.1)

@@ -10,41 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.provenance.made_up_project import ENTRY, make_project, record
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, sha256_file, sha256_text
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.project_paths import local_path, portable_path
 from workflow_scripts.provenance.surroundings import commit, machine
 
-ENTRY = "collect_results"
-
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
-    """A project of one entry point, with a file to read, as the current folder."""
-    package = tmp_path / "project" / "workflow_scripts"
-    (package / "study").mkdir(parents=True)
-    (package / f"{ENTRY}.py").write_text("from workflow_scripts.study import rows\n")
-    for name in ("__init__", "study/__init__", "study/rows"):
-        (package / f"{name}.py").write_text('"""About."""\n')
-    monkeypatch.chdir(package.parent)
-    monkeypatch.setattr(recorder, "ROOT", package.parent)
-    (package.parent / "rows.json").write_text("[1]")
-    return package.parent
-
-
-def record(inputs, outputs, write=None, settings=None, **options):
-    """Record a step whose work is to write `write` (path -> text, by default "made" to every output)."""
-    options = {"rule": "collect", "wildcards": {"seed": "1"}, **options}
-    paths = {name: [Path(path) for path in found] for name, found in outputs.items()}
-    made = recorder.Recorder(
-        ENTRY, settings or {}, {name: [Path(path) for path in found] for name, found in inputs.items()}, paths, **options
-    )
-    for path, text in (write or {str(path): "made" for found in paths.values() for path in found}).items():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text)
-    made.finish()
-    return made
+    """The made-up project as the current folder."""
+    root = make_project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(recorder, "ROOT", root)
+    return root
 
 
 def test_it_names_every_file_with_its_sum_and_the_code(root):
@@ -100,8 +80,7 @@ def test_what_goes_in_changes_the_lineage(root, change):
         Path("rows.json").write_text("[2]")
     elif change == "code":
         (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
-        source_closure.source_digest.cache_clear()
-        source_closure._read.cache_clear()
+        source_closure.forget()
     else:
         options = {"settings": {"a": 1}} if change == "settings" else {"wildcards": {"seed": "2"}}
     assert record({"rows": ["rows.json"]}, {"results": ["out"]}, **options).input_lineage_sha256 != before
@@ -125,6 +104,12 @@ def test_an_old_manifest_is_gone_while_the_step_works_and_after_it_failed(root):
     record({"rows": ["rows.json"]}, {"results": ["out"]})
     recorder.Recorder(ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect")
     assert not Path("out.manifest.json").exists()
+
+
+def test_a_manifest_beside_what_used_to_be_the_first_output_goes_as_well(root):
+    record({"rows": ["rows.json"]}, {"points": ["results/run/points/1.pt"], "log": ["results/run/points/log.csv"]})
+    record({"rows": ["rows.json"]}, {"log": ["results/run/points/log.csv"], "points": ["results/run/points/1.pt"]})
+    assert [path.name for path in root.rglob("*.manifest.json")] == ["log.csv.manifest.json"]
 
 
 def test_by_hand_nothing_is_written_and_an_unwritten_output_is_an_error(root):

@@ -3,8 +3,7 @@
 import pytest
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.provenance import source_closure as module
-from workflow_scripts.provenance.source_closure import source_closure, source_digest
+from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
 
 
 @pytest.fixture
@@ -23,8 +22,7 @@ def project(tmp_path):
 
 
 def _digest(root):
-    for cached in (module.source_digest, module._read):
-        cached.cache_clear()
+    forget()
     return source_digest(root, "step")
 
 
@@ -52,6 +50,15 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
     before = _digest(project)
     (project / "workflow_scripts" / path).write_text(text)
     assert (_digest(project) != before) is counts
+
+
+def test_a_module_loaded_by_name_counts_where_it_is_named(project):
+    (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
+    closure = source_closure(project, "step", ["maths.figure"])
+    assert {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"} == set(closure) - set(source_closure(project, "step"))
+    assert source_digest(project, "step", ["maths.figure"]) != source_digest(project, "step")
+    with pytest.raises(PipelineError, match="maths.figures"):
+        source_closure(project, "step", ["maths.figures"])
 
 
 def test_misspelt_entry_and_broken_source_are_named(project):

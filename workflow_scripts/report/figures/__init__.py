@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.report.figures import (
-    curvature_vs_frechet,
-    curvature_vs_step,
-    frechet_vs_nfe,
-    hypotheses,
-    sample_grid,
-    snr_and_weights,
-    timestep_mse,
-    training_curves,
-)
+from workflow_scripts.report.figure_list import FIGURES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +14,13 @@ if TYPE_CHECKING:
 
     from workflow_scripts.report.context import ReportContext
 
-DRAW = {
-    "curvature_vs_frechet": curvature_vs_frechet.draw,
-    "curvature_vs_step": curvature_vs_step.draw,
-    "frechet_vs_nfe": frechet_vs_nfe.draw,
-    "hypotheses": hypotheses.draw,
-    "sample_grid": sample_grid.draw,
-    "snr_and_weights": snr_and_weights.draw,
-    "timestep_mse": timestep_mse.draw,
-    "training_curves": training_curves.draw,
-}
-
 
 def draw(name: str, context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Draw the figure called `name`; PipelineError for a name that does not exist."""
-    if name not in DRAW:
-        raise PipelineError(f"unknown figure {name!r}; known are {', '.join(DRAW)}")
-    return DRAW[name](context)
+    """Draw the figure called `name`; PipelineError for a name that does not exist.
+
+    Its module is loaded by name and not by an import statement, so that a change of one figure draws only that one again
+    (the setting `loads` of its rule says which module; see provenance/source_closure.py).
+    """
+    if name not in FIGURES:
+        raise PipelineError(f"unknown figure {name!r}; known are {', '.join(FIGURES)}")
+    return importlib.import_module(f"{__name__}.{name}").draw(context)

@@ -1,0 +1,193 @@
+"""Lineages of a made-up chain: what holds, and that each kind of change is found where it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.unit.provenance.made_up_project import ENTRY, make_project, record
+from workflow_scripts.common.files import read_json
+from workflow_scripts.provenance import manifest, recorder, source_closure
+from workflow_scripts.provenance.lineage import computed_files, study_of, trace
+from workflow_scripts.provenance.planned_commands import PlannedCommand, parse_command
+from workflow_scripts.provenance.tree import graph, tree_lines
+from workflow_scripts.provenance.verification import differences, verify
+
+FOLDER = "results/study/preset"
+FIRST, MIDDLE, LAST = (f"{FOLDER}/{name}" for name in ("first.json", "middle.json", "last.json"))
+TIMING = f"{FOLDER}/timing.json"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """rows.json -> first.json and timing.json -> middle.json -> last.json, which also reads first.json."""
+    root = make_project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(recorder, "ROOT", root)
+    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 5}})
+    record({"first": [FIRST]}, {"out": [MIDDLE]})
+    record({"middle": [MIDDLE], "first": [FIRST], "timing": [TIMING]}, {"out": [LAST]})
+    return root
+
+
+def problems(root, planned=None) -> list[tuple[str, str]]:
+    found = verify(trace(root, [LAST]), planned)
+    assert found.passed == (not found.problems)
+    return [(problem.check, problem.path) for problem in found.problems]
+
+
+def reseal(path: str, change) -> None:
+    """Edit a manifest and make its own sums match again."""
+    found = read_json(manifest.manifest_path(path))
+    change(found)
+    manifest.write_manifest(manifest.manifest_path(path), found["lineage"], found["circumstances"])
+
+
+def test_an_untouched_chain_holds(root):
+    assert problems(root) == []
+    assert computed_files(root, "study", "preset") == sorted([FIRST, MIDDLE, LAST, TIMING])
+
+
+def test_a_changed_file_is_named_once_with_both_sums(root):
+    Path(FIRST).write_text("evil")
+    found = verify(trace(root, [LAST]))
+    (problem,) = found.problems
+    assert problem.path == FIRST and "collect seed=1 wrote" in problem.message
+
+
+def test_a_changed_source_and_a_changed_measurement_are_found(root):
+    Path("rows.json").write_text("[2]")
+    Path(TIMING).write_text("evil")
+    assert problems(root) == [("file", TIMING), ("file", "rows.json")]
+
+
+def test_a_missing_file_and_a_missing_manifest_are_found(root):
+    Path(FIRST).unlink()
+    assert ("file", FIRST) in problems(root)
+    shutil.copy(MIDDLE, FIRST)
+    manifest.manifest_path(MIDDLE).unlink()
+    assert ("link", MIDDLE) in problems(root)
+
+
+def test_a_manifest_edited_to_match_its_edited_file_breaks_the_chain(root):
+    Path(MIDDLE).write_text("evil")
+    reseal(MIDDLE, lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=recorder.sha256_file(MIDDLE)))
+    checks = problems(root)
+    assert ("link", MIDDLE) in checks and ("link", f"{LAST}.manifest.json") in checks
+
+
+def test_a_manifest_edited_in_its_settings_breaks_the_chain(root):
+    reseal(FIRST, lambda found: found["lineage"]["settings"].update(loss={"gamma": 6}))
+    assert {path for _, path in problems(root)} == {f"{MIDDLE}.manifest.json", f"{LAST}.manifest.json"}
+
+
+def test_every_flipped_byte_of_a_manifest_is_found(root):
+    path = manifest.manifest_path(MIDDLE)
+    content = path.read_bytes()
+    for position in range(len(content)):
+        for flip in (0x01, 0x20):
+            changed = bytearray(content)
+            changed[position] ^= flip
+            path.write_bytes(bytes(changed))
+            try:
+                intact = manifest.is_intact(path, manifest.read_manifest(path))
+            except (manifest.PipelineError, UnicodeDecodeError):
+                intact = False
+            assert not intact, f"byte {position} flipped unnoticed: {content[position - 20 : position + 20]!r}"
+
+
+def test_changed_code_is_named(root):
+    (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
+    source_closure.forget()
+    found = verify(trace(root, [FIRST])).problems
+    assert [problem.check for problem in found] == ["code"]
+    assert found[0].message.endswith("changed since: workflow_scripts/study/rows.py")
+
+
+def plan(**changes) -> dict[str, PlannedCommand]:
+    usual = {"entry": ENTRY, "rule": "collect", "wildcards": {"seed": "1"}, "settings": {"loss": {"gamma": 5}},
+             "inputs": [("rows", "rows.json")], "outputs": [("out", FIRST), ("timing", TIMING)]}  # fmt: skip
+    return {path: PlannedCommand(**{**usual, **changes}) for path in (FIRST, TIMING)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"settings": {"loss": {"gamma": 1}}}, "ran with older settings: loss.gamma 5 -> 1"),
+        ({"wildcards": {"seed": "2"}}, "says collect seed=1 made it"),
+        ({"inputs": [("rows", "other.json")]}, "has other inputs in the workflow: no longer rows.json; now also other.json"),
+    ],
+)
+def test_it_is_compared_with_what_would_run_now(root, changes, said):
+    messages = [problem.message for problem in verify(trace(root, [FIRST]), plan(**changes)).problems]
+    assert messages == [] if said is None else len(messages) == 1 and said in messages[0]
+
+
+def test_what_nothing_makes_any_more_and_what_has_no_manifest_is_found(root):
+    assert [p.check for p in verify(trace(root, [FIRST]), {}).problems] == ["plan"]
+    manifest.manifest_path(FIRST).unlink()
+    (problem,) = verify(trace(root, [FIRST]), plan()).problems
+    assert problem.path == FIRST and "its manifest is gone" in problem.message
+
+
+def test_two_manifests_for_one_file_are_found(root):
+    shutil.copy(manifest.manifest_path(FIRST), f"{FOLDER}/copy.manifest.json")
+    assert ("manifest", FIRST) in problems(root)
+
+
+@pytest.mark.parametrize(("content", "said"), [("{", "not valid JSON"), ('{"manifest_version": 7}', "has version 7, this code reads 1")])
+def test_a_manifest_that_cannot_be_read_is_one_problem_of_its_own(root, content, said):
+    manifest.manifest_path(MIDDLE).write_text(content)
+    found = {problem.path: problem.message for problem in verify(trace(root, [LAST])).problems}
+    assert said in found[f"{MIDDLE}.manifest.json"] and str(root) not in found[f"{MIDDLE}.manifest.json"]
+
+
+def test_a_manifest_whose_files_are_all_gone_is_ignored(root):
+    Path(LAST).unlink()
+    assert LAST not in computed_files(root, "study", "preset")
+
+
+def test_the_tree_prints_a_step_once_and_then_refers_to_it(root):
+    lineage = trace(root, [LAST])
+    lines = tree_lines(lineage, verify(lineage))
+    assert lines[0].startswith(LAST) and lines[0].endswith("ok")
+    made_first = [line for line in lines if "[3] collect" in line]
+    assert len(made_first) == 3 and sum("see above" in line for line in made_first) == 2
+    assert any("rows.json" in line and "no step made it" in line for line in lines)
+    assert any("measured, outside the chain" in line for line in lines)
+
+
+def test_the_graph_is_json_with_every_edge(root):
+    lineage = trace(root, [LAST])
+    found = json.loads(json.dumps(graph(lineage, verify(lineage))))
+    assert {file["path"]: file["made_by"] for file in found["files"]} == {
+        "rows.json": None, FIRST: f"{FIRST}.manifest.json", TIMING: f"{FIRST}.manifest.json",
+        MIDDLE: f"{MIDDLE}.manifest.json", LAST: f"{LAST}.manifest.json",
+    }  # fmt: skip
+    (last,) = [step for step in found["steps"] if step["outputs"] == [LAST]]
+    assert last["inputs"] == [MIDDLE, FIRST, TIMING] and last["ok"] is True
+
+
+def test_settings_are_compared_by_dotted_key():
+    assert differences({"a": {"b": 1, "c": None}, "d": [1]}, {"a": {"b": 2}, "d": [1]}) == ["a.b 1 -> 2"]
+    assert differences({"a": 5}, {"a": 5.0}) == ["a 5 -> 5.0"]
+
+
+def test_a_command_line_is_read_back(root):
+    line = (
+        "python -m workflow_scripts.train_model --settings '{\"arm\": \"E1 it'\"'\"'s\"}' --input rows rows.json --input lock"
+        f" --output log {FIRST} --output timing {TIMING} --wildcard seed 1 --rule train --data-root data --log a.log --threads 1"
+    )
+    command = parse_command(line, root)
+    assert (command.entry, command.rule, command.wildcards) == ("train_model", "train", {"seed": "1"})
+    assert command.settings == {"arm": "E1 it's"}
+    assert command.inputs == [("rows", "rows.json")] and command.outputs == [("log", FIRST), ("timing", TIMING)]
+
+
+def test_a_computed_files_study():
+    assert study_of("results/S/p/runs/x.pt") == study_of("reports/S/p/report.html") == ("S", "p")
+    assert study_of("reports/captions/a.rst") is None and study_of("docs/a.md") is None
