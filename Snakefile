@@ -8,6 +8,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/cluster.smk"
 include: "rules/preregistration.smk"
 include: "rules/data.smk"
 include: "rules/statistics.smk"
@@ -25,6 +26,8 @@ wildcard_constraints:
     sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
     nfe=r"\d{4}",
     step=r"\d{7}",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 rule all:
@@ -36,6 +39,7 @@ rule all:
 onstart:
     check_gate()
     check_inception(workflow.dag.needrun_jobs())
+    check_queue(workflow.dag.needrun_jobs())
 
 
 onsuccess:

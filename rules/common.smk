@@ -4,8 +4,11 @@ import sys
 import time
 from pathlib import Path
 
+from snakemake.io import IOFile
+
 sys.path.insert(0, str(workflow.basedir))
 
+from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.packages import package_versions
@@ -34,21 +37,28 @@ except PipelineError as error:
 RESULTS = f"results/{STUDY.name}/{STUDY.preset}"
 REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
 RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
+PARTS = config.get("parts", 1)
 ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 
-def step(entry, inputs="", outputs="", wildcards=""):
+# Settings of the machine that steps are told; they decide no result, and changing them runs nothing again.
+MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
+
+
+def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step: the named inputs and outputs are those that the entry point takes.
 
     Rule and wildcards are for the manifest. It lies beside the first output, so that one is named first in whose folder,
     or below it, all others lie (provenance/manifest.py looks there). Snakemake compares the command before it is filled
-    in, so moving the data root runs nothing again.
+    in, so moving the data root or changing a `machine` setting runs nothing again. `exec` makes the step take the place of
+    the shell, so that a SIGTERM for the job reaches it, whatever the version of bash.
     """
-    words = [f"python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
+    words = [f"exec python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
+    words += [f"--machine {name} {{MACHINE[{name}]:q}}" for name in machine.split()]
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
@@ -100,6 +110,40 @@ def sampler_settings(name):
     """A sampler's settings without its NFE list: {name, eta}."""
     samplers = STUDY.shared("sampling")["samplers"]
     return next({"name": s["name"], "eta": s.get("eta")} for s in samplers if s["name"] == name)
+
+
+def part_of(output):
+    """The pattern of the files that say that one of several jobs has done its share of the work on `output`.
+
+    They lie among the chunks of work, which the job that gathers them deletes in the end.
+    """
+    return f"{chunk_folder(Path(output))}/part{{part}}of{{parts}}"
+
+
+def parts_of(output, entry, settings):
+    """Input function: what every part of `output` leaves, before it is put together; nothing where it is one job.
+
+    A file that is there keeps the number of parts it was made in, as Snakemake recorded it, while settings and code
+    stand. Otherwise another `parts` would make finished files again, for having other inputs.
+    """
+
+    def inputs(wildcards):
+        path = IOFile(output.format(**wildcards))
+        folder = chunk_folder(Path(path))
+        if workflow.remote_exec:  # inside a cluster's job, which starts when its inputs are there
+            return sorted(map(str, folder.glob("part*of*[0-9]")))
+        made_by = set(workflow.persistence.params(path) or ()) if Path(path).is_file() else set()
+        if {repr(value) for value in (settings(wildcards), source(entry), packages(entry))} <= made_by:
+            return [name for name in workflow.persistence.input(path) if Path(name).parent == folder]
+        numbers = range(1, PARTS + 1) if PARTS > 1 else ()
+        return [part_of(output).format(**wildcards, part=number, parts=PARTS) for number in numbers]
+
+    return inputs
+
+
+def share_settings(wildcards):
+    """Which part of how many a job does."""
+    return {"part": int(wildcards.part), "parts": int(wildcards.parts)}
 
 
 def check_gate():

@@ -19,6 +19,8 @@ rule probe_checkpoint:
         ),
         source=source("probe_checkpoint"),
         packages=packages("probe_checkpoint"),
+    resources:
+        **limits("curvature"),
     priority: 1
     shell:
-        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")

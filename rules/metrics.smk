@@ -1,21 +1,46 @@
 # Features of the samples, and what they say: distances to the reference, precision, recall.
 
 
+FEATURES = f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz"
+
+
 rule extract_features:
     input:
         samples=SAMPLES,
         weights=f"{RESULTS}/extractor/extractor.pt",
         info=f"{RESULTS}/extractor/extractor.json",
+        parts=parts_of(FEATURES, "extract_features", lambda wildcards: canonical_json(extractor_settings())),
     output:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
     log:
         f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
     params:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
         packages=packages("extract_features"),
+    resources:
+        **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe", machine="device")
+
+
+rule extract_part:
+    input:
+        samples=SAMPLES,
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        part=temp(part_of(FEATURES)),
+    log:
+        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}_part{{part}}of{{parts}}.log",
+    params:
+        settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
+        source=source("extract_features"),
+        packages=packages("extract_features"),
+    resources:
+        **limits("features"),
+    shell:
+        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts", machine="device")
 
 
 def metric_identity(wildcards):
@@ -33,7 +58,7 @@ def metric_identity(wildcards):
 
 rule compute_metrics:
     input:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
         reference=f"{RESULTS}/stats/reference.npz",
         reference_features=f"{RESULTS}/stats/reference_features.npz",
         reference_info=f"{RESULTS}/stats/reference.json",
@@ -47,6 +72,8 @@ rule compute_metrics:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
         packages=packages("compute_metrics"),
+    resources:
+        **limits("metrics"),
     shell:
         step(
             "compute_metrics",
@@ -59,7 +86,7 @@ rule compute_metrics:
 # Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes per run.
 rule measure_finite_sample:
     input:
-        features=f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz",
+        features=FEATURES,
         reference=f"{RESULTS}/stats/reference.npz",
     output:
         finite_sample=f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
@@ -69,5 +96,7 @@ rule measure_finite_sample:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
         packages=packages("measure_finite_sample"),
+    resources:
+        **limits("metrics"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

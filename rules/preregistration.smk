@@ -4,6 +4,9 @@
 # does not look at the parameters of any job downstream of one that runs, across ancient inputs too).
 
 
+localrules: check_preregistration
+
+
 rule check_preregistration:
     input:
         preregistrations=list(STUDY.preregistration_paths),

@@ -1,5 +1,6 @@
 # Figures, notebooks, the summary and the report; all of them read results, none computes any.
 import re
+import shlex
 
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
@@ -42,12 +43,16 @@ def shown_figures(template):
 
 NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))}
 
+localrules: render_notebook, write_summary, collect_costs, build_report
+
+
 for _name, _figure in FIGURES.items():
     _sources = {key: value for key, value in _figure.items() if key != "category"}
 
     rule:
         name:
             f"draw_{_name}"
+        localrule: True
         input:
             **_sources,
         output:
@@ -66,7 +71,9 @@ for _name, _figure in FIGURES.items():
             source=source("draw_figure", [figure_module(_name)]),
             packages=packages("draw_figure", [figure_module(_name)]),
             # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
-            inputs=lambda wildcards, input: " ".join(f"--input {name} {paths}" for name, paths in input.items()),
+            inputs=lambda wildcards, input: " ".join(
+                f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}" for name, paths in input.items()
+            ),
         shell:
             step("draw_figure", outputs="svg png data") + " {params.inputs}"
 

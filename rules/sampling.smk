@@ -2,27 +2,52 @@
 SAMPLES = f"{RUN}/samples/{{sampler}}_nfe{{nfe}}.npz"
 
 
+def sampling_settings(wildcards):
+    """What decides the images, and how many there are."""
+    return {
+        "arm": wildcards.arm,
+        "seed": int(wildcards.seed),
+        "nfe": int(wildcards.nfe),
+        "sampler": sampler_settings(wildcards.sampler),
+        "sampling": {key: STUDY.shared("sampling")[key] for key in ("num_samples", "batch_size", "clip_x_start")},
+        "data": image_shape(),
+        **sections(wildcards, "model", "diffusion"),
+    }
+
+
 rule sample_images:
     input:
         checkpoint=FINAL_CHECKPOINT,
+        parts=parts_of(SAMPLES, "sample_images", lambda wildcards: canonical_json(sampling_settings(wildcards))),
     output:
         samples=SAMPLES,
     log:
         f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
     params:
-        settings=lambda wildcards: canonical_json(
-            {
-                "arm": wildcards.arm,
-                "seed": int(wildcards.seed),
-                "nfe": int(wildcards.nfe),
-                "sampler": sampler_settings(wildcards.sampler),
-                "sampling": {key: STUDY.shared("sampling")[key] for key in ("num_samples", "batch_size", "clip_x_start")},
-                "data": image_shape(),
-                **sections(wildcards, "model", "diffusion"),
-            }
-        ),
+        settings=lambda wildcards: canonical_json(sampling_settings(wildcards)),
         source=source("sample_images"),
         packages=packages("sample_images"),
+    resources:
+        **limits("sampling"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")
+        # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")
+
+
+rule sample_part:
+    input:
+        checkpoint=FINAL_CHECKPOINT,
+    output:
+        part=temp(part_of(SAMPLES)),
+    log:
+        f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}_part{{part}}of{{parts}}.log",
+    params:
+        settings=lambda wildcards: canonical_json({**sampling_settings(wildcards), **share_settings(wildcards)}),
+        source=source("sample_images"),
+        packages=packages("sample_images"),
+    resources:
+        **limits("sampling"),
+    priority: 1
+    shell:
+        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts", machine="device")

@@ -26,6 +26,8 @@ rule train_extractor:
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
         source=source("train_extractor"),
         packages=packages("train_extractor"),
+    resources:
+        **limits("extractor"),
     priority: 3
     shell:
         step("train_extractor", "train test", "weights info")
@@ -50,6 +52,8 @@ rule compute_reference:
         settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
         packages=packages("compute_reference"),
+    resources:
+        **limits("extractor"),
     priority: 3
     shell:
-        step("compute_reference", "train test manifest weights info", "reference features info scale_marks")
+        step("compute_reference", "train test manifest weights info", "reference features info scale_marks", machine="device")

@@ -24,6 +24,8 @@ rule train_model:
         ),
         source=source("train_model"),
         packages=packages("train_model"),
+    resources:
+        **limits("training"),
     priority: 2
     shell:
-        step("train_model", "train", "log checkpoints timing", wildcards="arm seed")
+        step("train_model", "train", "log checkpoints timing", wildcards="arm seed", machine="device save_every_s")

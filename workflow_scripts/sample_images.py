@@ -1,60 +1,88 @@
 """Draw images from a checkpoint's EMA weights with one sampler at one NFE.
 
 Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start};
-sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample order).
+sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample order), or
+part, with the settings part and parts besides (see common/chunks.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from workflow_scripts.common.chunks import Arrays, ChunkedWork
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_npz
-from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.files import sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
-from workflow_scripts.training.device import choose_device
+from workflow_scripts.training.device import device_of
 from workflow_scripts.training.ema_model import load_ema_model
+
+# The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
+DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
 
 
 def main(step: Step) -> None:
-    """Load the EMA weights, draw `sampling.num_samples` images batch by batch, write them as uint8."""
-    device = choose_device()
-    image_size, channels = step.setting("data.image_size"), step.setting("data.channels")
-    num_samples, batch_size = step.setting("sampling.num_samples"), step.setting("sampling.batch_size")
-    sampler, nfe = step.setting("sampler"), step.setting("nfe")
-    diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
-    # A network read with another schedule or prediction type runs without an error and draws wrong images.
-    model = load_ema_model(step.input("checkpoint"), step.settings, ("seed", "model", "diffusion")).to(device)
-
-    images = np.empty((num_samples, image_size, image_size, channels), dtype=np.uint8)
-    progress = Progress(f"{_sampler_title(sampler)}, NFE {nfe}", num_samples, "images", step.log)
-    with torch.inference_mode():
-        for first in range(0, num_samples, batch_size):
-            indices = range(first, min(first + batch_size, num_samples))
-            noise = SampleNoise(step.setting("seed"), indices, (channels, image_size, image_size))
-
-            def show(calls_done: int, indices: range = indices) -> None:
-                # Part of a batch counts as that share of its images, so that slow batches show life as well.
-                progress.update(indices.start + len(indices) * calls_done // nfe)
-
-            x_T, clip_x_start = noise.x_T.to(device), step.setting("sampling.clip_x_start")
-            try:
-                x_start = sample(model, diffusion, sampler, nfe, x_T, noise.step, clip_x_start, show)
-            except PipelineError as error:
-                raise PipelineError(f"{step.input('checkpoint')}: {error}") from error
-            images[indices.start : indices.stop] = to_uint8(x_start)
-    write_npz(step.output("samples"), images=images)
+    """Draw `sampling.num_samples` images, or a part of them, batch by batch, and write them as uint8."""
+    sampler = _Sampler(step)
+    key = {
+        **{name: step.setting(name) for name in DECIDES},
+        "clip_x_start": step.setting("sampling.clip_x_start"),
+        "checkpoint": sha256_file(step.input("checkpoint")),
+        "code": step.code_sha256,
+        "device": sampler.device.type,
+    }
+    # A chunk is a batch: for another batch size a network's convolutions may round differently.
+    work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)
+    batches = work.complete(sampler.draw, sampler.title)
+    if not work.is_part:
+        write_npz(step.output("samples"), images=np.concatenate([batch["images"] for batch in batches]))
+    work.finish()
 
 
-def _sampler_title(sampler: dict[str, Any]) -> str:
-    return sampler["name"] if sampler.get("eta") is None else f"{sampler['name']} eta {sampler['eta']:g}"
+class _Sampler:
+    """Draws batches; the network is loaded for the first one, and not at all where other jobs have drawn them all."""
+
+    def __init__(self, step: Step):
+        self.step, self.settings, self.nfe = step, step.setting("sampler"), step.setting("nfe")
+        eta = self.settings.get("eta")
+        self.title = f"{self.settings['name']}{'' if eta is None else f' eta {eta:g}'}, NFE {self.nfe}"
+        self.device = device_of(step)
+
+    @cached_property
+    def network(self) -> torch.nn.Module:
+        # A network read with another schedule or prediction type runs without an error and draws wrong images.
+        must_agree = ("seed", "model", "diffusion")
+        return load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree).to(self.device)
+
+    @cached_property
+    def diffusion(self) -> GaussianDiffusion:
+        return GaussianDiffusion.from_settings(self.step.setting("diffusion")).to(self.device)
+
+    @torch.inference_mode()
+    def draw(self, batch: range, on_images: Callable[[int], None]) -> Arrays:
+        """`images` u8 [B, H, W, C] of the samples with these numbers."""
+        side, channels = self.step.setting("data.image_size"), self.step.setting("data.channels")
+        noise = SampleNoise(self.step.setting("seed"), batch, (channels, side, side))
+
+        def on_call(calls_done: int) -> None:
+            # Part of a batch counts as that share of its images, so that slow batches show life as well.
+            on_images(len(batch) * calls_done // self.nfe)
+
+        x_T, clip_x_start = noise.x_T.to(self.device), self.step.setting("sampling.clip_x_start")
+        try:
+            x_start = sample(
+                self.network, self.diffusion, self.settings, self.nfe, x_T, noise.step, clip_x_start, on_call
+            )
+        except PipelineError as error:
+            raise PipelineError(f"{self.step.input('checkpoint')}: {error}") from error
+        return {"images": to_uint8(x_start)}
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ class Sections:
         substituted = tables.substitution_table(self.context.verdict)
         caption = "What differs from the preregistration"
         return [
+            self._text("missing"),
             self._text("preregistration"),
             self._text("amendments"),
             self._table("deviations", caption, substituted) if substituted["rows"] else _note("Nothing else differs."),
@@ -83,10 +84,14 @@ class Sections:
             self._table("scale", "For scale: distances between known sets of images", marks) if marks["rows"] else None,
             _heading("Further metrics"),
             self._text("further_metrics"),
-            self._table("further_metrics", "Other metrics of the same samples", tables.further_metrics_table(context)),
+            self._table("further_metrics", "Other metrics of the same samples", tables.further_metrics_table(context))
+            if context.further_metrics
+            else None,
             _heading("How much is due to the number of samples"),
             self._text("finite_sample"),
-            self._table("finite_sample", "Distance from parts of the samples", tables.finite_sample_table(context)),
+            self._table("finite_sample", "Distance from parts of the samples", tables.finite_sample_table(context))
+            if context.finite_samples
+            else None,
         ]
 
     def _curvature(self) -> list[Part | None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -27,8 +28,11 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINE_STYLES = ("-", "--", ":", "-.")
 OUTCOME_COLORS = {"better": "#009E73", "worse": "#D55E00", "neutral": "#0072B2", "inconclusive": "#555555"}
-MUTED = "#666666"
+# Everything that is not data is drawn in these greys, so that a page can turn them round for a dark ground.
+TEXT, MUTED, EDGE, GRID, BAND = "#262626", "#666666", "#888888", "#e4e4e4", "#ececec"
 DPI = 160
+# Share of an axis that the label of a tick needs.
+MIN_TICK_GAP = 0.075
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # On top of seaborn's whitegrid.
@@ -46,10 +50,15 @@ SETTINGS = {
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
+    "axes.edgecolor": EDGE,
+    "axes.facecolor": "none",
+    "axes.labelcolor": TEXT,
+    "text.color": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
@@ -60,17 +69,20 @@ SETTINGS = {
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Figure:
-    """An empty figure (inches) in the common style; no pyplot, so nothing is shared between figures."""
+    """An empty figure (inches) in the common style; no pyplot, so nothing is shared between figures.
+
+    What a user's matplotlibrc says is put aside: a figure must not depend on who draws it.
+    """
+    matplotlib.rcdefaults()
     seaborn.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=SETTINGS)
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def arm_style(context: ReportContext, arm: str) -> dict[str, Any]:
-    """Colour, marker and line style of an arm: by its place in the settings, hence the same in every figure."""
-    index = context.arms.index(arm)
-    round_number = index // len(PALETTE)
+    """Colour, marker and line style of an arm: by the look its study gives it, hence the same in every figure and preset."""
+    round_number, index = divmod(context.arm(arm)["look"] - 1, len(PALETTE))
     return {
-        "color": PALETTE[index % len(PALETTE)],
+        "color": PALETTE[index],
         "marker": MARKERS[(index + round_number) % len(MARKERS)],
         "linestyle": LINE_STYLES[round_number % len(LINE_STYLES)],
     }
@@ -101,11 +113,24 @@ def symmetric_dodge(index: int, count: int, width: float) -> float:
     return 0.0 if count < 2 else width * (index / (count - 1) - 0.5)
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """One legend for the whole figure, above the panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(handles)))
+def readable_ticks(ticks: Sequence[float], low: float, high: float) -> list[float]:
+    """The ticks of a logarithmic axis from `low` to `high` that leave their neighbours room, the first one always."""
+    kept: list[float] = []
+    for tick in sorted(ticks):
+        if not kept or math.log(tick / kept[-1]) >= MIN_TICK_GAP * math.log(high / low):
+            kept.append(tick)
+    return kept
+
+
+def balanced(text: str, width: int) -> str:
+    """The text broken into as few lines of at most `width` letters as it needs, all about equally long."""
+    lines = textwrap.wrap(text, width)
+    for narrower in range(width - 1, 0, -1):
+        shorter = textwrap.wrap(text, narrower)
+        if len(shorter) > len(lines):
+            break
+        lines = shorter
+    return "\n".join(lines)
 
 
 def say_nothing(axes: Axes, message: str) -> None:
@@ -149,6 +174,10 @@ def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data:
         (png, "png", {"Software": None, **({"provenance": identity} if identity else {})}),
     ):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.1)
+        # A page gives an SVG its ground, light or dark; a PNG brings its own.
+        ground = "none" if kind == "svg" else "white"
+        figure.savefig(
+            buffer, format=kind, dpi=DPI, metadata=metadata, facecolor=ground, bbox_inches="tight", pad_inches=0.1
+        )
         write_bytes(path, buffer.getvalue())
     write_text(data, frame.to_csv(index=False, lineterminator="\n"))

@@ -99,6 +99,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
             {
                 "name": arm.name,
                 "label": arm.label,
+                "look": arm.look,
                 "experiment": arm.experiment,
                 "baseline": arm.baseline,
                 "diffusion": arm.settings["diffusion"],

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +24,13 @@ from workflow_scripts import (
     measure_finite_sample,
     train_extractor,
 )
+from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.files import sha256_file, write_json, write_npz
 from workflow_scripts.common.step import run
 from workflow_scripts.metrics.statistics import Origin, load_statistics
 from workflow_scripts.study.results import read_rows
 
+ROOT = Path(__file__).parents[3]
 EXTRACTOR = {
     "name": "fd_digits",
     "kind": "classifier",
@@ -37,6 +42,11 @@ EXTRACTOR = {
     "min_test_accuracy": 0.5,
 }
 DATA = {"num_classes": 10}
+PART = {"count": 1, "class_counts": [1], "sha256": "a" * 64}
+MANIFEST = {
+    "source": "digits", "title": "digits", "origin": "o", "licence": "l", "preparation": "p", "shape": [8, 8, 1],
+    "classes": ["0"], "train": PART, "test": PART, "sources": [], "sources_sha256": "b" * 64,
+}  # fmt: skip
 ROW = {
     "study": "S",
     "preset": "digits",
@@ -69,7 +79,7 @@ def folder(tmp_path):
     write_npz(tmp_path / "train.npz", images=images[:600], labels=labels[:600])
     write_npz(tmp_path / "test.npz", images=images[600:700], labels=labels[600:700])
     write_npz(tmp_path / "samples.npz", images=images[700:870])
-    write_json(tmp_path / "manifest.json", {"train": {"sha256": "a" * 64}, "test": {"sha256": "b" * 64}})
+    write_json(tmp_path / "manifest.json", MANIFEST)
     (tmp_path / "checkpoint.pt").write_bytes(b"hashed only")
     return tmp_path
 
@@ -99,13 +109,14 @@ def run_compute_reference(folder):
     )
 
 
-def run_extract_features(folder):
+def run_extract_features(folder, part=None, parts=None):
     inputs = {"samples": "samples.npz", "weights": "extractor.pt", "info": "extractor.json"}
+    whole = folder / "features.npz"
     call(
         extract_features.main,
-        {"extractor": EXTRACTOR},
+        {"extractor": EXTRACTOR} | ({"part": part, "parts": parts} if part else {}),
         {name: folder / file for name, file in inputs.items()},
-        {"features": folder / "features.npz"},
+        {"part": chunk_folder(whole) / f"part{part}of{parts}"} if part else {"features": whole},
     )
 
 
@@ -242,6 +253,56 @@ def test_features_are_in_sample_order_and_show_their_rate(ready, capsys):
     with np.load(ready / "features.npz") as archive:
         np.testing.assert_allclose(archive["features"], features[::-1], atol=1e-5)
     assert "170/170 images" in (shown := capsys.readouterr().err) and "images/s" in shown
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_give_the_same_features_bytes_as_one_job(ready, monkeypatch, parts):
+    """170 images in batches of 20 and chunks of 40: the last chunk and its last batch are short."""
+    monkeypatch.setattr(extract_features, "BATCH_SIZE", 20)
+    monkeypatch.setattr(extract_features, "CHUNK_SIZE", 40)
+    run_extract_features(ready)
+    whole = (ready / "features.npz").read_bytes()
+    (ready / "features.npz").unlink()
+    for part in range(1, parts + 1):
+        run_extract_features(ready, part, parts)
+        assert not (ready / "features.npz").exists()
+    assert len(list(chunk_folder(ready / "features.npz").rglob("*.npz"))) == 5
+    run_extract_features(ready)
+    assert (ready / "features.npz").read_bytes() == whole and not list(ready.glob(".*"))
+
+
+def test_features_of_other_samples_are_not_taken_for_these(ready, monkeypatch):
+    monkeypatch.setattr(extract_features, "CHUNK_SIZE", 100)
+    run_extract_features(ready, 1, 2)
+    (chunk,) = chunk_folder(ready / "features.npz").rglob("*.npz")
+    write_npz(chunk, features=np.full((100, 16), 9, dtype=np.float32))
+    with np.load(ready / "samples.npz") as archive:
+        write_npz(ready / "samples.npz", images=archive["images"][::-1])
+    run_extract_features(ready)
+    with np.load(ready / "features.npz") as archive:
+        assert not (archive["features"] == 9).any()
+
+
+def test_extraction_that_is_killed_goes_on_and_ends_with_the_same_bytes(ready):
+    """Enough images that the job is still at work when it is killed."""
+    generator = np.random.default_rng(0)
+    write_npz(ready / "samples.npz", images=generator.integers(0, 256, (40_000, 8, 8, 1), dtype=np.uint8))
+    run_extract_features(ready)
+    output, folder = ready / "features.npz", chunk_folder(ready / "features.npz")
+    whole = output.read_bytes()
+    output.unlink()
+    inputs = {"samples": "samples.npz", "weights": "extractor.pt", "info": "extractor.json"}
+    command = [sys.executable, "-m", "workflow_scripts.extract_features", "--settings", json.dumps({"extractor": EXTRACTOR})]
+    command += [word for name, file in inputs.items() for word in ("--input", name, str(ready / file))]
+    process = subprocess.Popen([*command, "--output", "features", str(output)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(folder.glob("*/0*.npz"))) < 5:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed; give it more to do"
+    assert not output.exists() and list(folder.iterdir())
+    ended = subprocess.run([*command, "--output", "features", str(output)], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "features: going on after" in ended.stderr
+    assert output.read_bytes() == whole and not folder.exists()
 
 
 def test_an_inaccurate_extractor_stops_the_run_and_leaves_nothing(folder, capsys):

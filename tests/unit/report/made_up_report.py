@@ -48,9 +48,10 @@ def report_settings(seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, titl
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
-            {"name": name, "label": label, "experiment": name[0], "baseline": baseline, "diffusion": diffusion, "loss": loss}
-            for name, label, baseline, diffusion, loss in arms
-        ],
+            {"name": name, "label": label, "look": look, "experiment": name[0], "baseline": baseline, "diffusion": diffusion,
+             "loss": loss}
+            for look, (name, label, baseline, diffusion, loss) in enumerate(arms, start=1)
+        ],  # fmt: skip
         "seeds": list(seeds),
         "final_step": 200,
         "samplers": [{"name": "ddpm", "eta": None, "nfe": [10, 50]}, {"name": "ddim", "eta": 0.0, "nfe": [10]}],
@@ -156,9 +157,9 @@ SCALE_MARKS = [
     {"id": "uniform_noise", "label": "uniform noise", "value": 226.0, "num_samples": 40},
 ]
 MANIFEST = {
-    "source": "toy", "title": "toy pictures", "origin": "made up", "licence": "public domain", "shape": [8, 8, 1],
+    "source": "toy", "title": "toy pictures", "origin": "made up", "licence": "public domain", "preparation": "none", "shape": [8, 8, 1],
     "classes": ["a", "b"], "train": {"count": 40, "class_counts": [20, 20], "sha256": "c" * 64},
-    "test": {"count": 10, "class_counts": [5, 5], "sha256": "d" * 64},
+    "test": {"count": 10, "class_counts": [5, 5], "sha256": "d" * 64}, "sources": [], "sources_sha256": "f" * 64,
 }  # fmt: skip
 EXTRACTOR = {"name": "fd_toy", "feature_dim": 4, "test_accuracy": 0.975, "extractor_sha256": "e" * 64}
 

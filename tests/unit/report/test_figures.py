@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.unit.report import made_up_report as made_up
 from workflow_scripts.common.errors import PipelineError
@@ -118,12 +121,74 @@ def test_an_arm_keeps_its_colour_when_others_have_no_data(tmp_path):
     assert drawn == {style.arm_style(full, "C_cosine")["color"]}
 
 
+def test_an_arm_keeps_its_colour_when_others_leave_the_preset(tmp_path):
+    report = made_up.report_settings()
+    full = ReportContext(report)
+    part = ReportContext(report | {"arms": [arm for arm in report["arms"] if arm["name"] != "B_weighted"]})
+    assert style.arm_style(full, "C_cosine") == style.arm_style(part, "C_cosine")
+
+
 def test_more_arms_than_colours_still_look_different():
     report = made_up.report_settings()
-    report["arms"] = [report["arms"][0] | {"name": f"arm{index}"} for index in range(2 * len(style.PALETTE))]
+    report["arms"] = [report["arms"][0] | {"name": f"arm{look}", "look": look} for look in range(1, 2 * len(style.PALETTE))]
     context = ReportContext(report)
     looks = {tuple(style.arm_style(context, arm).values()) for arm in context.arms}
     assert len(looks) == len(report["arms"])
+
+
+def many_arms(count: int) -> ReportContext:
+    """As many arms with long names, all close to each other, and a published curve."""
+    report = made_up.report_settings()
+    report["arms"] = [
+        report["arms"][1] | {"name": f"E{look}_arm", "label": f"linear betas, Min-SNR γ={look}, mean weight 1", "look": look,
+                             "loss": {"weighting": "min_snr", "min_snr_gamma": float(look)}}
+        for look in range(1, count + 1)
+    ]  # fmt: skip
+    report["samplers"][0]["nfe"] = [10, 20, 25, 50]
+    report["anchors"] = [{"label": "Published", "citation": "A 1999", "note": "n", "curves": [
+        {"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 5.0]}]}]  # fmt: skip
+    rows = made_up.result_rows(report, "inconclusive", tuple(arm["name"] for arm in report["arms"]))
+    rows = [row | {"value": row["value"] * (1 + 0.01 * int(row["arm"][1:-4]))} for row in rows]
+    return ReportContext(report, rows, scale_marks=made_up.SCALE_MARKS)
+
+
+FROM_RESULTS = ("curvature_vs_frechet", "curvature_vs_step", "frechet_vs_nfe", "snr_and_weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "num_arms"),
+    [*((name, 3) for name in sorted(FIGURES)), *((name, 7) for name in FROM_RESULTS), *((name, 40) for name in FROM_RESULTS)],
+)
+def test_no_two_texts_overlap(name, num_arms, tmp_path, monkeypatch):
+    from matplotlib.text import Text
+
+    context = context_of(tmp_path) if num_arms == 3 else many_arms(num_arms)
+    figure, _ = draw(name, context)
+    drawn, original = {}, Text.draw
+    monkeypatch.setattr(Text, "draw", lambda self, *rest, **more: (drawn.update({id(self): self}), original(self, *rest, **more)))
+    figure.savefig(io.BytesIO(), dpi="figure")
+    boxes = [(item.get_text(), item.get_window_extent()) for item in drawn.values() if item.get_text().strip() and item.get_visible()]
+    assert len(boxes) > num_arms
+    for index, (text, box) in enumerate(boxes):
+        for other, second in boxes[index + 1 :]:
+            # Boxes hold the room above and below letters: a pixel in common is no collision.
+            wide = min(box.x1, second.x1) - max(box.x0, second.x0)
+            high = min(box.y1, second.y1) - max(box.y0, second.y0)
+            assert wide < 1 or high < 1, (text, other)
+
+
+def test_backgrounds_are_left_to_the_page_and_what_is_no_data_is_grey(tmp_path):
+    figure, frame = draw("frechet_vs_nfe", context_of(tmp_path / "study"))
+    paths = [tmp_path / f"a.{kind}" for kind in ("svg", "png", "csv")]
+    style.save_figure(figure, frame, *paths)
+    svg = paths[0].read_text(encoding="utf-8")
+    assert "fill: #ffffff" not in svg and "stroke: #ffffff" not in svg
+    texts = set(re.findall(r"<text style=\"[^\"]*fill: (#[0-9a-f]{6})", svg))
+    assert texts == {style.TEXT, style.MUTED}
+    known = {style.TEXT, style.MUTED, style.EDGE, style.GRID, *(color.lower() for color in style.PALETTE), "#000000"}
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= known
+    with Image.open(paths[1]) as image:
+        assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
 
 
 def test_a_dollar_sign_in_a_label_is_text(tmp_path):

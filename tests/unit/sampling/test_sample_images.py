@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json
 from workflow_scripts.common.step import Step, run
@@ -17,6 +23,7 @@ from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
 from workflow_scripts.training.checkpoints import save_checkpoint
 
+ROOT = Path(__file__).parents[3]
 MODEL = {
     "name": "unet_digits8",
     "base_channels": 8,
@@ -89,6 +96,68 @@ def test_the_same_step_twice_gives_the_same_bytes(checkpoint: Path) -> None:
     first = (checkpoint.parent / "samples.npz").read_bytes()
     draw(checkpoint)
     assert (checkpoint.parent / "samples.npz").read_bytes() == first
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_parts_give_the_same_bytes_as_one_job(checkpoint: Path, parts: int) -> None:
+    """Seven images in batches of three: parts of one and two batches, and with five parts some of none."""
+    draw(checkpoint)
+    output = checkpoint.parent / "samples.npz"
+    whole = output.read_bytes()
+    output.unlink()
+    for part in range(parts, 0, -1):
+        marker = chunk_folder(output) / f"part{part}of{parts}"
+        main(Step("sample_images", settings(part=part, parts=parts), {"checkpoint": [checkpoint]}, {"part": [marker]}))
+        assert marker.read_bytes() == b"" and not output.exists()
+    assert len(list(chunk_folder(output).rglob("*.npz"))) == 3
+    draw(checkpoint)
+    assert output.read_bytes() == whole and not chunk_folder(output).exists()
+
+
+@pytest.mark.parametrize("changed", ["nothing", "checkpoint", "seed", "sampler", "clip"])
+def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, changed: str) -> None:
+    output = checkpoint.parent / "samples.npz"
+    one = {"part": [chunk_folder(output) / "part1of3"]}
+    main(Step("sample_images", settings(part=1, parts=3), {"checkpoint": [checkpoint]}, one))
+    (chunk,) = chunk_folder(output).rglob("*.npz")
+    np.savez(chunk, images=np.full((3, 8, 8, 1), 99, dtype=np.uint8))  # so that one sees whether it was taken
+    changes: dict[str, object] = {}
+    if changed == "checkpoint":
+        trained = {"model": MODEL, "diffusion": DIFFUSION}
+        save_checkpoint(checkpoint, model=random_weights(0), ema=random_weights(2), step=10, seed=1077, settings=trained)
+    elif changed == "seed":
+        trained = {"model": MODEL, "diffusion": DIFFUSION}
+        save_checkpoint(checkpoint, model=random_weights(0), ema=random_weights(1), step=10, seed=1, settings=trained)
+        changes = {"seed": 1}
+    elif changed == "sampler":
+        changes = {"sampler": {"name": "ddim", "eta": 0.0}}
+    elif changed == "clip":
+        changes = {"sampling": {"num_samples": 7, "batch_size": 3, "clip_x_start": False}}
+    assert (draw(checkpoint, **changes)[:3] == 99).all() == (changed == "nothing")
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) -> None:
+    output = checkpoint.parent / "samples.npz"
+    many = settings(sampling={"num_samples": 60, "batch_size": 4, "clip_x_start": True}, nfe=50)
+    command = [sys.executable, "-m", "workflow_scripts.sample_images", "--settings", canonical_json(many)]
+    command += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    whole = output.read_bytes()
+    output.unlink()
+    moments = random.Random(0)
+    kept = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(chunk_folder(output).glob("*/0*.npz"))) <= kept:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed; give it more to do"
+        assert not output.exists()
+        kept = len(list(chunk_folder(output).glob("*/0*.npz")))
+    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert f"going on after {4 * kept} images" in ended.stderr and kept >= 3
+    assert output.read_bytes() == whole and not chunk_folder(output).exists()
 
 
 def test_command_line_reports_images_per_second(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import arm_labels, label_lines
 from workflow_scripts.study.reasons import metric_name
 
 
@@ -26,14 +27,17 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         if not mine.empty:
             axes.errorbar(
                 mine["hessian_trace"], mine[context.report["metric"]], xerr=mine["stderr"].astype(float).fillna(0.0),
-                label=context.label(arm), ms=7, elinewidth=1.0, capsize=2, alpha=0.9, **look,
+                ms=7, elinewidth=1.0, capsize=2, alpha=0.9, **look,
             )  # fmt: skip
     if not runs.empty:
-        axes.set_xlabel("Hessian trace, common objective")
+        axes.set_xlabel("Hessian trace of the mean squared error (common objective)")
         axes.set_ylabel(
             f"{metric_name(context.report['metric'])}, {context.report['main_sampler']}, "
             f"NFE {context.report['main_nfe']}"
         )
-        style.legend_above(figure, axes)
-    style.footer(context, figure, [style.missing_note(context, runs)])
+    bars = "Points: runs. Bars: standard error of the trace's estimate." if len(runs) else ""
+    style.footer(context, figure, [bars, style.missing_note(context, runs)])
+    if not runs.empty:
+        heights = runs.groupby("arm")[context.report["metric"]].mean().to_dict()
+        label_lines(figure, axes, arm_labels(context, heights, [arm for arm in context.arms if arm in heights]), leaders=False)
     return figure, runs

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import arm_labels, label_lines
 
 PANELS = (
     ("hessian_trace", "common", "Trace, common objective"),
@@ -16,11 +18,12 @@ PANELS = (
 )
 # Above this ratio of largest to smallest value a linear axis hides the small ones.
 LOG_AXIS_RATIO = 20.0
+MAX_STEP_TICKS = 4
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Line: mean over seeds; faint points: each seed with the standard error of its estimate."""
-    figure = style.new_figure(9.6, 4.1)
+    figure = style.new_figure(10.6, 4.1)
     panels = figure.subplots(1, len(PANELS))
     frames = []
     for axes, (metric, objective, title) in zip(panels, PANELS):
@@ -33,11 +36,16 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         frames.append(rows.assign(metric=metric)[["metric", "objective", "arm", "seed", "step", "value", "stderr"]])
     drawn = [axes for axes in panels if axes.lines]
     if drawn:
-        drawn[0].set_ylabel("curvature of the loss")
-        style.legend_above(figure, drawn[0])
-    style.footer(context, figure, [style.missing_note(context, context.final_rows("hessian_trace", objective="common"))])
+        drawn[0].set_ylabel("curvature of the mean squared error")
     columns = ["metric", "objective", "arm", "seed", "step", "value", "stderr"]
-    return figure, pd.concat(frames) if frames else pd.DataFrame(columns=columns)
+    frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
+    bars = "Lines: means over seeds. Faint points: seeds; bars: standard error of one estimate." if drawn else ""
+    style.footer(context, figure, [bars, style.missing_note(context, frame)])
+    if drawn:
+        last = frames[-1]
+        heights = last.groupby(["arm", "step"])["value"].mean().groupby("arm").last().to_dict()
+        label_lines(figure, drawn[-1], arm_labels(context, heights, [arm for arm in context.arms if (frame["arm"] == arm).any()]))
+    return figure, frame
 
 
 def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame) -> None:
@@ -53,9 +61,13 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame) -> None:
             elinewidth=1.0, color=look["color"],
         )  # fmt: skip
         mean = mine.groupby("step")["value"].mean()
-        axes.plot(mean.index + shift, mean, label=context.label(arm), ms=5, lw=1.5, **look)
+        axes.plot(mean.index + shift, mean, ms=5, lw=1.5, **look)
     if rows["value"].min() > 0 and rows["value"].max() > LOG_AXIS_RATIO * rows["value"].min():
         axes.set_yscale("log")
         style.log_ticks(axes.yaxis)
-    axes.set_xticks(steps)
+    if len(steps) <= MAX_STEP_TICKS:
+        axes.set_xticks(steps)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(MAX_STEP_TICKS, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import Label, arm_labels, label_lines
 from workflow_scripts.report.labels import number, sampler_label
 from workflow_scripts.report.statistics import geometric_interval
 from workflow_scripts.study.reasons import metric_name
@@ -20,6 +20,7 @@ from workflow_scripts.study.reasons import metric_name
 MARK_REACH = 2.5
 # Seeds stand beside their mean, where its marker does not cover them.
 SEED_SHIFT = 1.015
+ANCHOR_LOOK = {"color": style.EDGE, "lw": 0.9, "ls": ":", "marker": "D", "mfc": "white"}
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
@@ -27,7 +28,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     rows = context.final_rows(context.report["metric"])
     rows = rows[rows["sampler"].notna()]
     samplers = context.report["samplers"]
-    figure = style.new_figure(9.0, 4.4)
+    figure = style.new_figure(max(9.0, 2.6 * len(samplers) + 2.4), 4.4)
     panels = figure.subplots(1, len(samplers), sharey=True, squeeze=False)[0]
     records = []
     for axes, sampler in zip(panels, samplers):
@@ -40,20 +41,39 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         records += _draw_panel(context, axes, mine, sorted(sampler["nfe"]))
         records += _draw_anchors(context, axes, sampler)
         axes.set_xlabel("network calls per image (NFE)")
-    note = ""
-    if records:
-        note = _draw_marks(context, panels, rows["value"].to_numpy())
-        style.log_ticks(panels[0].yaxis)
-        panels[0].set_ylabel(f"{metric_name(context.report['metric'])}, lower is better")
-        first_drawn = next(axes for axes in panels if axes.lines)
-        style.legend_above(figure, first_drawn)
-    one_seed = rows.groupby("arm")["seed"].nunique().eq(1).any() if records else False
-    anchors = [f"{anchor['label']}: {anchor['citation']}; {anchor['note']}." for anchor in context.report["anchors"]]
-    one_seed_note = "Arms with one seed have no interval." if one_seed else ""
-    notes = [note, *(anchors if records else []), one_seed_note, style.missing_note(context, rows)]
-    style.footer(context, figure, notes)
     columns = ["sampler", "eta", "nfe", "arm", "kind", "seed", "value", "low", "high"]
-    return figure, pd.DataFrame(records, columns=columns)
+    frame = pd.DataFrame(records, columns=columns)
+    drawn = [axes for axes in panels if axes.lines]
+    marks, off_scale = _draw_marks(context, drawn, rows["value"].to_numpy()) if drawn else ([], "")
+    seeds = rows.groupby("arm")["seed"].nunique()
+    anchors = [f"{anchor['label']}: {anchor['citation']}; {anchor['note']}." for anchor in context.report["anchors"]]
+    notes = [
+        "Bars: 95 % t intervals of the geometric mean over seeds; faint points: seeds." if (seeds > 1).any() else "",
+        "Arms with one seed have no interval." if (seeds == 1).any() else "",
+        off_scale, *(anchors if records else []), style.missing_note(context, rows),
+    ]  # fmt: skip
+    style.footer(context, figure, notes)
+    if drawn:
+        style.log_ticks(panels[0].yaxis)
+        drawn[0].set_ylabel(f"{metric_name(context.report['metric'])}, lower is better")
+        label_lines(figure, drawn[-1], [*_line_labels(context, frame, samplers, panels, drawn[-1]), *marks])
+    return figure, frame
+
+
+def _line_labels(
+    context: ReportContext, frame: pd.DataFrame, samplers: list[dict[str, Any]], panels: Any, labelled: Axes
+) -> list[Label]:
+    """Names of arms and of published curves, at the height where they end in the labelled panel."""
+    sampler = next(sampler for sampler, axes in zip(samplers, panels) if axes is labelled)
+    eta = sampler.get("eta")
+    here = frame[(frame["sampler"] == sampler["name"]) & (frame["eta"].isna() if eta is None else frame["eta"] == eta)]
+    means = here[here["kind"] == "geometric mean"].sort_values("nfe").groupby("arm")["value"].last().to_dict()
+    labels = arm_labels(context, means, [arm for arm in context.arms if (frame["arm"] == arm).any()])
+    for anchor in context.report["anchors"]:
+        published = here[here["kind"] == anchor["label"]].sort_values("nfe")["value"]
+        if (frame["kind"] == anchor["label"]).any():
+            labels.append(Label(anchor["label"], published.iloc[-1] if len(published) else None, ANCHOR_LOOK, style.MUTED))
+    return labels
 
 
 def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: list[int]) -> list[tuple]:
@@ -75,11 +95,9 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: li
             records += [(*identity, "seed", row.seed, row.value, None, None) for row in group.itertuples()]
             records.append((*identity, "geometric mean", None, mean, low, high))
         errors = np.nan_to_num([stats[:, 0] - stats[:, 1], stats[:, 2] - stats[:, 0]])
-        axes.errorbar(
-            calls * shift, stats[:, 0], yerr=errors, label=context.label(arm), elinewidth=1.1, capsize=2.5, ms=5, **look
-        )
+        axes.errorbar(calls * shift, stats[:, 0], yerr=errors, elinewidth=1.1, capsize=2.5, ms=5, **look)
     axes.set_xlim(nfes[0] / 1.25, nfes[-1] * 1.25)
-    style.log_ticks(axes.xaxis, nfes)
+    style.log_ticks(axes.xaxis, style.readable_ticks(nfes, *axes.get_xlim()))
     return records
 
 
@@ -92,25 +110,19 @@ def _draw_anchors(context: ReportContext, axes: Axes, sampler: dict[str, Any]) -
         for curve in anchor["curves"]:
             points = [(nfe, value) for nfe, value in zip(curve["nfe"], curve["values"]) if low <= nfe <= high]
             if (curve["sampler"], curve["eta"]) == identity and points:
-                look = {"color": "#888888", "lw": 0.9, "ls": ":", "marker": "D", "ms": 3.5, "mfc": "white"}
-                axes.plot(*zip(*points), label=anchor["label"], **look)
+                axes.plot(*zip(*points), ms=3.5, **ANCHOR_LOOK)
                 records += [(*identity, nfe, None, anchor["label"], None, value, None, None) for nfe, value in points]
     return records
 
 
-def _draw_marks(context: ReportContext, panels: list[Axes], values: np.ndarray) -> str:
-    """Draw the scale marks near the data as thin lines; name the others in the note."""
-    far = []
+def _draw_marks(context: ReportContext, drawn: list[Axes], values: np.ndarray) -> tuple[list[Label], str]:
+    """Draw the scale marks near the data as thin lines; returns their labels, and a note that names the others."""
+    labels, far = [], []
     for mark in context.scale_marks:
         if not values.min() / MARK_REACH <= mark["value"] <= values.max() * MARK_REACH:
             far.append(f"{mark['label']}: {number(mark['value'], 3)}")
             continue
-        for axes in panels:
-            if axes.lines:
-                axes.axhline(mark["value"], color="#888888", lw=0.9, ls=(0, (4, 3)), zorder=0)
-        last = next(axes for axes in reversed(panels) if axes.lines)
-        last.annotate(
-            textwrap.fill(mark["label"], 20), (1.0, mark["value"]), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=7.5, color=style.MUTED,
-        )  # fmt: skip
-    return "Off this scale: " + "; ".join(far) + "." if far else ""
+        for axes in drawn:
+            axes.axhline(mark["value"], color=style.EDGE, lw=0.9, ls=(0, (4, 3)), zorder=0)
+        labels.append(Label(mark["label"], mark["value"], color=style.MUTED, size=7.5))
+    return labels, "Off this scale: " + "; ".join(far) + "." if far else ""

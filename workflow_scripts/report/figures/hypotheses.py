@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
+from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, threshold_text
 
 # Intervals of few seeds can reach far up; beyond a doubling an arrow says so and the axis stays readable.
 WIDEST = 1.0
@@ -21,25 +21,28 @@ COLUMNS = ["id", "role", "arm", "comparator", "threshold", "relative_change", "l
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Every hypothesis of the verdict in its order; what was not run says so."""
     hypotheses = (context.verdict or {}).get("hypotheses", [])
-    figure = style.new_figure(9.0, 1.2 + 0.82 * max(len(hypotheses), 1))
+    figure = style.new_figure(9.6, 1.2 + 0.7 * max(len(hypotheses), 1))
     axes = figure.subplots()
     if not hypotheses:
         style.say_nothing(axes, "No verdict yet.")
         return figure, pd.DataFrame(columns=COLUMNS)
-    records = []
+    records, limits = [], _limits(hypotheses)
     for row, hypothesis in enumerate(hypotheses):
-        _draw_row(axes, row, hypothesis)
+        _draw_row(axes, row, hypothesis, limits[1])
         low, high = hypothesis.get("interval") or (None, None)
         records.append([{**hypothesis, "low": low, "high": high}.get(column) for column in COLUMNS])
-    axes.set_xlim(*_limits(hypotheses))
-    axes.axvline(0.0, color="#444444", lw=1.0, zorder=1)
+    axes.set_xlim(*limits)
+    axes.axvline(0.0, color=style.TEXT, lw=1.0, zorder=1)
     axes.set_yticks(range(len(hypotheses)), [_row_label(context, hypothesis) for hypothesis in hypotheses])
     axes.set_ylim(len(hypotheses) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f} %".replace("-", "−").replace("+0 %", "0 %"))
     axes.set_xlabel("relative change of arm against comparator")
-    note = "Grey band: changes smaller than the threshold. Dark edge: the change the hypothesis claims."
+    note = (
+        "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the threshold. "
+        "Dark edge: the change the hypothesis claims."
+    )
     style.footer(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
@@ -53,29 +56,35 @@ def _limits(hypotheses: list[dict]) -> tuple[float, float]:
     return min(ends) - pad, max(ends) + pad if max(ends) <= WIDEST else WIDEST
 
 
-def _draw_row(axes: Axes, row: int, hypothesis: dict) -> None:
+def _draw_row(axes: Axes, row: int, hypothesis: dict, axes_limit: float) -> None:
     margin = -math.log(1.0 - hypothesis["threshold"])
     lower, upper = math.expm1(-margin), math.expm1(margin)
-    axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color="#ececec", lw=0, zorder=0)
+    axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color=style.BAND, lw=0, zorder=0)
     claimed = lower if hypothesis["direction"] == "lower" else upper
-    axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color="#888888", lw=1.6, zorder=1)
+    axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color=style.EDGE, lw=1.6, zorder=1)
     outcome = hypothesis["outcome"]
-    color = style.OUTCOME_COLORS.get(outcome, "#888888")
+    color = style.OUTCOME_COLORS.get(outcome, style.EDGE)
     change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
     if interval is not None:
         axes.plot(interval, [row, row], color=color, lw=2.2, solid_capstyle="butt", zorder=2)
         for end in interval:
             axes.plot([end, end], [row - 0.1, row + 0.1], color=color, lw=1.6, zorder=2)
-        if interval[1] > WIDEST:
-            axes.plot(WIDEST, row, marker=">", ms=8, color=color, zorder=3, clip_on=False)
-    if change is not None:
+        if interval[1] > axes_limit:
+            axes.plot(axes_limit, row, marker=">", ms=8, color=color, zorder=3, clip_on=False)
+    if change is not None and change <= axes_limit:
         filling = color if hypothesis["role"] == "confirmatory" else "white"
         axes.plot(change, row, marker="D", ms=7, color=color, mfc=filling, mew=1.6, zorder=3)
-    text = OUTCOME_WORDS[outcome] if change is not None or outcome == "not_run" else f"{OUTCOME_WORDS[outcome]}, no estimate"
-    axes.annotate(
-        text, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color, fontweight="bold",
-        annotation_clip=False,
-    )  # fmt: skip
+    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
+    axes.annotate(OUTCOME_WORDS[outcome], (1.0, row), (8, 1), va="bottom", color=color, fontweight="bold", **beside)
+    axes.annotate(_numbers(hypothesis), (1.0, row), (8, -1), va="top", color=style.TEXT, fontsize=8, **beside)
+
+
+def _numbers(hypothesis: dict) -> str:
+    """Estimate and interval in figures, or why there are none."""
+    change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
+    if interval is None:
+        return "" if hypothesis["outcome"] == "not_run" else "no estimate"
+    return f"{change_text(change)} ({100 * hypothesis['confidence']:.4g} %: {interval_text(interval)})"
 
 
 def _row_label(context: ReportContext, hypothesis: dict) -> str:

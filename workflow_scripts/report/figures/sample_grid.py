@@ -15,6 +15,7 @@ from workflow_scripts.report.context import ReportContext
 
 NUM_COLUMNS = 14
 GAP_SHARE = 0.08
+LABEL_WIDTH = 22  # letters
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
@@ -50,7 +51,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             axes.grid(False)
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            axes.set_ylabel(_two_lines(context.label(arm)), rotation=0, ha="right", va="center", labelpad=8)
+            axes.set_ylabel(style.balanced(context.label(arm), LABEL_WIDTH), rotation=0, ha="right", va="center", labelpad=8)
     absent = [context.label(arm) for arm in context.arms if arm not in present]
     note = f"Seed {seed}, {wanted[0]}, NFE {wanted[1]}, samples 0 to {NUM_COLUMNS - 1} in order."
     style.footer(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])
@@ -66,12 +67,3 @@ def _strip(images: np.ndarray) -> np.ndarray:
     parts = [part for image in images for part in (image, gap)][:-1]
     strip = np.concatenate(parts, axis=1)
     return strip[..., 0] if strip.shape[-1] == 1 else strip
-
-
-def _two_lines(label: str) -> str:
-    """A long label broken at the space nearest its middle."""
-    spaces = [index for index, letter in enumerate(label) if letter == " "]
-    if len(label) <= 16 or not spaces:
-        return label
-    cut = min(spaces, key=lambda index: abs(index - len(label) / 2))
-    return f"{label[:cut]}\n{label[cut + 1:]}"

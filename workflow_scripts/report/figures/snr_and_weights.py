@@ -11,14 +11,18 @@ from workflow_scripts.diffusion.schedules import alphas_cumprod_of, make_betas, 
 from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import Label, label_lines
 from workflow_scripts.report.labels import schedule_label
 
 SCHEDULE_STYLES = ("-", "--", ":", "-.")
+LINE_WIDTHS = (4.2, 1.4)  # points, first and last
+# With more clipping constants than these, a note lists them.
+MAX_GAMMA_LABELS = 8
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Both curves follow from the settings alone; arms whose curves coincide share one line."""
-    figure = style.new_figure(9.0, 4.4)
+    figure = style.new_figure(10.0, 4.4)
     left, right = figure.subplots(1, 2)
     schedules: dict[str, np.ndarray] = {}
     weights: dict[bytes, tuple[list[str], np.ndarray]] = {}
@@ -34,23 +38,26 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
 
     records = []
     for index, (name, ratio) in enumerate(schedules.items()):
-        left.plot(ratio, color="#333333", ls=SCHEDULE_STYLES[index % len(SCHEDULE_STYLES)], label=name)
+        left.plot(ratio, color=style.TEXT, ls=SCHEDULE_STYLES[index % len(SCHEDULE_STYLES)], label=name)
         records += [("snr", name, t, value) for t, value in enumerate(ratio)]
-    for index, gamma in enumerate(sorted(gammas)):
-        left.axhline(gamma, color="#999999", lw=0.9, ls=(0, (4, 3)))
-        left.annotate(
-            # Side by side, because two γ may lie close.
-            f"γ = {gamma:g}", (0.99 - 0.14 * (index % 3), gamma), xycoords=("axes fraction", "data"), xytext=(0, 2),
-            textcoords="offset points", ha="right", fontsize=8, color=style.MUTED,
-        )  # fmt: skip
+    for gamma in gammas:
+        left.axhline(gamma, color=style.EDGE, lw=0.9, ls=(0, (4, 3)))
     left.legend(loc="lower left")
-    for arms, weight in weights.values():
-        right.plot(weight, label=_shared_label(context, arms), **{**style.arm_style(context, arms[0]), "marker": ""})
+    labels = []
+    widths = np.linspace(*LINE_WIDTHS, len(weights))
+    for width, (arms, weight) in zip(widths, weights.values()):
+        # Later lines are thinner, so that one below them can be seen where they coincide.
+        look = {**style.arm_style(context, arms[0]), "marker": "", "lw": width}
+        right.plot(weight, **look)
+        labels.append(Label("; ".join(context.label(arm) for arm in arms), float(weight[-1]), look))
         records += [("weight", ", ".join(arms), t, value) for t, value in enumerate(weight)]
-    _finish(left, "Signal-to-noise ratio", "SNR")
+    _finish(left, "Signal-to-noise ratio", "SNR (power of the signal over power of the noise)")
     _finish(right, "Loss weight", "weight of the squared error")
-    style.legend_above(figure, right, columns=2)
-    style.footer(context, figure, [])
+    marked = [Label(f"γ = {gamma:g}", gamma, color=style.MUTED, size=8) for gamma in sorted(gammas)]
+    listed = f"Dashed: γ = {', '.join(f'{gamma:g}' for gamma in sorted(gammas))}."
+    style.footer(context, figure, [listed if len(marked) > MAX_GAMMA_LABELS else ""])
+    label_lines(figure, right, labels, leaders=False)
+    label_lines(figure, left, marked if len(marked) <= MAX_GAMMA_LABELS else [])
     return figure, pd.DataFrame(records, columns=["quantity", "curve", "t", "value"])
 
 
@@ -60,7 +67,3 @@ def _finish(axes: Axes, title: str, ylabel: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("timestep t (0 is the least noisy)")
     axes.set_ylabel(ylabel)
-
-
-def _shared_label(context: ReportContext, arms: list[str]) -> str:
-    return "; ".join(context.label(arm) for arm in arms)

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from workflow_scripts.common.files import read_json
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import arm_labels, label_lines
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Line: mean over seeds; band: lowest to highest seed. Ratios are paired by seed."""
-    figure = style.new_figure(9.0, 4.2)
+    figure = style.new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
     runs = _errors(context)
     ratios = _ratios(context, runs)
@@ -28,7 +29,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             mine = spread[spread["arm"] == arm]
             if not mine.empty:
                 look = style.arm_style(context, arm)
-                axes.plot(mine["t"], mine["mean"], label=context.label(arm), ms=3.5, lw=1.4, **look)
+                axes.plot(mine["t"], mine["mean"], ms=3.5, lw=1.4, **look)
                 axes.fill_between(mine["t"], mine["low"], mine["high"], color=look["color"], alpha=0.15, lw=0)
         axes.set_xlabel("timestep t (0 is the least noisy)")
         frames.append(spread.assign(quantity=name))
@@ -36,13 +37,18 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         left.set_yscale("log")
         style.log_ticks(left.yaxis)
         left.set_ylabel("mean squared error of ε")
-        style.legend_above(figure, left)
     if not ratios.empty:
-        right.axhline(1.0, color="#888888", lw=0.9)
+        right.axhline(1.0, color=style.EDGE, lw=0.9)
         right.set_ylabel("ratio to the baseline of the same schedule")
-    style.footer(context, figure, [style.missing_note(context, runs)])
     columns = ["quantity", "arm", "t", "mean", "low", "high", "num_seeds"]
-    return figure, pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+    frame = pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+    bands = "Lines: means over seeds; bands: lowest to highest seed." if frames else ""
+    style.footer(context, figure, [bands, style.missing_note(context, runs)])
+    if frames:
+        labelled = left if ratios.empty else right
+        ends = frames[-1].sort_values("t").groupby("arm")["mean"].last().to_dict()
+        label_lines(figure, labelled, arm_labels(context, ends, [arm for arm in context.arms if (frame["arm"] == arm).any()]))
+    return figure, frame
 
 
 def _errors(context: ReportContext) -> pd.DataFrame:

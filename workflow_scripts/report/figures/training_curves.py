@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.direct_labels import arm_labels, label_lines
 
 PANELS = {
     "loss": ("Own objective", "weighted loss"),
@@ -20,7 +22,7 @@ SMOOTHING_SHARE = 0.02
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Smoothed curve per arm: the line is the mean over seeds, the band reaches from the lowest to the highest seed."""
-    figure = style.new_figure(9.6, 3.9)
+    figure = style.new_figure(10.6, 3.9)
     panels = figure.subplots(1, len(PANELS))
     curves = _smoothed(context)
     for axes, (quantity, (title, ylabel)) in zip(panels, PANELS.items()):
@@ -33,15 +35,20 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             if mine.empty:
                 continue
             look = {**style.arm_style(context, arm), "marker": ""}
-            axes.plot(mine["step"], mine["mean"], label=context.label(arm), lw=1.5, **look)
+            axes.plot(mine["step"], mine["mean"], lw=1.5, **look)
             axes.fill_between(mine["step"], mine["low"], mine["high"], color=look["color"], alpha=0.15, lw=0)
         axes.set_yscale("log")
         style.log_ticks(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("training step")
         axes.set_ylabel(ylabel)
-    style.legend_above(figure, panels[0])
     runs = pd.DataFrame(list(context.logs), columns=["arm", "seed"])
-    style.footer(context, figure, [style.missing_note(context, runs)])
+    bands = "Lines: means over seeds; bands: lowest to highest seed; smoothed." if len(curves) else ""
+    style.footer(context, figure, [bands, style.missing_note(context, runs)])
+    if not curves.empty:
+        last = curves[curves["quantity"] == list(PANELS)[-1]].sort_values("step").groupby("arm")["mean"].last().to_dict()
+        label_lines(figure, panels[-1], arm_labels(context, last, [arm for arm in context.arms if arm in last]))
     return figure, curves
 
 

@@ -1,0 +1,197 @@
+"""A real SLURM of one node on this machine: slurmctld, slurmd and GPUs that are only device files.
+
+Debian's slurm-wlm as root is enough: no systemd, no cgroups, no munge and no accounting database. Everything it writes
+lies below one folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+NUM_GPUS = 2  # as many jobs run at once, since each asks for one
+NUM_CPUS = 4
+
+_SLURM_CONF = """\
+ClusterName=onenode
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ctld_port}
+SlurmdPort={slurmd_port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/none
+CredType=cred/none
+# /proc is enough to find a job's processes; cgroups want a systemd
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SwitchType=switch/none
+MpiDefault=none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+# the node says that it has as many CPUs as we claim
+SlurmdParameters=config_overrides
+ReturnToService=2
+SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sched_delay=0
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+# else the first job step takes all memory and the next one waits for ever
+DefMemPerCPU=500
+GresTypes=gpu
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/jobcomp.log
+# without an accounting database a finished job is known for this long only
+MinJobAge=3600
+KillWait=20
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory_mb} Gres=gpu:{gpus}
+PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """A running SLURM: where it lies, and the environment in which sbatch, squeue and Snakemake find it."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The process's environment with SLURM_CONF, and a wrapper of srun on the PATH that does not need it.
+
+        The executor plugin drops every SLURM_* variable before the srun inside a job, as a real cluster's
+        /etc/slurm/slurm.conf allows.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
+        return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    def call(self, *command: str) -> str:
+        """What a SLURM command prints; CalledProcessError when it fails, TimeoutExpired after half a minute."""
+        done = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True, timeout=30)
+        return done.stdout
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Every job since the start, oldest first: what it is, its state, submit, start and end as ISO times, what it got."""
+        fields = {"id": "JobID", "comment": "Comment", "state": "State", "submit": "SubmitTime", "start": "StartTime",
+                  "end": "EndTime", "workdir": "WorkDir", "partition": "Partition", "gres": "tres-per-node",
+                  "memory": "MinMemory", "limit": "TimeLimit"}  # fmt: skip
+        layout = ",".join(f"{name}:|" for name in fields.values())
+        lines = self.call("squeue", "--noheader", "--states=all", "--sort=i", "-O", layout).splitlines()
+        return [dict(zip(fields, line.split("|"))) for line in lines]
+
+
+def missing() -> str | None:
+    """Why SLURM cannot be started here, in a few words, or None."""
+    if os.geteuid() != 0:
+        return "starting SLURM needs root"
+    absent = [name for name in ("slurmctld", "slurmd", "sbatch", "squeue", "srun") if shutil.which(name) is None]
+    return f"{', '.join(absent)} not installed; run: make test-cluster" if absent else None
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Slurm]:
+    """Start SLURM below `folder`, and stop it again whatever happens; every job that is left is cancelled first."""
+    slurm = Slurm(folder)
+    _write_configuration(folder)
+    with contextlib.ExitStack() as daemons:
+        for command in (["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
+            daemons.enter_context(_daemon(command, slurm))
+        daemons.callback(_end_jobs, slurm)
+        _wait(lambda: _node_state(slurm) == "idle", 30, lambda: _last_words(folder))
+        yield slurm
+
+
+@contextlib.contextmanager
+def _daemon(command: list[str], slurm: Slurm) -> Iterator[None]:
+    """Run a daemon in the foreground until the block ends; the kernel ends it too when this process is killed."""
+    process = subprocess.Popen(
+        command, env=slurm.environment, preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _die_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _node_state(slurm: Slurm) -> str:
+    try:
+        return slurm.call("sinfo", "--noheader", "-o", "%T").strip()
+    except subprocess.SubprocessError:
+        return "no answer yet"
+
+
+def _end_jobs(slurm: Slurm) -> None:
+    """A job that outlives slurmd would go on without anyone to stop it."""
+    with contextlib.suppress(subprocess.SubprocessError, TimeoutError):
+        slurm.call("scancel", "--user=root")
+        _wait(lambda: not slurm.call("squeue", "--noheader").strip(), 60, lambda: "jobs are still running")
+
+
+def _write_configuration(folder: Path) -> None:
+    for name in ("state", "spool", "dev", "bin"):
+        (folder / name).mkdir(parents=True)
+    for number in range(NUM_GPUS):
+        _device_file(folder / "dev" / f"gpu{number}", number)
+    host = socket.gethostname().split(".")[0]
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 256
+    ctld_port, slurmd_port = _free_ports(2)
+    (folder / "slurm.conf").write_text(
+        _SLURM_CONF.format(folder=folder, host=host, ctld_port=ctld_port, slurmd_port=slurmd_port, cpus=NUM_CPUS,
+                           gpus=NUM_GPUS, memory_mb=memory_mb)  # fmt: skip
+    )
+    (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File={folder}/dev/gpu[0-{NUM_GPUS - 1}]\n")
+    wrapper = folder / "bin" / "srun"
+    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+    wrapper.chmod(0o755)
+
+
+def _device_file(path: Path, minor: int) -> None:
+    """SLURM hands out GPUs by their device files and never opens one; where none can be made, a plain file will do."""
+    try:
+        os.mknod(path, 0o600 | 0o020000, os.makedev(195, minor))
+    except OSError:
+        path.touch()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _last_words(folder: Path) -> str:
+    logs = [folder / "slurmctld.log", folder / "slurmd.log"]
+    return "".join(log.read_text()[-3000:] for log in logs if log.exists())
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float, words: Callable[[], str]) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(words())
+        time.sleep(0.1)

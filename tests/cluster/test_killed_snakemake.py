@@ -1,0 +1,42 @@
+"""A Snakemake that is killed leaves its jobs in the queue; the next one must not write beside them."""
+
+import signal
+
+from tests.cluster.long_training import RUNS, Uninterrupted, long_project
+from tests.cluster.snakemake_jobs import ClusterRun, overlapping
+from tests.workflow.projects import run_module
+
+NUM_STEPS = 1000
+TRAINED = ["E1_baseline_linear/seed1077", "E1_baseline_linear/seed1078"]
+TARGETS = [f"{RUNS}/{run}/log.csv" for run in TRAINED]
+# one job takes the whole cluster, so that the other one waits in the queue
+BOTH_GPUS = ("--set-resources", "train_model:gres=gpu:2", "--")
+
+
+def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal(slurm, tmp_path):
+    project = long_project(tmp_path / "project", NUM_STEPS)
+    killed = ClusterRun(slurm, project, *BOTH_GPUS, *TARGETS)
+
+    def jobs():
+        return [job for job in slurm.jobs() if job["workdir"] == str(project)]
+
+    def training():
+        return any("parameters" in log.read_text() for log in project.glob("results/*/smoke/logs/train_model/*.log"))
+
+    killed.wait_until(lambda: sorted(job["state"] for job in jobs()) == ["PENDING", "RUNNING"] and training())
+    killed.process.send_signal(signal.SIGKILL)
+    killed.process.wait()
+    left = [job["id"] for job in jobs()]
+    assert {job["state"] for job in jobs()} == {"PENDING", "RUNNING"}, "the jobs outlive the Snakemake that submitted them"
+
+    unlocked = run_module(project, "snakemake", "--unlock", "--config", "preset=smoke")
+    assert unlocked.returncode == 0, unlocked.stderr
+    uninterrupted = Uninterrupted(tmp_path / "uninterrupted", NUM_STEPS, *TARGETS)
+    restarted = ClusterRun(slurm, project, *BOTH_GPUS, *TARGETS)
+    assert restarted.finish() == 0, restarted.said
+    assert f"SLURM still has 2 jobs ({', '.join(left)}) of a Snakemake that was killed; cancelling" in restarted.said
+    states = {job["id"]: job["state"] for job in jobs()}
+    assert all(states.pop(job) != "COMPLETED" for job in left)
+    assert list(states.values()) == ["COMPLETED"] * 2, restarted.said
+    assert overlapping(jobs()) == []
+    assert uninterrupted.differing(project, TRAINED, NUM_STEPS) == []

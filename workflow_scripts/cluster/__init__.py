@@ -1,0 +1,1 @@
+"""What only matters where jobs wait in a queue. No torch."""
