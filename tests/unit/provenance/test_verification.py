@@ -13,7 +13,7 @@ from workflow_scripts.common.files import read_json
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.lineage import computed_files, study_of, trace
 from workflow_scripts.provenance.planned_commands import PlannedCommand, parse_command
-from workflow_scripts.provenance.tree import graph, tree_lines
+from workflow_scripts.provenance.tree import graph, problem_lines, tree_lines
 from workflow_scripts.provenance.verification import differences, verify
 
 FOLDER = "results/study/preset"
@@ -97,6 +97,14 @@ def test_every_flipped_byte_of_a_manifest_is_found(root):
             except (manifest.PipelineError, UnicodeDecodeError):
                 intact = False
             assert not intact, f"byte {position} flipped unnoticed: {content[position - 20 : position + 20]!r}"
+
+
+def test_what_is_the_same_for_many_steps_is_said_once(root):
+    lineage = trace(root, [LAST])
+    found = verify(lineage, {})
+    (line,) = problem_lines(lineage, found)
+    assert len(found.problems) == 3 and "nothing in the current configuration makes" in line
+    assert line.endswith("(the same for 2 more: collect seed=1, collect seed=1)")
 
 
 def test_changed_code_is_named(root):
