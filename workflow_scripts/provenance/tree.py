@@ -23,12 +23,12 @@ def tree_lines(lineage: Lineage, found: Verification) -> list[str]:
 
 
 def problem_lines(lineage: Lineage, found: Verification) -> list[str]:
-    """One line per problem; what is the same for many steps, such as a changed module, is said once and counted."""
-    groups: dict[tuple[str, str], list[Problem]] = {}
+    """One line per problem; what is the same for all steps of one kind, such as a changed module, is said once."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in found.problems:
         step = lineage.steps.get(problem.path)
         said = problem.message.replace(step.label, "") if step else problem.message
-        groups.setdefault((problem.check, said if step else f"{problem.path} {said}"), []).append(problem)
+        groups.setdefault((step.lineage["entry"] if step else problem.path, problem.check, said), []).append(problem)
     lines = []
     for same in groups.values():
         others = [lineage.steps[problem.path].label for problem in same[1:]]

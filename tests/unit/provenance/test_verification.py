@@ -212,6 +212,10 @@ def test_a_datasets_source_file_is_checked_where_it_still_lies(root, place):
 def test_settings_are_compared_by_dotted_key():
     assert differences({"a": {"b": 1, "c": None}, "d": [1]}, {"a": {"b": 2}, "d": [1]}) == ["a.b 1 -> 2"]
     assert differences({"a": 5}, {"a": 5.0}) == ["a 5 -> 5.0"]
+    arms = [[{"name": "E1", "gamma": None}, {"name": "E2", "gamma": gamma}] for gamma in (5, 1)]
+    assert differences({"arms": arms[0]}, {"arms": arms[1]}) == ["arms[E2].gamma 5 -> 1"]
+    assert differences({"seeds": [1, 2]}, {"seeds": [1, 3]}) == ["seeds[1] 2 -> 3"]
+    assert differences({"seeds": [1, 2]}, {"seeds": [1]}) == ["seeds [1,2] -> [1]"]
 
 
 def test_a_command_line_is_read_back(root):
