@@ -2,6 +2,8 @@
 import re
 import shlex
 
+from workflow_scripts.report.figure_list import FIGURES as FIGURE_INFO
+
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
                      step=[f"{number:07d}" for number in CHECKPOINT_STEPS])
@@ -13,20 +15,16 @@ FINITE_SAMPLES = expand(
     f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, sampler=REPORT_SETTINGS["main_sampler"],
     nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
 )
-# What each figure is drawn from, and where Snakemake's own report files it.
+# What each figure is drawn from.
 FIGURES = {
-    "hypotheses": {"category": "Verdict", "verdict": f"{RESULTS}/verdict.json"},
-    "frechet_vs_nfe": {
-        "category": "Samples",
-        "results": f"{RESULTS}/results.jsonl",
-        "scale_marks": f"{RESULTS}/stats/scale_marks.json",
-    },
-    "sample_grid": {"category": "Samples", "samples": GRID_SAMPLES},
-    "curvature_vs_step": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
-    "curvature_vs_frechet": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
-    "snr_and_weights": {"category": "Training"},
-    "training_curves": {"category": "Training", "logs": EVERY_LOG},
-    "timestep_mse": {"category": "Training", "probes": FINAL_PROBES},
+    "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
+    "frechet_vs_nfe": {"results": f"{RESULTS}/results.jsonl", "scale_marks": f"{RESULTS}/stats/scale_marks.json"},
+    "sample_grid": {"samples": GRID_SAMPLES},
+    "curvature_vs_step": {"results": f"{RESULTS}/results.jsonl"},
+    "curvature_vs_frechet": {"results": f"{RESULTS}/results.jsonl"},
+    "snr_and_weights": {},
+    "training_curves": {"logs": EVERY_LOG},
+    "timestep_mse": {"probes": FINAL_PROBES},
 }
 
 
@@ -46,8 +44,7 @@ NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports"
 localrules: render_notebook, write_summary, collect_costs, build_report
 
 
-for _name, _figure in FIGURES.items():
-    _sources = {key: value for key, value in _figure.items() if key != "category"}
+for _name, _sources in FIGURES.items():
 
     rule:
         name:
@@ -59,8 +56,9 @@ for _name, _figure in FIGURES.items():
             svg=report(
                 f"{REPORT}/figures/{_name}.svg",
                 caption=f"../reports/captions/{_name}.rst",
-                category=_figure["category"],
-                labels={"figure": _name.replace("_", " ")},
+                # As in report.html: Snakemake's own report has the same headings and titles.
+                category=FIGURE_INFO[_name].section,
+                labels={"figure": FIGURE_INFO[_name].title},
             ),
             png=f"{REPORT}/figures/{_name}.png",
             data=f"{REPORT}/figures/{_name}.csv",
