@@ -40,6 +40,7 @@ rule all:
 onstart:
     check_gate()
     check_machine(workflow.dag.needrun_jobs())
+    check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
     check_queue(workflow.dag.needrun_jobs())
 
