@@ -9,7 +9,7 @@ def test_the_page_has_the_same_bytes_when_built_again_elsewhere(smoke_run, finis
     for name in ("USER", "LOGNAME", "HOME"):
         monkeypatch.setenv(name, str(finished / "somebody-else"))
     (finished / PAGE).unlink()
-    again = snakemake(finished, "--forcerun", "build_report", "--allowed-rules", "build_report", "--", PAGE)
+    again = snakemake(finished, PAGE, "--forcerun", "build_report", "--allowed-rules", "build_report")
     assert again.returncode == 0, again.stderr
     assert (finished / PAGE).read_bytes() == (smoke_run[0] / PAGE).read_bytes()
     assert str(smoke_run[0]) not in (finished / PAGE).read_text(encoding="utf-8")
