@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cluster.smk"
+include: "rules/machine.smk"
 include: "rules/preregistration.smk"
 include: "rules/data.smk"
 include: "rules/statistics.smk"
@@ -40,6 +41,7 @@ rule all:
 
 onstart:
     check_gate()
+    check_machine(workflow.dag.needrun_jobs())
     check_outputs(workflow.dag)
     check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
