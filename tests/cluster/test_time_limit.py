@@ -1,0 +1,31 @@
+"""A run longer than a job's time limit finishes over several submissions, without anyone's help."""
+
+from tests.cluster.long_training import RUNS, Uninterrupted, long_project
+from tests.cluster.snakemake_jobs import ClusterRun, latency_table, overlapping
+
+# more than a minute of training, here in some 80 s
+NUM_STEPS = 4000
+RUN = "E1_baseline_linear/seed1077"
+# SLURM's shortest limit. It looks at limits every half a minute, so the signal comes 10 to 40 s before the end.
+ONE_MINUTE = (
+    "--set-resources", "train_model:runtime=1",
+    "--default-resources", "slurm_partition=gpu", "gres=gpu:1", "slurm_extra='--signal=TERM@10'", "--",
+)  # fmt: skip
+
+
+def test_training_goes_on_in_the_next_job_where_the_time_limit_stopped_it(slurm, tmp_path, capsys):
+    project = long_project(tmp_path / "project", NUM_STEPS)
+    uninterrupted = Uninterrupted(tmp_path / "uninterrupted", NUM_STEPS, f"{RUNS}/{RUN}/log.csv")
+    run = ClusterRun(slurm, project, *ONE_MINUTE, f"{RUNS}/{RUN}/log.csv")
+    code = run.finish()
+    jobs = [job for job in slurm.jobs() if job["workdir"] == str(project)]
+    with capsys.disabled():
+        print("\nA run longer than its time limit of one minute, seconds:", latency_table(jobs, run.seen), sep="\n", flush=True)
+    assert code == 0, run.said
+    *stopped, last = [job["state"] for job in jobs]
+    assert stopped and set(stopped) <= {"FAILED", "TIMEOUT"} and last == "COMPLETED"
+    assert overlapping(jobs) == []
+    assert uninterrupted.differing(project, [RUN], NUM_STEPS) == []
+    # it went on and did not start again: the last job's log says where
+    (log,) = project.glob("results/*/smoke/logs/train_model/*_seed1077.log")
+    assert "going on after step" in log.read_text(), log.read_text()
