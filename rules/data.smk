@@ -1,5 +1,6 @@
 # The dataset as arrays, verified, with a manifest. On a cluster it is prepared where Snakemake runs: compute nodes seldom
 # reach the internet.
+from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
 from workflow_scripts.common.source_files import combined_sha256, describe_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
@@ -17,7 +18,7 @@ def own_images_sha256():
     path = DATA_ROOT / data["path"]
     if path.exists():
         return combined_sha256(describe_source(path))
-    return read_json(ROOT / MANIFEST)["sources_sha256"] if (ROOT / MANIFEST).is_file() else None
+    return read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"] if (ROOT / MANIFEST).is_file() else None
 
 
 try:

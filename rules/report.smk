@@ -1,5 +1,6 @@
 # Figures, notebooks, the summary and the report; all of them read results, none computes any.
 import re
+import shlex
 
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
@@ -70,7 +71,9 @@ for _name, _figure in FIGURES.items():
             source=source("draw_figure", [figure_module(_name)]),
             packages=packages("draw_figure", [figure_module(_name)]),
             # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
-            inputs=lambda wildcards, input: " ".join(f"--input {name} {paths}" for name, paths in input.items()),
+            inputs=lambda wildcards, input: " ".join(
+                f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}" for name, paths in input.items()
+            ),
         shell:
             step("draw_figure", outputs="svg png data") + " {params.inputs}"
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.common.documents import EXTRACTOR_INFO, REFERENCE_INFO, read_document
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json, read_npz, sha256_file, write_json
+from workflow_scripts.common.files import read_npz, sha256_file, write_json
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.inception_score import inception_score
@@ -73,7 +74,8 @@ def _measure(
 
 def _checked_infos(step: Step) -> tuple[dict, dict]:
     """Both descriptions, after checking that they belong to the files and settings of this step."""
-    reference_info, extractor_info = read_json(step.input("reference_info")), read_json(step.input("extractor_info"))
+    reference_info = read_document(step.input("reference_info"), REFERENCE_INFO)
+    extractor_info = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
     reference, features = step.input("reference"), step.input("reference_features")
     for path, name, expected in (
         (step.input("reference_info"), "metric", step.setting("metric")),

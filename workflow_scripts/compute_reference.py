@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from workflow_scripts.common.files import read_json, sha256_file, write_json, write_npz
+from workflow_scripts.common.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
+from workflow_scripts.common.files import sha256_file, write_json, write_npz
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import load_dataset
@@ -17,18 +18,19 @@ from workflow_scripts.metrics.extractors import load_extractor, metric_name
 from workflow_scripts.metrics.precision_recall import neighbour_radii
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
 from workflow_scripts.metrics.statistics import Origin, save_statistics
+from workflow_scripts.training.device import device_of
 
 
 def main(step: Step) -> None:
     """Extract features of train, test and noise images, write statistics and marks."""
     settings = step.setting("extractor")
-    extractor_info = read_json(step.input("info"))
-    extract = load_extractor(settings, step.input("weights"), extractor_info["extractor_sha256"])
+    extractor_info = read_document(step.input("info"), EXTRACTOR_INFO)
+    extract = load_extractor(settings, step.input("weights"), extractor_info["extractor_sha256"], lambda: device_of(step))
     train, _ = load_dataset(step.input("train"))
     test, _ = load_dataset(step.input("test"))
     progress = Progress("reference features", num_images(train, test), "images", step.log)
     reference, marks = reference_and_scale_marks(extract, train, test, settings["feature_dim"], progress.update)
-    dataset_sha256 = read_json(step.input("manifest"))["train"]["sha256"]
+    dataset_sha256 = read_document(step.input("manifest"), DATASET_MANIFEST)["train"]["sha256"]
     origin = Origin(settings["name"], extractor_info["extractor_sha256"], dataset_sha256)
     save_statistics(step.output("reference"), replace(reference.statistics, origin=origin))
     write_npz(step.output("features"), features=reference.features, radii=neighbour_radii(reference.features))

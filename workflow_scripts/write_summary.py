@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflow_scripts.common.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
 from workflow_scripts.common.files import read_json, write_text
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.report.context import ReportContext
@@ -18,8 +19,8 @@ def main(step: Step) -> None:
     text = build_summary(
         ReportContext.load(step.setting("report"), step.inputs),
         read_json(step.input("gate")),
-        read_json(step.input("manifest")),
-        read_json(step.input("extractor_info")),
+        read_document(step.input("manifest"), DATASET_MANIFEST),
+        read_document(step.input("extractor_info"), EXTRACTOR_INFO),
         step.input("template"),
     )
     write_text(step.output("summary"), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -14,7 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import PipelineError, shorten
+
+# What an npz may become in memory: a small file that holds far more than its size is made to fill the machine.
+MAX_UNPACKED_BYTES = 2**30
+MAX_RATIO = 100
 
 
 @contextlib.contextmanager
@@ -37,6 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         temporary = None
+        _flush_folder(path.parent)
     except OSError as error:
         raise PipelineError(
             f"cannot write {path}: {error.strerror or error}; nothing was left half-written, "
@@ -45,6 +51,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut, on file systems that can be asked to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Delete what `atomic_path` left beside `path` in a process that was killed; only while nobody else writes there."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -76,11 +99,23 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON; a missing or damaged file is a PipelineError that names it."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return _parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PipelineError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+
+
+def _parse_json(text: str) -> Any:
+    """JSON as the standard has it: ValueError also for NaN and infinities, and for half a character, which no file can hold."""
+    value = json.loads(text, parse_constant=_no_number)
+    if "\\ud" in text.lower():
+        canonical_json(value).encode()
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -91,16 +126,17 @@ def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Non
 def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     """Read JSON lines; a missing file or a damaged line is a PipelineError that names the line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # not splitlines, which also cuts at characters that may stand inside a text, such as U+2028
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"cannot read {path}: {error}") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         try:
-            row = json.loads(line)
+            row = _parse_json(line)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PipelineError(f"{path}, line {number}: not a JSON object ({error}); delete the file and run again") from error
         rows.append(row)
     return rows
@@ -141,12 +177,19 @@ def _npz(path: str | Path) -> Iterator[Any]:
     import numpy as np
 
     try:
+        with zipfile.ZipFile(path) as packed:
+            unpacked = sum(member.file_size for member in packed.infolist())
+            if unpacked > max(MAX_UNPACKED_BYTES, MAX_RATIO * os.path.getsize(path)):
+                raise ValueError(f"it would unpack to {unpacked:,} bytes")
         with np.load(path, allow_pickle=False) as archive:
             yield archive
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror or error}; delete it and run again") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise PipelineError(f"{path} is damaged or not what it should be ({error}); delete it and run again") from error
+    except MemoryError as error:
+        raise PipelineError(f"{path} holds more than fits into memory, or is damaged; delete it and run again") from error
+    except Exception as error:  # numpy raises nearly anything on an altered header
+        reason = shorten(error) or type(error).__name__
+        raise PipelineError(f"{path} is damaged or not what it should be ({reason}); delete it and run again") from error
 
 
 def sha256_file(path: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.common.download import download
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import write_bytes
 from workflow_scripts.common.source_files import describe_file
 from workflow_scripts.data.dataset import Dataset, Split
 
@@ -27,6 +30,13 @@ MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+# Of the packed files, as URL has them.
+PACKED_SHA256 = {
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
 FOLDERS = ("", "mnist", "MNIST/raw")  # below the data root; the last is where torchvision puts them
 MAX_FILE_BYTES = 64 * 2**20  # the largest official file has 47,040,016
 
@@ -34,14 +44,14 @@ MAX_FILE_BYTES = 64 * 2**20  # the largest official file has 47,040,016
 def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
     """The official split in the official order, from IDX files (plain or .gz) below `root`, each checked by its md5.
 
-    Missing files are downloaded by torchvision into `root` when `download` is true. With `test_split: from_train` only
+    Missing files are downloaded into `root`/mnist when `download` is true. With `test_split: from_train` only
     the training files are needed, and `test` is None. PipelineError, saying which file belongs where, when a file is
     missing, damaged or not the official one.
     """
     from_train = settings_data.get("test_split") == "from_train"
     names = [name for part in FILES if not (from_train and part == "test") for name in FILES[part]]
     missing = [name for name in names if _find(root, name) is None]
-    failure = _download(root) if missing and settings_data.get("download", False) else ""
+    failure = _download(root, missing) if settings_data.get("download", False) else ""
     paths = {name: _find(root, name) for name in names}
     for name, path in paths.items():
         if path is None:
@@ -72,15 +82,14 @@ def _find(root: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _download(root: Path) -> str:
-    """Let torchvision fetch what it does not find; returns what went wrong, in words to go on with, or nothing."""
-    from torchvision.datasets import MNIST
-
+def _download(root: Path, names: list[str]) -> str:
+    """Fetch the files; returns what went wrong, in words to go on with, or nothing."""
     try:
-        MNIST(str(root), train=True, download=True)
-    # OSError: no network, or no place on the disk; RuntimeError: torchvision's word for every mirror failing
-    except (OSError, RuntimeError, EOFError) as error:
-        return f": {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        for name in names:
+            packed = download(f"{URL}{name}.gz", sha256=PACKED_SHA256[name], max_bytes=MAX_FILE_BYTES)
+            write_bytes(root / "mnist" / f"{name}.gz", packed)
+    except PipelineError as error:
+        return f": {error}"
     return ""
 
 
@@ -98,6 +107,10 @@ def _read_idx(path: Path, name: str) -> np.ndarray:
         raise PipelineError(
             f"{path} is not MNIST's {name}: unpacked it has md5 {found}, the official file {MD5[name]}; get {URL}{name}.gz"
         )
-    num_axes = content[3]
-    shape = np.frombuffer(content, dtype=">u4", count=num_axes, offset=4)
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * num_axes).reshape(shape)
+    num_axes = content[3] if len(content) > 3 else 0
+    if num_axes not in (1, 3) or len(content) < (start := 4 + 4 * num_axes):
+        raise PipelineError(f"{path} is no IDX file of images or labels; get {URL}{name}.gz")
+    shape = [int(side) for side in np.frombuffer(content, dtype=">u4", count=num_axes, offset=4)]
+    if len(content) != start + math.prod(shape):
+        raise PipelineError(f"{path} holds {len(content) - start:,} values, its head says {shape}; get {URL}{name}.gz")
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

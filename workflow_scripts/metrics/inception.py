@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
-import urllib.request
 from pathlib import Path
 from typing import TextIO
 
@@ -14,13 +12,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, BasicConv2d, FeatureExtractorInceptionV3
 
+from workflow_scripts.common.download import download
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.metrics.weights import load_weights
 
 FEATURE_DIM = 2048
-# A published weights file's name ends in the first digits of its sha256.
-SHA256_PREFIX = URL_INCEPTION_V3.rsplit("-", 1)[1].removesuffix(".pth")
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+MAX_BYTES = 2**27  # it has 95,628,359
 REMEDY = (
     f"download {URL_INCEPTION_V3} elsewhere and set extractor.weights to that file, "
     "or use a preset whose extractor is trained on its own data (extractor.kind: classifier)"
@@ -62,21 +61,16 @@ def read_inception_weights(path: str | Path) -> bytes:
 
 def download_inception_weights(log: TextIO | None = None) -> bytes:
     """The published file's bytes; PipelineError, telling how else to supply it, when that fails."""
-    content = bytearray()
+    progress = Progress("downloading Inception weights", None, "MB", log)
     try:
-        with urllib.request.urlopen(URL_INCEPTION_V3, timeout=30) as response:
-            megabytes = int(response.headers.get("Content-Length", 0)) >> 20
-            progress = Progress("downloading Inception weights", megabytes, "MB", log)
-            while chunk := response.read(1 << 20):
-                content += chunk
-                progress.update(len(content) >> 20)
-    except (OSError, http.client.HTTPException) as error:
+        return download(
+            URL_INCEPTION_V3, sha256=SHA256, max_bytes=MAX_BYTES, on_bytes=lambda done: progress.update(done >> 20)
+        )
+    except PipelineError as error:
         raise PipelineError(f"cannot download the Inception weights ({error}); {REMEDY}") from error
-    require_published(content, "the download")
-    return bytes(content)
 
 
 def require_published(content: bytes, where: str | Path) -> None:
     """Raise PipelineError, naming `where`, unless the bytes are those of the published weights file."""
-    if not hashlib.sha256(content).hexdigest().startswith(SHA256_PREFIX):
+    if hashlib.sha256(content).hexdigest() != SHA256:
         raise PipelineError(f"{where} is not the published file of Inception weights; delete what is there, then {REMEDY}")

@@ -18,13 +18,12 @@ is a volatile file: the lineage names it without size and sum, which stand in th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, json_bytes, sha256_text, write_json
+from workflow_scripts.common.files import canonical_json, json_bytes, read_json, sha256_text, write_json
 
 MANIFEST_VERSION = 1
 SUFFIX = ".manifest.json"
@@ -75,12 +74,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
     Whether its sums hold is the audit's question, not this function's.
     """
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PipelineError(f"cannot read the manifest {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise PipelineError(f"the manifest {path} is not valid JSON ({error}); run its step again") from error
+    manifest = read_json(path)
     version = manifest.get("manifest_version") if isinstance(manifest, dict) else None
     if version is not None and version != MANIFEST_VERSION:
         raise PipelineError(
@@ -98,10 +92,19 @@ def _is_manifest(manifest: dict[str, Any]) -> bool:
         return False
     files = [lineage["inputs"], lineage["outputs"], *(circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs"))]
     return (
-        all(isinstance(part, list) and all(isinstance(file, dict) and {"name", "path", "sha256"} <= file.keys() for file in part) for part in files)
+        all(isinstance(part, list) and all(map(_is_file, part)) for part in files)
         and all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
         and isinstance(lineage["source"].get("files"), dict)
     )  # fmt: skip
+
+
+def _is_file(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key), str) for key in ("name", "path"))
+        and all(key in entry and isinstance(entry[key], kind | None) for key, kind in (("size", int), ("sha256", str)))
+        and isinstance(entry.get("lineage_sha256"), str | None)
+    )
 
 
 def output_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from workflow_scripts.report.labels import OUTCOME_WORDS, change_words, counted,
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.reasons import metric_name, percent
 
+# How many results the one-sentence answer spells out; the table holds all.
+MAX_NAMED = 3
 LEADS = {"better": "Better", "worse": "Worse", "neutral": "Neutral", "inconclusive": "Inconclusive"}
 
 
@@ -18,8 +20,14 @@ def metric_in_words(metric: str) -> str:
     """What a metric measures, for a reader who does not know its name."""
     if metric == "hessian_trace":
         return "the curvature of the training loss (Hessian trace)"
-    if metric == "hessian_top_eigenvalue":
-        return "the sharpest curvature of the training loss (top Hessian eigenvalue)"
+    words = {
+        "hessian_top_eigenvalue": "the sharpest curvature of the training loss (top Hessian eigenvalue)",
+        "precision": "the share of generated images that look real (precision)",
+        "recall": "the share of real images that the generated ones cover (recall)",
+        "inception_score": "how sharp and varied an image classifier finds the images (Inception Score)",
+    }
+    if metric in words:
+        return words[metric]
     return f"the distance between generated and real images ({metric_name(metric)})"
 
 
@@ -37,7 +45,9 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     named = [item for item in ran if item["outcome"] == outcome]
     lead = f"{LEADS[outcome]}, in this rehearsal" if verdict["rehearsal"] else LEADS[outcome]
     if outcome in ("better", "worse"):
-        body = join_words([_effect(report, item) for item in named])
+        shown = [_effect(report, item) for item in named[:MAX_NAMED]]
+        shown += [f"and {len(named) - MAX_NAMED} more that the table lists"] if len(named) > MAX_NAMED else []
+        body = "; ".join(shown)
         rest = [item for item in confirmatory if item["outcome"] != outcome]
         also = f"; the other preregistered results: {_tally(rest)}" if rest else ""
         return f"{lead}: {body}{also}."
@@ -50,17 +60,21 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     if not ran:
         return f"{lead}: this preset runs none of the preregistered comparisons."
     seeds = counted(len(report["seeds"]), "seed")
-    estimates = join_words([_estimate(item) for item in ran])
-    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)}). {estimates}."
+    estimates = "; ".join(_estimate(item) for item in ran[:MAX_NAMED])
+    more = f"; the table lists {len(ran) - MAX_NAMED} more" if len(ran) > MAX_NAMED else ""
+    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)}). {estimates}{more}."
 
 
 def _effect(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
     names = arm_names(report)
     return (
-        f"compared with “{names[item['comparator']]}”, “{names[item['arm']]}” made "
-        f"{metric_in_words(item['metric_used']['metric'])} {change_words(item['relative_change'])} "
-        f"(interval {interval_text(item['interval'])})"
+        f"with “{names[item['arm']]}”, {metric_in_words(item['metric_used']['metric'])} came out "
+        f"{change_words(item['relative_change'])} than with “{names[item['comparator']]}” ({_level_and_interval(item)})"
     )
+
+
+def _level_and_interval(item: Mapping[str, Any]) -> str:
+    return f"{100 * item['confidence']:.4g} % interval {interval_text(item['interval'])}"
 
 
 def _estimate(item: Mapping[str, Any]) -> str:
@@ -68,7 +82,7 @@ def _estimate(item: Mapping[str, Any]) -> str:
     metric = metric_name(item["metric_used"]["metric"])
     if item["interval"] is None:
         return f"{metric} gives no estimate"
-    return f"{metric} changed by {percent(item['relative_change'])} (interval {interval_text(item['interval'])})"
+    return f"{metric} changed by {percent(item['relative_change'])} ({_level_and_interval(item)})"
 
 
 def _tally(items: list[Mapping[str, Any]]) -> str:
@@ -107,10 +121,10 @@ def hypothesis_paragraph(report: Mapping[str, Any], item: Mapping[str, Any]) -> 
     low, high = item["interval"]
     threshold = threshold_text(item["threshold"])
     estimate = f"the estimate of {metric} for “{arm}” is {change_words(item['relative_change'])} than for “{comparator}”"
-    interval = f"{100 * item['confidence']:.4g} % interval {interval_text(item['interval'])}"
+    interval = _level_and_interval(item)
     if item["outcome"] == "neutral":
         lower, upper = margins(item)
-        zero = "" if low <= 0 <= high else " The interval excludes zero, so a small difference is likely real."
+        zero = "" if low <= 0 <= high else " The interval excludes zero: a difference shows, too small to count by the rule."
         return head + (
             f"neutral: {estimate}, and the whole interval ({interval}) lies between {percent(lower)} and "
             f"{percent(upper)}. Changes as large as the threshold of {threshold} are excluded; smaller ones are not.{zero}"
@@ -135,8 +149,8 @@ def _why_open(item: Mapping[str, Any]) -> str:
     low, high = item["interval"]
     lower, upper = margins(item)
     if low > 0 or high < 0:
-        kind = "an increase" if low > 0 else "a decrease"
-        return f"The interval excludes zero change, so {kind} is likely real, but the estimate does not reach the threshold."
+        kind = "increases" if low > 0 else "decreases"
+        return f"The interval holds {kind} only, but the estimate does not reach the threshold."
     holds = ["zero change"]
     holds += [f"a decrease beyond {percent(lower)}"] if low <= lower else []
     holds += [f"an increase beyond {percent(upper)}"] if high >= upper else []

@@ -8,6 +8,7 @@ from typing import Any
 
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.gaps import gaps
 from workflow_scripts.report.labels import counted, join_words, number, rehearsal_line, sampler_label
 from workflow_scripts.report.page import render
 from workflow_scripts.report.tables import as_markdown, markdown, rate_text, setting_value
@@ -43,6 +44,7 @@ def summary_content(
         "answer": interpretation.answer(report, verdict),
         "verdict_line": f"Outcome of the study: **{verdict['outcome']}**. {markdown(verdict['reason'])}",
         "hypothesis_table": as_markdown(tables.hypothesis_table(report, verdict)),
+        "missing": _missing(context),
         "verdict_notes": PARAGRAPH.join(_verdict_notes(verdict)),
         "setup": PARAGRAPH.join(_setup(report, manifest, extractor_info)),
         "configurations": "Arms share everything but the settings below. Baselines are what the others are compared with.",
@@ -50,13 +52,13 @@ def summary_content(
         "main_result_title": f"{metric} with {sampler_label(report['main_sampler'])}, NFE {report['main_nfe']}, "
         f"{report['sampling']['num_samples']:,} samples, step {report['final_step']:,}; lower is better:",
         "main_result_table": as_markdown(tables.main_result_table(context)),
-        "sweep_title": f"{metric} by sampler and number of network calls per image, mean ± sd over seeds:",
+        "sweep_title": f"{metric} by sampler and number of network calls per image, {_over_seeds(report)}:",
         "sweep_table": as_markdown(tables.sweep_table(context)),
         "result_notes": _result_notes(context),
         "further_metrics": _further_metrics(context),
-        "further_metrics_table": as_markdown(tables.further_metrics_table(context)),
+        "further_metrics_table": as_markdown(tables.further_metrics_table(context)) if context.further_metrics else "",
         "finite_sample": _finite_sample(context),
-        "finite_sample_table": as_markdown(tables.finite_sample_table(context)),
+        "finite_sample_table": as_markdown(tables.finite_sample_table(context)) if context.finite_samples else "",
         "training": _training(report),
         "curvature": _curvature(report),
         "curvature_table": as_markdown(tables.curvature_table(context)),
@@ -67,8 +69,9 @@ def summary_content(
         "error_rates": PARAGRAPH.join(_error_rates(report, verdict)),
         "error_rate_table": as_markdown(tables.error_rate_table(verdict)),
         "exploratory": PARAGRAPH.join([
-            "Not confirmatory, and no ground for a claim: the curves over network calls other than the main one, the largest "
-            "eigenvalue, curvature on each arm's own objective, curvature against distance, the error per timestep.",
+            "Not confirmatory, and no ground for a claim: the curves over network calls other than the main one, further "
+            "metrics, the largest eigenvalue, curvature on each arm's own objective and before the last step, curvature "
+            "against distance, the error per timestep." + _unadjusted(exploratory),
             *(interpretation.hypothesis_paragraph(report, item) for item in exploratory),
         ]),
         "matched_compute": "Before training, the resolved settings of compared arms were checked to differ in the "
@@ -107,7 +110,28 @@ def _verdict_notes(verdict: Mapping[str, Any]) -> list[str]:
         for item in verdict["hypotheses"]
         if item["missing_seeds"] and item["outcome"] != "not_run"
     ]
-    return notes + (["Missing: " + "; ".join(missing) + "."] if missing else [])
+    return notes + (["Decided without some pairs: " + "; ".join(missing) + "."] if missing else [])
+
+
+def _missing(context: ReportContext) -> str:
+    found = gaps(context)
+    if not found:
+        return "**Missing.** Nothing: every planned arm, seed, sampler and number of network calls has its results."
+    return "**Missing.** " + " ".join(found)
+
+
+def _over_seeds(report: Mapping[str, Any]) -> str:
+    return "mean ± sd over seeds" if len(report["seeds"]) > 1 else "one seed, hence no spread"
+
+
+def _unadjusted(exploratory: list[Mapping[str, Any]]) -> str:
+    ran = [item for item in exploratory if item["interval"] is not None]
+    if len(ran) < 2:
+        return ""
+    return (
+        f" The intervals of the {len(ran)} exploratory hypotheses below are not adjusted for their number: the more there are, "
+        "the likelier is a false verdict among them."
+    )
 
 
 def _setup(report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]) -> list[str]:
@@ -142,7 +166,9 @@ def _result_notes(context: ReportContext) -> str:
 
 def _further_metrics(context: ReportContext) -> str:
     report, metrics = context.report, context.further_metrics
-    sentences = [f"Further metrics on the same features, {_main_point(report)}, mean ± sd over seeds."]
+    if not metrics:
+        return "No further metric of the samples was measured."
+    sentences = [f"Further metrics on the same features, {_main_point(report)}, {_over_seeds(report)}."]
     if any(metric == "kid" or metric.startswith("kd_") for metric in metrics):
         sentences.append(
             "Kernel distance: squared MMD with a cubic kernel, unbiased, lower is better; its spread is that between 100 random "
@@ -157,6 +183,8 @@ def _further_metrics(context: ReportContext) -> str:
 
 def _finite_sample(context: ReportContext) -> str:
     report = context.report
+    if not context.finite_samples:
+        return f"How much of {metric_name(report['metric'])} is due to the number of samples was not measured."
     return (
         f"How much of {metric_name(report['metric'])} is due to the number of samples, {_main_point(report)}, mean over seeds: "
         "the distance of parts of the samples and of all, and the bootstrap standard error of the latter (samples drawn "
@@ -171,7 +199,7 @@ def _main_point(report: Mapping[str, Any]) -> str:
 def _training(report: Mapping[str, Any]) -> str:
     return (
         "Arms minimise different weighted losses, so only the unweighted error and the error per timestep compare them. "
-        f"Every run ended at step {report['final_step']:,}; the last checkpoint counts, none was selected."
+        f"Runs end at step {report['final_step']:,}; the last checkpoint counts, none was selected."
     )
 
 
@@ -179,7 +207,7 @@ def _curvature(report: Mapping[str, Any]) -> str:
     curvature = report["curvature"]
     return (
         f"Hutchinson's estimate with {counted(curvature['num_probes'], 'probe')} on one batch of "
-        f"{counted(curvature['batch_size'], 'image')}, equal for all arms, at the last checkpoint; mean ± sd over seeds. The "
+        f"{counted(curvature['batch_size'], 'image')}, equal for all arms, at the last checkpoint; {_over_seeds(report)}. The "
         "common objective (unweighted error of the noise) is the primary estimand. The trace of an arm's own objective "
         "scales with its loss weights, so a difference there is no sign of flatter minima."
     )

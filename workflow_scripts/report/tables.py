@@ -47,7 +47,8 @@ class Cell(str):
 def markdown(value: Any) -> str:
     """Text from configuration or data as literal Markdown: nothing in it formats, links, or breaks a table row."""
     text = " ".join(str(value).split())
-    return re.sub(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    # `$`, `@` and addresses: viewers, nbconvert among them, make formulas and links of them
+    return re.sub(r"([\\`*\[\]<>|~$@]|(?<!\w)_|_(?!\w)|(?<=:)/(?=/)|(?<=\bwww)\.)", r"\\\1", text)
 
 
 def as_markdown(table: Table) -> str:

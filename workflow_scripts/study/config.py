@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.common.errors import ConfigError
@@ -39,7 +40,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """A study at one preset: every arm that the preset runs, with its resolved settings."""
+    """A study at one preset: every arm that the preset runs, with its resolved settings.
+
+    `published_summary` is where the summary of the preregistered preset goes when it is published.
+    """
 
     name: str
     title: str
@@ -49,6 +53,7 @@ class Study:
     preregistration_paths: tuple[str, ...]
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
+    published_summary: str
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`; ConfigError with the nearest name when the preset does not run it."""
@@ -77,7 +82,10 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
     for name in ("study", "preset", "data_root"):
         if name not in value:
             raise ConfigError(f"config/config.yaml: {name} is missing")
-    return value["study"], value["preset"], Path(value["data_root"]).expanduser()
+    try:
+        return value["study"], value["preset"], Path(value["data_root"]).expanduser()
+    except RuntimeError as error:  # no such user, or no home folder
+        raise ConfigError(f"data_root {value['data_root']!r}: the home folder in it is not known; write the path out") from error
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
@@ -90,8 +98,14 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     for key in ("title", "question", "preregistrations"):
         if key not in base:
             raise ConfigError(f"config/study/{study}/base.yaml: {key} is missing")
+    for path in map(PurePosixPath, base["preregistrations"]):
+        if path.is_absolute() or ".." in path.parts:
+            raise ConfigError(f"config/study/{study}/base.yaml: preregistrations: {path} must lie below the project")
     scale = load_preset(root, preset)
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != "base")
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
+            raise ConfigError(f"config/study/{study}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file")
     for name in scale.get("arms", []):
         if name not in names:
             raise ConfigError(f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}")
@@ -108,7 +122,8 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         if section not in scale:
             raise ConfigError(f"config/preset/{preset}.yaml: {section} is missing")
     return Study(study, base["title"], base["question"].strip(), preset, scale["title"], tuple(base["preregistrations"]),
-                 tuple(arms), tuple(scale["seeds"]))  # fmt: skip
+                 tuple(arms), tuple(scale["seeds"]),
+                 base.get("published_summary", f"docs/experiments/{study}_summary.md"))  # fmt: skip
 
 
 def load_preset(root: Path, preset: str) -> dict[str, Any]:

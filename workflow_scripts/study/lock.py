@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import ConfigError, PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
+from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
 from workflow_scripts.study.preregistration import Preregistration
 
@@ -74,9 +75,9 @@ def read_lock(root: Path, study: str) -> dict[str, Any]:
             f"{lock_path(study)} is missing: the preregistration is not locked, so nothing is trained; run: make lock STUDY={study}"
         )
     lock = read_json(path)
-    wanted = {"format", "study", "preset", "seeds", "preregistrations", "settings"}
-    if not isinstance(lock, dict) or lock.get("format") != FORMAT or set(lock) != wanted or lock["study"] != study:
-        raise PipelineError(f"{lock_path(study)} is not a lock of {study} in format {FORMAT}; restore it from git")
+    _check(lock, "lock", f"{lock_path(study)} is not a lock in format {FORMAT}")
+    if lock["study"] != study:
+        raise PipelineError(f"{lock_path(study)} is a lock of {lock['study']}, not of {study}; restore it from git")
     return lock
 
 
@@ -93,11 +94,16 @@ def read_amendments(root: Path, study: str) -> list[dict[str, Any]]:
                 f"{amendments_path(study)}, line {number}: does not follow from what stands before it; the lock or an "
                 "earlier amendment was changed; restore both from git"
             )
-        missing = {"date", "reason", "results_seen", "results_existed", "changes"} - amendment.keys()
-        if missing:
-            raise PipelineError(f"{amendments_path(study)}, line {number}: lacks {', '.join(sorted(missing))}; restore it from git")
+        _check(amendment, "amendment", f"{amendments_path(study)}, line {number}")
         previous = sha256_text(canonical_json(amendment))
     return amendments
+
+
+def _check(value: Any, definition: str, where: str) -> None:
+    try:
+        schema.check(value, definition, where)
+    except ConfigError as error:
+        raise PipelineError(f"{error}; restore it from git") from error
 
 
 def last_link(root: Path, study: str) -> str:

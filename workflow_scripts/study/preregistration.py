@@ -61,6 +61,10 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
     full = study if preset == study.preset else load_study(root, study.name, preset)
     for item in found:
         _check_against(item, full)
+    ids = [hypothesis["id"] for item in found for hypothesis in item.hypotheses]
+    for number, name in enumerate(ids):
+        if name in ids[:number]:
+            raise ConfigError(f"the preregistrations of {study.name} hold two hypotheses {name}; number them apart")
     claimed = [arm for item in found for arm in item.front["arms"]]
     for arm in full.arms:
         if claimed.count(arm.name) != 1:

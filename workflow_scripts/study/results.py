@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import PipelineError, shorten
 from workflow_scripts.common.files import canonical_json, read_json, read_json_lines
 
 Row = Mapping[str, Any]
@@ -35,7 +35,7 @@ def check_row(row: Row, where: str | Path) -> None:
     unknown, missing = sorted(set(row) - set(_TYPES)), sorted(set(_TYPES) - set(row))
     if unknown or missing:
         faults = (("lacks", missing), ("has unknown", unknown))
-        parts = [f"{fault} {', '.join(names)}" for fault, names in faults if names]
+        parts = [f"{fault} {shorten(', '.join(names))}" for fault, names in faults if names]
         raise PipelineError(f"{where}: a metric row {' and '.join(parts)}; delete the file and run again")
     for name, kind in _TYPES.items():
         value = row[name]
@@ -43,13 +43,13 @@ def check_row(row: Row, where: str | Path) -> None:
             continue
         if not _is(value, kind):
             raise PipelineError(
-                f"{where}: {name} of a metric row is {value!r}, must be {_TYPE_NAMES[kind]}; "
+                f"{where}: {name} of a metric row is {shorten(repr(value))}, must be {_TYPE_NAMES[kind]}; "
                 "delete the file and run again"
             )
     given = {name for name in (*_IMAGES, *_PROBES) if row[name] is not None}
     if given not in (set(_IMAGES), set(_PROBES)):
         raise PipelineError(
-            f"{where}: a {row['metric']} row must hold either all of {', '.join(_IMAGES)} or all of "
+            f"{where}: a {shorten(row['metric'])} row must hold either all of {', '.join(_IMAGES)} or all of "
             f"{', '.join(_PROBES)}, and null for the others; delete the file and run again"
         )
 
@@ -58,7 +58,8 @@ def _is(value: Any, kind: type) -> bool:
     if isinstance(value, bool):  # Python calls True a whole number
         return kind is bool
     if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        # a whole number may be too large for a float, and isfinite then raises
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return isinstance(value, kind)
 
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 
+from workflow_scripts.common import download as downloads
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.data import mnist
 from workflow_scripts.data.sources import load_source
@@ -79,24 +82,37 @@ def test_missing_files_say_what_belongs_where(tmp_path):
 
 
 def test_no_network_says_so_and_what_belongs_where(tmp_path, monkeypatch):
-    from urllib.error import URLError
-
-    from torchvision.datasets import mnist as torchvision_mnist
-
-    def unreachable(*arguments, **options):
+    def unreachable(url):
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr(torchvision_mnist, "download_and_extract_archive", unreachable)
-    with pytest.raises(PipelineError, match="cannot get MNIST's train-images-idx3-ubyte in .*: .*; put https://") as caught:
+    monkeypatch.setattr(downloads, "open_url", unreachable)
+    with pytest.raises(
+        PipelineError, match="cannot get MNIST's train-images-idx3-ubyte in .*Name or service not known.*; put https://"
+    ) as caught:
         mnist.load({"download": True}, tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_download_is_used(tmp_path, files, monkeypatch):
-    from torchvision.datasets import MNIST
+    packed = {name: gzip.compress(content) for name, content in files.items()}
+    asked = []
 
-    monkeypatch.setattr(MNIST, "__init__", lambda self, root, train, download: put(tmp_path / "MNIST" / "raw", files))
+    def answer(url):
+        asked.append(url.rsplit("/", 1)[1].removesuffix(".gz"))
+        return io.BytesIO(packed[asked[-1]])
+
+    monkeypatch.setattr(downloads, "open_url", answer)
+    monkeypatch.setattr(mnist, "PACKED_SHA256", {name: hashlib.sha256(content).hexdigest() for name, content in packed.items()})
+    put(tmp_path, files, only="train-labels")  # what is there is not fetched
     assert len(mnist.load({"download": True}, tmp_path).train.images) == 60
+    assert sorted(asked) == sorted(files.keys() - {"train-labels-idx1-ubyte"})
+
+
+def test_a_download_with_another_sum_is_not_kept(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(downloads, "open_url", lambda url: io.BytesIO(b"something else"))
+    with pytest.raises(PipelineError, match="nothing of it was kept.*; put https://"):
+        mnist.load({"download": True}, tmp_path)
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("packed", [True, False])

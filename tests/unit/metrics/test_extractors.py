@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
-import urllib.request
+import io
+import urllib.error
 
 import numpy as np
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from workflow_scripts.common import download as downloads
 from workflow_scripts.common.errors import ConfigError, PipelineError
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
 from workflow_scripts.metrics.extractors import iterate_features, load_extractor, metric_name
@@ -128,34 +130,21 @@ def test_missing_weights_file_says_how_to_supply_it(tmp_path):
 
 
 def test_failed_download_says_how_to_supply_the_file(monkeypatch):
-    def no_network(url, timeout):
+    def no_network(url):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(downloads, "open_url", no_network)
     with pytest.raises(PipelineError, match=r"no route to host.*download https.*set extractor.weights"):
         download_inception_weights()
 
 
 @pytest.mark.parametrize("intact", [True, False])
 def test_a_download_must_be_the_published_file(monkeypatch, intact):
-    class Response:
-        headers = {"Content-Length": "6"}
-        chunks = [b"abc", b"def", b""]
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def read(self, size):
-            return self.chunks.pop(0)
-
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Response())
-    published = hashlib.sha256(b"abcdef" if intact else b"abcxyz").hexdigest()[:8]
-    monkeypatch.setattr("workflow_scripts.metrics.inception.SHA256_PREFIX", published)
+    monkeypatch.setattr(downloads, "open_url", lambda url: io.BytesIO(b"abcdef"))
+    published = hashlib.sha256(b"abcdef" if intact else b"abcxyz").hexdigest()
+    monkeypatch.setattr("workflow_scripts.metrics.inception.SHA256", published)
     if intact:
         assert download_inception_weights() == b"abcdef"
     else:
-        with pytest.raises(PipelineError, match="not the published file"):
+        with pytest.raises(PipelineError, match=f"expected {published}.*set extractor.weights"):
             download_inception_weights()

@@ -42,6 +42,11 @@ EXTRACTOR = {
     "min_test_accuracy": 0.5,
 }
 DATA = {"num_classes": 10}
+PART = {"count": 1, "class_counts": [1], "sha256": "a" * 64}
+MANIFEST = {
+    "source": "digits", "title": "digits", "origin": "o", "licence": "l", "preparation": "p", "shape": [8, 8, 1],
+    "classes": ["0"], "train": PART, "test": PART, "sources": [], "sources_sha256": "b" * 64,
+}  # fmt: skip
 ROW = {
     "study": "S",
     "preset": "digits",
@@ -74,7 +79,7 @@ def folder(tmp_path):
     write_npz(tmp_path / "train.npz", images=images[:600], labels=labels[:600])
     write_npz(tmp_path / "test.npz", images=images[600:700], labels=labels[600:700])
     write_npz(tmp_path / "samples.npz", images=images[700:870])
-    write_json(tmp_path / "manifest.json", {"train": {"sha256": "a" * 64}, "test": {"sha256": "b" * 64}})
+    write_json(tmp_path / "manifest.json", MANIFEST)
     (tmp_path / "checkpoint.pt").write_bytes(b"hashed only")
     return tmp_path
 

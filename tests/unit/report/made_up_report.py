@@ -157,9 +157,9 @@ SCALE_MARKS = [
     {"id": "uniform_noise", "label": "uniform noise", "value": 226.0, "num_samples": 40},
 ]
 MANIFEST = {
-    "source": "toy", "title": "toy pictures", "origin": "made up", "licence": "public domain", "shape": [8, 8, 1],
+    "source": "toy", "title": "toy pictures", "origin": "made up", "licence": "public domain", "preparation": "none", "shape": [8, 8, 1],
     "classes": ["a", "b"], "train": {"count": 40, "class_counts": [20, 20], "sha256": "c" * 64},
-    "test": {"count": 10, "class_counts": [5, 5], "sha256": "d" * 64},
+    "test": {"count": 10, "class_counts": [5, 5], "sha256": "d" * 64}, "sources": [], "sources_sha256": "f" * 64,
 }  # fmt: skip
 EXTRACTOR = {"name": "fd_toy", "feature_dim": 4, "test_accuracy": 0.975, "extractor_sha256": "e" * 64}
 

@@ -83,8 +83,8 @@ def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_say
 @pytest.mark.parametrize(
     ("interval", "phrase"),
     [
-        ([-0.06, -0.01], "a decrease is likely real, but the estimate does not reach the threshold"),
-        ([0.01, 0.06], "an increase is likely real, but the estimate does not reach the threshold"),
+        ([-0.06, -0.01], "The interval holds decreases only, but the estimate does not reach the threshold"),
+        ([0.01, 0.06], "The interval holds increases only, but the estimate does not reach the threshold"),
         ([-0.20, 0.01], "The interval holds zero change and a decrease beyond −7.0 %:"),
         ([-0.01, 0.20], "The interval holds zero change and an increase beyond +7.5 %:"),
     ],

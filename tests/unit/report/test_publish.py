@@ -1,0 +1,109 @@
+"""Publishing: the preregistered preset's summary, word for word, under the name that configuration gives; nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.unit.report import made_up_report as made_up
+from workflow_scripts.common.files import canonical_json, sha256_text, write_json, write_json_lines, write_text
+from workflow_scripts.publish_summary import _current_summary, main
+from workflow_scripts.study.config import load_study
+from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
+from workflow_scripts.study.gate import open_gate
+from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.study.verdict import decide
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDY, PRESET = "MS1_min_snr", "cifar10"
+PUBLISHED = "docs/experiments/MS1_summary.md"
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """The project's configuration and preregistrations with made-up results of the preregistered preset."""
+    for part in ("config", "docs/experiments", "reports/templates"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    study = load_study(tmp_path, STUDY, PRESET)
+    preregistrations = read_preregistrations(tmp_path, study)
+    report = report_settings(tmp_path, study, preregistrations)
+    results = tmp_path / "results" / STUDY / PRESET
+    renamed = {"fd_toy": "fid", "kd_toy": "kid"}
+    rows = [
+        row | {"metric": renamed.get(row["metric"], row["metric"]), "step": report["final_step"] if row["step"] == 200 else 10_000,
+               "num_samples": row["num_samples"] and 10_000, "extractor": row["extractor"] and "fid"}
+        for row in made_up.result_rows(report, "better", tuple(arm["name"] for arm in report["arms"]))
+    ]  # fmt: skip
+    write_json_lines(results / "results.jsonl", rows)
+    settings = verdict_settings(study, preregistrations)
+    verdict = decide(settings["hypotheses"], rows, settings["analysis"], settings["context"])
+    digest = sha256_text("".join(canonical_json(row) + "\n" for row in rows))
+    write_json(results / "verdict.json", verdict | {"results_sha256": digest})
+    write_json(results / "gate.json", open_gate(tmp_path, gate_settings(tmp_path, study, preregistrations)))
+    write_json(results / "stats" / "scale_marks.json", made_up.SCALE_MARKS)
+    write_json(results / "data" / "manifest.json", made_up.MANIFEST)
+    write_json(results / "extractor" / "extractor.json", made_up.EXTRACTOR | {"name": "fid", "test_accuracy": None})
+    for arm in report["arms"]:
+        for seed in report["seeds"]:
+            point = {"arm": arm["name"], "seed": seed, "num_samples": 10_000, "value": 8.0, "stderr": 0.1,
+                     "by_num_samples": [{"num_samples": 10_000, "value": 8.0}]}  # fmt: skip
+            write_json(results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / "ddpm_nfe0050.json", point)
+    write_text(tmp_path / "reports" / STUDY / PRESET / "summary.md", _current_summary(tmp_path, study, preregistrations))
+    return tmp_path
+
+
+def refused(project: Path, capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments), project)
+    assert stopped.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert not (project / PUBLISHED).exists()
+    return said.err
+
+
+def test_the_same_text_under_the_name_that_configuration_gives(project, capsys):
+    main([], project)
+    published = (project / PUBLISHED).read_text(encoding="utf-8")
+    assert published == (project / "reports" / STUDY / PRESET / "summary.md").read_text(encoding="utf-8")
+    assert "rehearsal" not in published.lower() and "| E2.H1 | confirmatory |" in published and "FID" in published
+    assert capsys.readouterr().out.startswith(f"{PUBLISHED}: the summary of MS1_min_snr, preset cifar10")
+    base = project / f"config/study/{STUDY}/base.yaml"
+    base.write_text(base.read_text().replace(PUBLISHED, "docs/experiments/Other.md"))
+    main(["--preset", "cifar10"], project)
+    assert (project / "docs/experiments/Other.md").read_text(encoding="utf-8") == published
+
+
+def test_a_rehearsal_is_refused_in_one_line(project, capsys):
+    assert "preset digits is a rehearsal of MS1_min_snr, which is preregistered for cifar10" in refused(
+        project, capsys, "--preset", "digits"
+    )
+
+
+def test_what_was_not_run_edited_or_moved_on_is_refused(project, capsys):
+    summary = project / "reports" / STUDY / PRESET / "summary.md"
+    text = summary.read_text(encoding="utf-8")
+    summary.write_text(text.replace("better", "much better", 1), encoding="utf-8")
+    assert "is not what its results and settings say now" in refused(project, capsys)
+    summary.unlink()
+    assert "cannot read reports/MS1_min_snr/cifar10/summary.md" in refused(project, capsys)
+    summary.write_text(text, encoding="utf-8")
+    results = project / "results" / STUDY / PRESET / "results.jsonl"
+    lines = results.read_text(encoding="utf-8").splitlines(keepends=True)
+    results.write_text("".join(lines[:-1]), encoding="utf-8")
+    assert "decided from other results" in refused(project, capsys)
+    results.with_name("verdict.json").unlink()
+    assert "has no verdict at its preregistered preset cifar10; run: make report" in refused(project, capsys)
+
+
+def test_after_a_change_of_what_is_locked_nothing_is_published(project, capsys):
+    path = project / "docs/experiments/E2_pre_reg.md"
+    path.write_text(path.read_text(encoding="utf-8") + "\nAn afterthought.\n", encoding="utf-8")
+    assert "drifted" in refused(project, capsys)
+
+
+def test_nothing_but_configuration_knows_the_study_by_name():
+    for path in [*ROOT.glob("workflow_scripts/**/*.py"), *ROOT.glob("rules/*.smk"), ROOT / "Snakefile"]:
+        assert "MS1" not in path.read_text(encoding="utf-8"), path
