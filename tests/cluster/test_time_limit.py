@@ -3,12 +3,13 @@
 from tests.cluster.long_training import RUNS, Uninterrupted, long_project
 from tests.cluster.snakemake_jobs import ClusterRun, latency_table, overlapping
 
-# more than a minute of training, here in some 80 s
-NUM_STEPS = 4000
+# about a minute of training on a free core, which is more than a job of one minute has after it has started
+NUM_STEPS = 5000
 RUN = "E1_baseline_linear/seed1077"
-# SLURM's shortest limit. It looks at limits every half a minute, so the signal comes 10 to 40 s before the end.
+# SLURM's shortest limit. It looks at limits every half a minute, so the signal comes 10 to 40 s before the end. On a machine
+# that is busy with something else a job gets little done in what is left, and more of them are needed.
 ONE_MINUTE = (
-    "--set-resources", "train_model:runtime=1",
+    "--set-resources", "train_model:runtime=1", "--retries", "30",
     "--default-resources", "slurm_partition=gpu", "gres=gpu:1", "slurm_extra='--signal=TERM@10'", "--",
 )  # fmt: skip
 
