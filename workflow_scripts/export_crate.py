@@ -52,7 +52,7 @@ def _export(root: Path, config: dict[str, str]) -> int:
         raise PipelineError(f"{report}/report.html is not there; run `make report PRESET={preset}` first")
     kept = [f"{report}/report.html", f"{report}/summary.md", f"{results}/results.jsonl", f"{results}/verdict.json", f"{results}/gate.json"]
     lineage = trace(root, kept)
-    found = verify(lineage, data_root=data_root)
+    found = verify(lineage, data_root=root / data_root)
     if found.problems:
         first = found.problems[0]
         more = f" (and {len(found.problems) - 1} more; see `make audit`)" if len(found.problems) > 1 else ""

@@ -176,6 +176,9 @@ def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted({*before, *after})
         return [line for key in keys for line in differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else key)]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        named = [item.get("name", number) if isinstance(item, dict) else number for number, item in enumerate(after)]
+        return [line for old, new, name in zip(before, after, named) for line in differences(old, new, f"{prefix}[{name}]")]
     return [] if canonical_json(before) == canonical_json(after) else [f"{prefix} {_brief(before)} -> {_brief(after)}"]
 
 

@@ -95,6 +95,23 @@ def test_a_bad_cell_is_named_and_leaves_nothing(cell, message, tmp_path, monkeyp
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_warnings_go_to_the_log_and_not_into_the_notebook(tmp_path, monkeypatch, capsys):
+    code = "import warnings\nwarnings.warn('the font cache is being built')\nprint('kept')"
+    notebook, html = render(tmp_path, write_template(tmp_path / "noisy.ipynb", code), "out", monkeypatch)
+    text = notebook.read_text(encoding="utf-8") + html.read_text(encoding="utf-8")
+    assert text.count("kept") >= 2 and "UserWarning" not in text
+    assert "a cell warned: " in capsys.readouterr().err
+
+
+def test_an_earlier_rendering_survives_a_failing_cell_untouched(tmp_path, monkeypatch):
+    """What was rendered before is whole; the new one is written only after its last cell."""
+    good = render(tmp_path, write_template(tmp_path / "n.ipynb", "print('first')"), "out", monkeypatch)
+    before = [path.read_bytes() for path in good]
+    with pytest.raises(SystemExit):
+        render(tmp_path, write_template(tmp_path / "n.ipynb", "print('second')", "raise KeyError('gone')"), "out", monkeypatch)
+    assert [path.read_bytes() for path in good] == before
+
+
 def test_the_kernel_is_this_interpreter(tmp_path, monkeypatch):
     code = f"import sys\nassert sys.executable == {sys.executable!r}, sys.executable"
     assert render(tmp_path, write_template(tmp_path / "which.ipynb", code), "out", monkeypatch)[0].is_file()
