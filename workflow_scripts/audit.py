@@ -22,7 +22,7 @@ from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.targets import Targets, resolve
 from workflow_scripts.provenance.tree import graph, problem_lines, tree_lines
 from workflow_scripts.provenance.verification import Problem, Verification, verify
-from workflow_scripts.study.config import read_config
+from workflow_scripts.study.config import parse_overrides, read_config
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -39,8 +39,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         parser.error("--rerun-check and --expect need a PATH")
     started = time.monotonic()
     try:
-        settings = dict(_pair(word) for word in arguments.config)
-        study, preset, data_root = read_config(root, settings)
+        study, preset, data_root = read_config(root, parse_overrides(arguments.config))
         data_root = root / data_root
         targets = resolve(root, arguments.paths) if arguments.paths else _everything(root, study, preset)
     except PipelineError as error:
@@ -57,13 +56,6 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     else:
         _print(lineage, found, roots, bool(arguments.paths), time.monotonic() - started)
     return 0 if found.passed else 1
-
-
-def _pair(word: str) -> tuple[str, str]:
-    key, equals, value = word.partition("=")
-    if not equals:
-        raise PipelineError(f"--config takes KEY=VALUE, not {word!r}")
-    return key, value
 
 
 def _everything(root: Path, study: str, preset: str) -> Targets:

@@ -36,8 +36,8 @@ async function copy(text, from) {
 const hash = (digest) => digest
   ? el("button", { type: "button", class: "hash", "data-hash": digest, title: digest, "aria-label": `Copy ${digest.slice(0, 12)}… in full` }, digest.slice(0, 12))
   : el("span", {}, "not fixed: measured anew in each run");
-const command = (path) => {
-  const text = `python -m workflow_scripts.audit ${path}`;
+const command = (...paths) => {
+  const text = `python -m workflow_scripts.audit ${[...new Set(paths)].join(" ")}`;
   return el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", "data-copy": text }, "Copy"));
 };
 const number = (value) => value === null || value === undefined ? "–" : String(value).replace("-", "\u2212");
@@ -148,7 +148,7 @@ function aboutRows(places) {
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Result rows" }, table),
       el("h3", {}, "What was measured"),
       el("dl", { class: "facts-of" }, common.flatMap(([name, title]) => [el("dt", {}, title), el("dd", {}, shown(name, first[name]))])),
-      el("h3", {}, "Verify"), command(rowPath(first)),
+      el("h3", {}, "Verify"), command(...items.map(rowPath)),
       ...chain(items.map((item) => item.maker)),
     ],
   };
@@ -173,8 +173,9 @@ function aboutFigure(name) {
   return { title: `Figure: ${figure.title}`, parts: [el("h3", {}, "Verify"), command(figure.path), ...chain([figure.maker])] };
 }
 function aboutSteps(places) {
-  if (places.length > 1) return { title: `${places.length} steps`, parts: chain(places) };
-  return { title: stepName(graph.steps[places[0]]), parts: [...stepBody(graph.steps[places[0]]), ...chain(places)] };
+  const paths = places.map((place) => graph.steps[place].outputs[0][1]);
+  const title = places.length > 1 ? `${words(graph.steps[places[0]].entry)}: ${places.length} steps` : stepName(graph.steps[places[0]]);
+  return { title, parts: [el("h3", {}, "Verify"), command(...paths), ...chain(places)] };
 }
 function about(key) {
   const kind = key[0], names = key.slice(2).split(" ");

@@ -42,7 +42,7 @@ class Recorder:
         first = next((path for paths in outputs.values() for path in paths), None)
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
-            self._forget_what_was_made_before()
+            self._set_aside_what_was_made_before()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         self._lineage = {
@@ -95,12 +95,18 @@ class Recorder:
                 "peak_memory_mb": _peak_memory_mb(),
                 "volatile_inputs": self._volatile_inputs,
                 "volatile_outputs": volatile_outputs,
+                "reproduces": self._reproduced(outputs),
             },
         )
+        self._previous.unlink(missing_ok=True)
 
-    def _forget_what_was_made_before(self) -> None:
-        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then."""
-        self._path.unlink(missing_ok=True)
+    def _set_aside_what_was_made_before(self) -> None:
+        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then.
+
+        The one at this place is kept aside until the step succeeds, however often it fails before.
+        """
+        if self._path.is_file():
+            os.replace(self._path, self._previous)
         for path in (path for paths in self._outputs.values() for path in paths):
             try:
                 maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
@@ -108,6 +114,27 @@ class Recorder:
                 maker = manifest.manifest_path(path)
             if maker is not None:
                 maker.unlink(missing_ok=True)
+
+    @property
+    def _previous(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.previous")
+
+    def _reproduced(self, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The earlier lineages that gave the same bytes, and which outputs those are.
+
+        What was made from them still stands, though this step ran with other code or settings since.
+        """
+        try:
+            before = manifest.read_manifest(self._previous)
+        except PipelineError:
+            return []
+        sums = {file["path"]: file["sha256"] for file in outputs if file["sha256"]}
+        was = {file["path"]: file["sha256"] for file in before["lineage"]["outputs"]}
+        same = sorted(path for path, sha256 in sums.items() if was.get(path) == sha256)
+        earlier = [{"lineage_sha256": before["lineage_sha256"], "outputs": same}]
+        earlier += [{**build, "outputs": [p for p in build["outputs"] if p in same]} for build in before["circumstances"].get("reproduces", [])]
+        own = manifest.digest({**self._lineage, "outputs": list(outputs)})
+        return [build for build in earlier if build["outputs"] and build["lineage_sha256"] != own]
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}

@@ -31,7 +31,7 @@ def problem_lines(lineage: Lineage, found: Verification) -> list[str]:
         groups.setdefault((step.lineage["entry"] if step else problem.path, problem.check, said), []).append(problem)
     lines = []
     for same in groups.values():
-        others = [lineage.steps[problem.path].label for problem in same[1:]]
+        others = [lineage.steps[problem.path].label if problem.path in lineage.steps else problem.path for problem in same[1:]]
         named = ", ".join(others[:2]) + (", …" if len(others) > 2 else "")
         more = f" (the same for {len(others)} more: {named})" if others else ""
         lines.append(f"MISMATCH {same[0].path}: {same[0].message}{more}")

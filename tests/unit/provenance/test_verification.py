@@ -107,6 +107,66 @@ def test_what_is_the_same_for_many_steps_is_said_once(root):
     assert line.endswith("(the same for 2 more: collect seed=1, collect seed=1)")
 
 
+def rebuild_first(text: str) -> None:
+    """Make first.json again after its settings changed."""
+    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 1}},
+           write={FIRST: text, TIMING: "took longer"})  # fmt: skip
+
+
+def test_what_was_made_from_bytes_that_came_out_the_same_still_stands(root):
+    rebuild_first("made")
+    found = verify(trace(root, [MIDDLE]))
+    assert found.passed and any(f"gave {FIRST} the bytes it had" in note for note in found.notes)
+    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 2}})
+    assert verify(trace(root, [MIDDLE])).passed, "a third build reproduces the first as well"
+
+
+def test_what_was_made_from_bytes_that_came_out_otherwise_does_not(root):
+    rebuild_first("otherwise")
+    assert ("link", MIDDLE) not in problems(root) and ("link", f"{MIDDLE}.manifest.json") in problems(root)
+    rebuild_first("made")  # the bytes are back, but nothing says that this build gave those of the first
+    assert ("link", f"{MIDDLE}.manifest.json") in problems(root)
+
+
+def test_a_failure_in_between_does_not_lose_the_earlier_build(root):
+    with pytest.raises(manifest.PipelineError):
+        record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, write={FIRST: "1", "rows.json": "[2]"})
+    assert not manifest.manifest_path(FIRST).exists()
+    Path("rows.json").write_text("[1]")
+    rebuild_first("made")
+    assert verify(trace(root, [MIDDLE])).passed
+    assert list(root.rglob("*.previous")) == []
+
+
+def nodes(value, path=()):
+    """The path of every value inside a JSON value."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from nodes(child, (*path, key))
+
+
+def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
+    """Every value replaced by one of another kind: the audit says that something is wrong and where, and never breaks."""
+    rebuild_first("made")  # so that `reproduces` is filled
+    place = manifest.manifest_path(FIRST)
+    original = place.read_text()
+    for path in nodes(json.loads(original)):
+        for other in (None, 5, "x", ["x"], {"x": "y"}):
+            edited = json.loads(original)
+            parent = edited
+            for key in path[:-1]:
+                parent = parent[key]
+            if parent[path[-1]] == other:
+                continue
+            parent[path[-1]] = other
+            place.write_text(manifest.json_bytes(edited).decode())
+            lineage = trace(root, [LAST])
+            found = verify(lineage, plan())
+            assert not found.passed, path
+            assert tree_lines(lineage, found) and problem_lines(lineage, found) and graph(lineage, found), path
+
+
 def test_changed_code_is_named(root):
     (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
     source_closure.forget()
