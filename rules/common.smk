@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
@@ -152,6 +153,18 @@ def check_gate():
         open_gate(ROOT, GATE_SETTINGS)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def check_outputs(dag):
+    """Stop before the first job if one would read a computed file that was edited; warn of edited files none reads."""
+    running = set(dag.needrun_jobs())
+    read = {str(path) for job in running for path in job.input}
+    firsts = [str(job.output[0]) for job in dag.jobs if job.output and job not in running]
+    edited = edited_outputs(ROOT, firsts)
+    for found in edited:
+        print(f"{'error' if found.path in read else 'warning'}: {found}", file=sys.stderr)
+    if any(found.path in read for found in edited):
+        sys.exit(1)
 
 
 def check_inception(jobs):
