@@ -8,7 +8,7 @@ CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) 
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report data plan audit publish test test-cluster lock amend relock clean
+.PHONY: help report data plan audit crate publish test test-cluster lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ plan: .venv/installed ## show what `make report` would run, and run nothing
 
 audit: .venv/installed ## verify every computed file: AUDIT_PATH=one-of-them for its lineage
 	@$(VENV) python -m workflow_scripts.audit $(if $(AUDIT_PATH),"$(AUDIT_PATH)") $(if $(CONFIG),--config $(CONFIG))
+
+crate: .venv/installed ## pack the finished study as an RO-Crate, with hashes
+	@$(VENV) python -m workflow_scripts.export_crate $(if $(CONFIG),--config $(CONFIG))
 
 test: .venv/installed-test ## run every test
 	@$(VENV) python -m pytest tests

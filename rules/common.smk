@@ -45,17 +45,23 @@ ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 
-def step(entry, inputs="", outputs="", wildcards=""):
+# Settings of the machine that steps are told; they decide no result, and changing them runs nothing again.
+MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
+
+
+def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step: the named inputs and outputs are those that the entry point takes.
 
     Rule and wildcards are for the manifest. It lies beside the first output, so that one is named first in whose folder,
     or below it, all others lie (provenance/manifest.py looks there). Snakemake compares the command before it is filled
-    in, so moving the data root runs nothing again.
+    in, so moving the data root or changing a `machine` setting runs nothing again. `exec` makes the step take the place of
+    the shell, so that a SIGTERM for the job reaches it, whatever the version of bash.
     """
-    words = [f"python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
+    words = [f"exec python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
+    words += [f"--machine {name} {{MACHINE[{name}]:q}}" for name in machine.split()]
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 

@@ -23,4 +23,4 @@ rule probe_checkpoint:
         **limits("curvature"),
     priority: 1
     shell:
-        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step")
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")

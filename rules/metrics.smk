@@ -21,7 +21,7 @@ rule extract_features:
     resources:
         **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe")
+        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe", machine="device")
 
 
 rule extract_part:
@@ -40,7 +40,7 @@ rule extract_part:
     resources:
         **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts")
+        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts", machine="device")
 
 
 def metric_identity(wildcards):

@@ -32,7 +32,7 @@ rule sample_images:
     priority: 1
     shell:
         # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
-        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")
 
 
 rule sample_part:
@@ -50,4 +50,4 @@ rule sample_part:
         **limits("sampling"),
     priority: 1
     shell:
-        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts")
+        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts", machine="device")

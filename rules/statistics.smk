@@ -56,4 +56,4 @@ rule compute_reference:
         **limits("extractor"),
     priority: 3
     shell:
-        step("compute_reference", "train test manifest weights info", "reference features info scale_marks")
+        step("compute_reference", "train test manifest weights info", "reference features info scale_marks", machine="device")

@@ -28,4 +28,4 @@ rule train_model:
         **limits("training"),
     priority: 2
     shell:
-        step("train_model", "train", "log checkpoints timing", wildcards="arm seed")
+        step("train_model", "train", "log checkpoints timing", wildcards="arm seed", machine="device save_every_s")

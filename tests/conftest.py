@@ -1,11 +1,15 @@
-"""A project in a temporary folder, fresh or with a finished smoke run in it."""
+"""A project in a temporary folder, fresh or with a finished smoke run in it; and one thread, as every step has."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.workflow.projects import copy_project, snakemake
+
+# Read when torch is imported. Threads that wait for each other on busy cores take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from workflow_scripts.metrics.extractors import load_extractor, metric_name
 from workflow_scripts.metrics.precision_recall import neighbour_radii
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
 from workflow_scripts.metrics.statistics import Origin, save_statistics
+from workflow_scripts.training.device import device_of
 
 
 def main(step: Step) -> None:
     """Extract features of train, test and noise images, write statistics and marks."""
     settings = step.setting("extractor")
     extractor_info = read_document(step.input("info"), EXTRACTOR_INFO)
-    extract = load_extractor(settings, step.input("weights"), extractor_info["extractor_sha256"])
+    extract = load_extractor(settings, step.input("weights"), extractor_info["extractor_sha256"], lambda: device_of(step))
     train, _ = load_dataset(step.input("train"))
     test, _ = load_dataset(step.input("test"))
     progress = Progress("reference features", num_images(train, test), "images", step.log)

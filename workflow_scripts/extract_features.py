@@ -18,6 +18,7 @@ from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import read_npz, sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
+from workflow_scripts.training.device import device_of
 
 # Whole batches, since convolutions may round differently for another batch size; some tens of seconds of Inception on a CPU.
 CHUNK_SIZE = 5 * BATCH_SIZE
@@ -33,7 +34,8 @@ def main(step: Step) -> None:
     @cache
     def extractor() -> Extractor:
         """Loaded for the first chunk, and not at all where other jobs have made them all."""
-        return load_extractor(step.setting("extractor"), weights, read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"])
+        expected = read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"]
+        return load_extractor(step.setting("extractor"), weights, expected, lambda: device_of(step))
 
     def extract(chunk: range, on_images: Callable[[int], None]) -> Arrays:
         batches = []

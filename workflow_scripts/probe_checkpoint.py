@@ -27,12 +27,12 @@ from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
 from workflow_scripts.training.ema_model import load_ema_model
-from workflow_scripts.training.device import choose_device
+from workflow_scripts.training.device import device_of
 
 
 def main(step: Step) -> None:
     """Probe both objectives on the study's fixed probe set, then the unweighted error at evenly spaced timesteps."""
-    device = choose_device()
+    device = device_of(step)
     images, _ = load_dataset(step.input("train"))
     model = load_ema_model(step.input("checkpoint"), step.settings, ("seed", "step", "model", "diffusion", "loss")).to(device)
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)

@@ -21,7 +21,7 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
-from workflow_scripts.training.device import choose_device
+from workflow_scripts.training.device import device_of
 from workflow_scripts.training.ema_model import load_ema_model
 
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
@@ -36,6 +36,7 @@ def main(step: Step) -> None:
         "clip_x_start": step.setting("sampling.clip_x_start"),
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
+        "device": sampler.device.type,
     }
     # A chunk is a batch: for another batch size a network's convolutions may round differently.
     work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)
@@ -52,7 +53,7 @@ class _Sampler:
         self.step, self.settings, self.nfe = step, step.setting("sampler"), step.setting("nfe")
         eta = self.settings.get("eta")
         self.title = f"{self.settings['name']}{'' if eta is None else f' eta {eta:g}'}, NFE {self.nfe}"
-        self.device = choose_device()
+        self.device = device_of(step)
 
     @cached_property
     def network(self) -> torch.nn.Module:

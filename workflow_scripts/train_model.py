@@ -3,74 +3,91 @@
 from __future__ import annotations
 
 import resource
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_csv, write_json
+from workflow_scripts.common.files import remove_leftovers, sha256_file, write_csv, write_json
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
+from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.training.checkpoints import save_checkpoint
-from workflow_scripts.training.device import choose_device, require_determinism
+from workflow_scripts.training.device import device_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
-from workflow_scripts.training.loop import TrainingState, initial_state, train
+from workflow_scripts.training.loop import initial_state, train
+from workflow_scripts.training.saved_run import SavedRun
+from workflow_scripts.training.session import Session
 
 
 def main(step: Step) -> None:
     """Settings: arm, seed, data.image_size, data.channels, model, diffusion, loss, training.
 
-    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `timing`. A run that
-    diverges leaves none of them, but `log.failed.csv` beside the log.
+    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `timing`. They appear
+    together at the end; until then the hidden folder `.training` beside the log holds what a killed run goes on from. A
+    run that diverges leaves none of them, but `log.failed.csv` beside the log. Machine: save_every_s, about how often to
+    save.
     """
-    settings, training = step.settings, step.setting("training")
     path_of = _checkpoint_paths(step)
-    log_path, timing_path = step.output("log"), step.output("timing")
-    failed_log_path = log_path.with_name(f"{log_path.stem}.failed{log_path.suffix}")
     images = _training_images(step)
-    device = choose_device()
+    device = device_of(step)
     require_determinism(device)
-    state = initial_state(settings, device)
+    saved = SavedRun(step.output("log").parent / ".training", _identity(step, device), step.say)
+    saved.prepare()
+    for path in (path for paths in step.outputs.values() for path in paths):
+        remove_leftovers(path)
+    with StopSignals() as stop:
+        _train(step, images, device, path_of, saved, stop)
+    # not before the manifest is written: that may find an input changed, and the time spent should not be lost then
+    step.afterwards.append(saved.finish)
+
+
+def _train(
+    step: Step, images: np.ndarray, device: torch.device, path_of: dict[int, Path], saved: SavedRun, stop: StopSignals
+) -> None:
+    settings, num_steps = step.settings, step.setting("training.num_steps")
+    log_path = step.output("log")
+    failed_log_path = log_path.with_name(f"{log_path.stem}.failed{log_path.suffix}")
+    state, log = initial_state(settings, device), TrainingLog(step.setting("training.log_every"))
     num_parameters = sum(parameter.numel() for parameter in state.model.parameters())
     name = f"{step.setting('arm')} seed {step.setting('seed')}"
     step.say(f"{name}: {num_parameters} parameters, {len(images)} images, on {device.type}")
-
-    def keep(state: TrainingState) -> None:
-        save_checkpoint(
-            path_of[state.step],
-            model=state.model.state_dict(),
-            ema=state.ema.model.state_dict(),
-            step=state.step,
-            seed=settings["seed"],
-            settings=settings,
-        )
-
-    log = TrainingLog(training["log_every"])
-    progress = Progress(name, training["num_steps"], "steps", step.log)
-    started = time.monotonic()
+    session = Session(settings, state, log, saved, float(step.machine.get("save_every_s", 60)), stop)
+    if (first := session.resume()) > 0:
+        step.say(f"{name}: going on after step {first}")
+    progress = Progress(name, num_steps, "steps", step.log, start=first)
     try:
-        train(state, images, settings, log, training["num_steps"], tuple(path_of), keep, progress)
+        train(state, images, settings, log, num_steps, tuple(path_of), session.on_checkpoint, progress, session.on_step)
     except DivergedError as error:
-        for path in path_of.values():
-            path.unlink(missing_ok=True)
+        saved.discard()
         # under a name of its own, since a workflow manager deletes what a failed step had declared
         write_csv(failed_log_path, TrainingLog.COLUMNS, log.rows_until_failure())
         raise PipelineError(f"{error}; the log up to there is {failed_log_path}") from error
-    wall_s = time.monotonic() - started
 
+    for at, path in path_of.items():
+        saved.publish(at, path)
     write_csv(log_path, TrainingLog.COLUMNS, log.rows)
     failed_log_path.unlink(missing_ok=True)
-    write_json(
-        timing_path,
-        {
-            "wall_s": wall_s,
-            "steps_per_s": training["num_steps"] / wall_s,
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "num_parameters": num_parameters,
-        },
-    )
+    timing = {
+        "wall_s": session.wall_s,
+        "steps_per_s": num_steps / session.wall_s,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "num_parameters": num_parameters,
+    }
+    write_json(step.output("timing"), timing)
+
+
+def _identity(step: Step, device: torch.device) -> dict[str, Any]:
+    """All that decides the bytes of the result: a saved state goes on only where every part of it is the same."""
+    return {
+        "settings": step.settings,
+        "train": sha256_file(step.input("train")),
+        "code": step.code_sha256,
+        "device": device.type,
+        "threads": step.threads,
+    }
 
 
 def _checkpoint_paths(step: Step) -> dict[int, Path]:

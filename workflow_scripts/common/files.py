@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -41,6 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         temporary = None
+        _flush_folder(path.parent)
     except OSError as error:
         raise PipelineError(
             f"cannot write {path}: {error.strerror or error}; nothing was left half-written, "
@@ -49,6 +51,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut, on file systems that can be asked to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Delete what `atomic_path` left beside `path` in a process that was killed; only while nobody else writes there."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -12,14 +12,16 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.errors import PipelineError, Stopped
 from workflow_scripts.common.one_writer import take_turn
 from workflow_scripts.common.progress import open_log, say
 
@@ -27,6 +29,10 @@ from workflow_scripts.common.progress import open_log, say
 @dataclass(frozen=True)
 class Step:
     """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count.
+
+    `machine` holds settings of the machine (config/config.yaml), which decide no result; where one leaves a choice
+    (`device: auto`), the step writes what it chose into it, for the manifest. What is in `afterwards` is called once the
+    manifest is written: the place to delete what would have been needed to go on after a failure.
 
     `input_lineage_sha256` is one sum over what the step works from: rule, settings, code, packages and every input, each
     with the sum of its own lineage. Files that people take away carry it, so that they lead back to their run.
@@ -40,6 +46,8 @@ class Step:
     outputs: dict[str, list[Path]] = field(default_factory=dict)
     log: TextIO | None = None
     threads: int = 1
+    machine: dict[str, str] = field(default_factory=dict)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
     rule: str | None = None
     input_lineage_sha256: str | None = None
     code_sha256: str | None = None
@@ -72,7 +80,7 @@ class Step:
 
 
 def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: Sequence[str] = ()) -> None:
-    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 interrupted.
+    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 Ctrl-C, 143 SIGTERM.
 
     `volatile` names the outputs that hold what was measured (a duration), which two equal runs do not share.
     """
@@ -83,6 +91,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     parser.add_argument("--output", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
     parser.add_argument("--log", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--machine", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="decides no result")
     parser.add_argument("--rule", help="the workflow's rule; with it a manifest is written")
     parser.add_argument("--wildcard", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--data-root", type=Path, help="where data lies; manifests call it data_root")
@@ -103,18 +112,26 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     inputs, outputs = _named(arguments.input), _named(arguments.output)
+    machine = dict(arguments.machine)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         # By name and not by an import statement: what records a step is no part of what it does (provenance/recorder.py).
         recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
             name, settings, inputs, outputs, rule=arguments.rule, wildcards=dict(arguments.wildcard),
-            data_root=arguments.data_root, threads=arguments.threads, volatile=volatile,
+            data_root=arguments.data_root, threads=arguments.threads, volatile=volatile, machine_settings=machine,
         )  # fmt: skip
         sums = {"input_lineage_sha256": recorder.input_lineage_sha256, "code_sha256": recorder.code_sha256}
-        main(Step(name, settings, inputs, outputs, log, arguments.threads, arguments.rule, **sums))
+        step = Step(name, settings, inputs, outputs, log, arguments.threads, machine, rule=arguments.rule, **sums)
+        main(step)
         recorder.finish()
+        for tidy_up in step.afterwards:
+            tidy_up()
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)
+    except Stopped as stopped:
+        say(f"{name}: {stopped}", log)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         say(f"{name}: interrupted; nothing half-written was left", log)
         sys.exit(130)
@@ -124,6 +141,10 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     except Exception:  # a bug of ours: the traceback belongs in the log as well as on the screen
         say(traceback.format_exc(), log)
         sys.exit(1)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number, "nothing half-written was left")
 
 
 def _named(pairs: list[list[str]]) -> dict[str, list[Path]]:

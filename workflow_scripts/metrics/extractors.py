@@ -40,11 +40,14 @@ def metric_name(settings_extractor: Mapping[str, Any]) -> str:
 
 
 def load_extractor(
-    settings_extractor: Mapping[str, Any], path: str | Path, expected_sha256: str | None = None
+    settings_extractor: Mapping[str, Any],
+    path: str | Path,
+    expected_sha256: str | None = None,
+    choose_device: Callable[[], torch.device] = lambda: torch.device("cpu"),
 ) -> Extractor:
     """The extractor of the kind in the settings (`classifier` or `inception`), with the weights at `path`.
 
-    ConfigError for an unknown kind or a `feature_dim` that the weights do not have; PipelineError for weights that cannot
+    `choose_device` is asked where a large network should run (Inception); a small classifier stays on the CPU. ConfigError for an unknown kind or a `feature_dim` that the weights do not have; PipelineError for weights that cannot
     be read or have another hash, and, when it is called, for images that do not fit.
     """
     kind = settings_extractor["kind"]
@@ -52,7 +55,7 @@ def load_extractor(
         raise ConfigError(f"extractor.kind: unknown kind {kind!r}; known are {', '.join(sorted(LOADERS))}")
     if expected_sha256 is not None and sha256_file(path) != expected_sha256:
         raise PipelineError(f"{path} is not the file its extractor.json describes; delete both and run again")
-    extractor = LOADERS[kind](path)
+    extractor = LOADERS[kind](path, choose_device)
     if settings_extractor["feature_dim"] != extractor.feature_dim:
         raise ConfigError(
             f"extractor.feature_dim is {settings_extractor['feature_dim']}, "
@@ -67,7 +70,7 @@ def iterate_features(extract: FeatureFunction, images: np.ndarray, batch_size: i
         yield extract(images[start : start + batch_size])
 
 
-def _classifier(path: str | Path) -> Extractor:
+def _classifier(path: str | Path, choose_device: Callable[[], torch.device]) -> Extractor:
     classifier = load_classifier(path)
     side, channels = classifier.architecture["image_size"], classifier.architecture["channels"]
 
@@ -83,11 +86,11 @@ def _classifier(path: str | Path) -> Extractor:
     return Extractor(classifier.architecture["feature_dim"], extract)
 
 
-def _inception(path: str | Path) -> Extractor:
+def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> Extractor:
     # Imported here because torch-fidelity takes as long to import as torch, and most steps never need it.
     from workflow_scripts.metrics.inception import FEATURE_DIM, load_inception
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     network = load_inception(path).to(device)
 
     @torch.no_grad()
@@ -103,4 +106,4 @@ def _inception(path: str | Path) -> Extractor:
     return Extractor(FEATURE_DIM, extract)
 
 
-LOADERS: dict[str, Callable[[str | Path], Extractor]] = {"classifier": _classifier, "inception": _inception}
+LOADERS: dict[str, Callable[[str | Path, Callable[[], torch.device]], Extractor]] = {"classifier": _classifier, "inception": _inception}

@@ -35,7 +35,7 @@ class Recorder:
     def __init__(
         self, entry: str, settings: dict[str, Any], inputs: Paths, outputs: Paths, *,
         rule: str | None = None, wildcards: Mapping[str, str] | None = None, data_root: Path | None = None,
-        threads: int = 1, volatile: Sequence[str] = (),
+        threads: int = 1, volatile: Sequence[str] = (), machine_settings: Mapping[str, str] | None = None,
     ):  # fmt: skip
         self.started, self._clock = _now(), time.monotonic()
         self._data_root, self._volatile_names, self._outputs = data_root, volatile, outputs
@@ -61,6 +61,7 @@ class Recorder:
             "snakemake": surroundings.version_of("snakemake"),
             "machine": surroundings.machine(),
             "threads": threads,
+            "machine_settings": machine_settings or {},  # what the step chose for `auto` is written into it
             "seeds": _seeds(settings),
         }
 
@@ -174,7 +175,7 @@ def _seeds(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def _peak_memory_mb() -> float:

@@ -12,6 +12,7 @@ from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance import manifest as manifests
 from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
+from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.project_paths import DATA_ROOT, local_path
 from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
@@ -22,7 +23,7 @@ class Problem:
     """What does not match: a file (or manifest), which check found it, and a sentence that names both sides."""
 
     path: str
-    check: str  # file | manifest | link | code | settings | plan | identity
+    check: str  # file | manifest | link | code | packages | settings | plan | identity | rerun
     message: str
 
 
@@ -138,6 +139,7 @@ def _code_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
     try:
         loads = loaded_modules(step.lineage["settings"])
         now, files = source_digest(root, entry, loads), file_digests(root, entry, loads)
+        packages = package_versions(root, entry, loads)["versions"]
     except PipelineError as error:
         yield Problem(step.path, "code", f"the code of {step.label} cannot be read: {error}")
         return
@@ -145,6 +147,9 @@ def _code_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
         before = source["files"]
         changed = sorted(path for path in {*before, *files} if before.get(path) != files.get(path))
         yield Problem(step.path, "code", f"{step.label} ran other code than is here now; changed since: {', '.join(changed)}")
+    if packages != (recorded := step.lineage["packages"].get("versions")):
+        words = "; ".join(differences(recorded, packages))
+        yield Problem(step.path, "packages", f"{step.label} ran with other packages than are installed now: {words}")
 
 
 def _plan_problems(step: StepRecord, planned: Mapping[str, PlannedCommand]) -> Iterator[Problem]:

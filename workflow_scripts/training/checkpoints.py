@@ -18,8 +18,8 @@ from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, write_bytes
 
 KEYS = ("model", "ema", "step", "seed", "settings")
-# what zipfile and torch raise on a file that is cut off, altered or something else
-_DAMAGE = (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError)
+# what zipfile and torch raise on a file that is cut off, altered or something else; a pickle that would run code as well
+DAMAGE = (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError)
 
 
 def save_checkpoint(
@@ -64,7 +64,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             if (member := archive.testzip()) is not None:
                 raise ValueError(f"{member} does not match its check sum")
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PipelineError(f"checkpoint {path} is damaged ({reason}); delete it and train again") from error
     missing = [key for key in KEYS if key not in checkpoint] if isinstance(checkpoint, dict) else list(KEYS)

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import torch
 
+from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.step import Step
 
-def choose_device() -> torch.device:
-    """The first GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+def choose_device(asked_for: str = "auto") -> torch.device:
+    """`cpu`, `cuda` (the first GPU), or `auto`: the first GPU when there is one, else the CPU.
+
+    PipelineError when a GPU is asked for and torch sees none.
+    """
+    available = torch.cuda.is_available()
+    if asked_for == "cuda" and not available:
+        reason = "torch was built without CUDA" if torch.version.cuda is None else "no driver or no visible GPU"
+        raise PipelineError(
+            f"device: cuda is asked for, but torch sees no GPU here ({reason}); set device: auto or cpu in config/config.yaml "
+            "or with --config, or run where there is a GPU"
+        )
+    return torch.device("cuda" if available and asked_for != "cpu" else "cpu")
+
+
+def device_of(step: Step) -> torch.device:
+    """The device that the machine setting `device` leads to; what `auto` came to is noted for the manifest."""
+    device = choose_device(step.machine.get("device", "auto"))
+    step.machine["device"] = device.type
+    return device
 
 
 def require_determinism(device: torch.device) -> None:

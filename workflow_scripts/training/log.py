@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +52,16 @@ class TrainingLog:
         """Close the last window, which may be shorter, at update number `step`."""
         self.check(step)
         self._close_window()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All rows and the unfinished window; what `check` has not fetched yet is not in it, so call that first."""
+        return {"rows": list(self.rows), "window": list(self._window)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with a saved log; a window that was cut in two gives the same means as one that was not."""
+        self.rows = [tuple(row) for row in state["rows"]]
+        self._window = [tuple(values) for values in state["window"]]
+        self._waiting.clear()
 
     def rows_until_failure(self) -> list[tuple[int, float, float, float]]:
         """The rows so far, then the steps of the unfinished window one by one, the failing one last."""

@@ -68,13 +68,14 @@ def train(
     checkpoint_steps: tuple[int, ...] = (),
     on_checkpoint: Callable[[TrainingState], None] = lambda state: None,
     progress: Progress | None = None,
+    on_step: Callable[[TrainingState], None] = lambda state: None,
 ) -> None:
     """Train on images u8 `[N, H, W, C]` from `state.step` until `until` updates are done; changes `state` and `log`.
 
     One update is Ho et al. 2020, algorithm 1, on a batch: the gradient of the weighted loss, clipped to
     `training.grad_clip_norm` (the log has its norm before), Adam, EMA. `on_checkpoint` is called after each of
-    `checkpoint_steps`. DivergedError, naming arm, seed and step, when a loss or gradient norm is not finite; no
-    checkpoint is offered from that step on.
+    `checkpoint_steps`, `on_step` after every update, last of all; it may raise to end the training there. DivergedError,
+    naming arm, seed and step, when a loss or gradient norm is not finite; no checkpoint is offered from that step on.
     """
     seed, training = settings["seed"], settings["training"]
     device = next(state.model.parameters()).device
@@ -111,6 +112,7 @@ def train(
                 on_checkpoint(state)
             if progress is not None:
                 progress.update(state.step, f"loss {log.rows[-1][1]:.4f}" if log.rows else "")
+            on_step(state)
         log.finish(state.step)
     except DivergedError as error:
         raise DivergedError(

@@ -107,6 +107,12 @@ def test_changed_code_is_named(root):
     assert found[0].message.endswith("changed since: workflow_scripts/study/rows.py")
 
 
+def test_other_packages_than_are_installed_now_are_named(root):
+    reseal(FIRST, lambda found: found["lineage"]["packages"].update(versions={"numpy": "1.0"}))
+    (problem,) = verify(trace(root, [FIRST])).problems
+    assert problem.check == "packages" and 'numpy "1.0" -> null' in problem.message
+
+
 def plan(**changes) -> dict[str, PlannedCommand]:
     usual = {"entry": ENTRY, "rule": "collect", "wildcards": {"seed": "1"}, "settings": {"loss": {"gamma": 5}},
              "inputs": [("rows", "rows.json")], "outputs": [("out", FIRST), ("timing", TIMING)]}  # fmt: skip

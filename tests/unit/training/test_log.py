@@ -33,3 +33,18 @@ def test_the_first_bad_step_is_named_and_the_steps_before_it_kept(loss, grad_nor
         log.check(7)
     rows = log.rows_until_failure()
     assert rows[:2] == [(4, 2.5, 5.0, 1.0), (5, 5.0, 10.0, 1.0)] and [row[0] for row in rows] == [4, 5, 6]
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_log_that_was_saved_in_the_middle_of_a_window_goes_on_bit_for_bit(cut):
+    # thirds have no finite binary form, so a mean of rounded means would show
+    straight, first, second = TrainingLog(5), TrainingLog(5), TrainingLog(5)
+    for step in range(1, 9):
+        for log in (straight, first if step <= cut else second):
+            _add(log, step, step / 3, step / 7)
+        if step == cut:
+            first.check(step)
+            second.load_state_dict(first.state_dict())
+    straight.finish(8)
+    second.finish(8)
+    assert second.rows == straight.rows and [row[0] for row in straight.rows] == [5, 8]
