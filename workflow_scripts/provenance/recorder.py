@@ -100,14 +100,14 @@ class Recorder:
 
     def _forget_what_was_made_before(self) -> None:
         """Remove every manifest that names one of the outputs, also one beside a file that was the first output then."""
-        self._path.unlink(missing_ok=True)
+        _remove(self._path)
         for path in (path for paths in self._outputs.values() for path in paths):
             try:
                 maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
             except PipelineError:  # damaged, hence of no use to anyone
                 maker = manifest.manifest_path(path)
             if maker is not None:
-                maker.unlink(missing_ok=True)
+                _remove(maker)
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}
@@ -143,6 +143,13 @@ class Recorder:
         if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
             return
         raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise PipelineError(f"cannot write {path.parent}: {error.strerror or error}; fix the permissions and run again") from error
 
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
