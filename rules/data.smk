@@ -1,7 +1,7 @@
 # The dataset as arrays, verified, with a manifest. On a cluster it is prepared where Snakemake runs: compute nodes seldom
 # reach the internet.
 from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
-from workflow_scripts.common.source_files import combined_sha256, describe_source
+from workflow_scripts.common.source_files import combined_sha256, describe_source, require_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
@@ -28,6 +28,13 @@ except PipelineError as error:
 
 
 localrules: prepare_data, data
+
+
+def check_data(jobs):
+    """Stop before the first job when a user's own images are to be prepared and are gone: Snakemake would delete the
+    arrays that were made from them before the step could say so."""
+    if STUDY.shared("data")["source"] == "image_folder" and "prepare_data" in {job.rule.name for job in jobs}:
+        or_exit(require_source, DATA_ROOT / STUDY.shared("data")["path"])
 
 
 rule prepare_data:

@@ -1,6 +1,6 @@
 """Images per second of our Inception features against torch-fidelity's own, in pairs and in turn; no test.
 
-    PYTHONPATH=. python tests/benchmarks/inception_throughput.py [--threads 2] [--batch 50] [--pairs 7]
+    python tests/benchmarks/inception_throughput.py [--threads 2] [--batch 50] [--pairs 7]
 
 Weights are random: they change neither the work nor its order. Each pair times both on the same images, the first one
 in turn, so that what else the machine does falls on both alike; the median of the pairs' ratios is what counts.
@@ -10,37 +10,22 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from workflow_scripts.metrics.extractors import load_extractor
+# `tests` may be another package's name where this one is not installed, so its modules are found by their folder.
+sys.path[:0] = [str(Path(__file__).parents[level]) for level in (1, 2)]
 
-MODULE = "torch_fidelity.feature_extractor_inceptionv3"
+from random_inception import write_random_inception  # noqa: E402
 
-
-def random_weights(path: Path) -> None:
-    """A seeded state dict in the published format, scaled so that features differ between images."""
-    torch.manual_seed(0)
-    with (
-        mock.patch(f"{MODULE}.load_state_dict_from_url", lambda *a, **k: None),
-        mock.patch.object(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None),
-    ):
-        state = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).state_dict()
-    for name, tensor in state.items():
-        if name.endswith("conv.weight"):
-            torch.nn.init.kaiming_normal_(tensor)
-        elif name.endswith(("bn.weight", "bn.running_var")):
-            tensor.uniform_(0.8, 1.2)
-        elif name.endswith(("bn.bias", "bn.running_mean")):
-            tensor.normal_(std=0.05)
-    torch.save(state, path)
+from workflow_scripts.metrics.extractors import load_extractor  # noqa: E402
 
 
 def seconds(extract: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> tuple[float, np.ndarray]:
@@ -61,7 +46,7 @@ def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 32, 32, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
-        random_weights(path)
+        write_random_inception(path)
         ours = load_extractor({"kind": "inception", "feature_dim": 2048}, path)
         layers = ["2048", "logits_unbiased"]
         network = FeatureExtractorInceptionV3("inception-v3-compat", layers, feature_extractor_weights_path=str(path))

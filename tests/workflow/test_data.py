@@ -49,6 +49,15 @@ def test_the_images_decide_and_not_where_they_lie(own):
     assert again["train"]["sha256"] != manifest["train"]["sha256"] and again["test"] == manifest["test"]
 
 
+def test_images_that_are_gone_do_not_take_the_prepared_arrays_with_them(own):
+    assert _data(own).returncode == 0
+    before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
+    result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
+    assert result.returncode != 0
+    assert "error: nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out" in _said(result)
+    assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
+
+
 def test_bad_images_are_one_line_and_leave_nothing(own):
     (own / "sets/own/set/train/cat/0.png").write_bytes(b"no image")
     result = _data(own)

@@ -5,8 +5,8 @@ import os
 import shutil
 
 import pytest
-import torch
 
+from tests.random_inception import write_random_inception
 from tests.workflow.projects import snakemake
 
 RESULTS = "results/MS1_min_snr/smoke"
@@ -29,16 +29,7 @@ def use_inception(project, weights):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Seeded random weights in the published file's format."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: None)
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        torch.save(FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).state_dict(), path)
-    return path
+    return write_random_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 def stopped(project, *arguments):

@@ -61,11 +61,11 @@ class ChunkedWork:
         return [found[chunk] for chunk in self.chunks]
 
     def finish(self) -> None:
-        """Say that the work is done: a part by writing its output, the whole by deleting the chunks, older ones too."""
+        """The work is done: a part writes its output, the whole has its chunks deleted once it ended, older ones too."""
         if self.is_part:
             write_text(self.step.output("part"), "")
         else:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.step.afterwards.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _load(self, chunk: range) -> Arrays | None:
         with contextlib.suppress(PipelineError):

@@ -22,6 +22,18 @@ class SourceFile(NamedTuple):
     sha256: str
 
 
+LAYOUT = "<class>/* or {train,test}/<class>/*"
+
+
+def require_source(path: Path) -> None:
+    """PipelineError, saying what to put where, unless something lies at the path of a user's own images."""
+    if not path.exists():
+        raise PipelineError(
+            f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, or say where "
+            "data lies: --config data_root=… (make: DATA=…)"
+        )
+
+
 def describe_file(path: Path, name: str | None = None) -> SourceFile:
     """Size and sha256 of one file, called `name` (default: its own); PipelineError when it cannot be read."""
     digest = sha256_file(path)

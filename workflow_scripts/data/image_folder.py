@@ -10,12 +10,10 @@ import numpy as np
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.common.source_files import combined_sha256, describe_source
+from workflow_scripts.common.source_files import LAYOUT, combined_sha256, describe_source, require_source
 from workflow_scripts.data.archives import iterate_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
-
-LAYOUT = "<class>/* or {train,test}/<class>/*"
 
 
 def load(
@@ -29,11 +27,7 @@ def load(
     PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or mixed, and for an empty class.
     """
     path = root / settings_data["path"]
-    if not path.exists():
-        raise PipelineError(
-            f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, or say where "
-            "data lies: --config data_root=… (make: DATA=…)"
-        )
+    require_source(path)
     sources = describe_source(path)
     _require_sha256(path, combined_sha256(sources), settings_data.get("sha256"))
     rule = Rule(settings_data["image_size"], settings_data["channels"], settings_data.get("resize"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.metrics.extractors import FeatureFunction, iterate_features
+from workflow_scripts.metrics.extractors import BATCH_SIZE, FeatureFunction, iterate_features
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, StreamingStatistics
 
@@ -113,5 +113,8 @@ def _uniform_noise_like(images: np.ndarray) -> np.ndarray:
 
 def _gaussian_noise_like(images: np.ndarray) -> np.ndarray:
     """Standard normal in the networks' scale, [-1, 1] for all of u8, and cut to it."""
-    noise = stream(SEED, "scale_mark_gaussian_noise").standard_normal(images.shape, dtype=np.float32)
-    return np.rint((noise + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    generator, levels = stream(SEED, "scale_mark_gaussian_noise"), np.empty_like(images)
+    for batch in np.array_split(levels, range(BATCH_SIZE, len(levels), BATCH_SIZE)):  # floats of one batch, never of all
+        noise = generator.standard_normal(batch.shape, dtype=np.float32)
+        batch[:] = np.rint((noise + 1) * 127.5).clip(0, 255)
+    return levels

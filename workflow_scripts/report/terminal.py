@@ -1,8 +1,8 @@
-"""The verdict as plain text for a terminal."""
+"""Tables as plain text for a terminal, the verdict's first of all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, threshold_text
@@ -21,10 +21,16 @@ def verdict_table(verdict: Mapping[str, Any]) -> str:
             f"{threshold_text(item['threshold'])} {item['direction']}", change_text(item["relative_change"]),
             interval_text(item["interval"]) + level, OUTCOME_WORDS[item["outcome"]],
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = text_table(rows).splitlines()
     if verdict["rehearsal"]:
         lines.insert(0, f"REHEARSAL on preset {verdict['preset']}; preregistered is {verdict['preregistered_preset']}")
     outcome = f"{verdict['study']} ({verdict['preset']}): {verdict['outcome'].upper()}. {verdict['reason']}"
     return "\n".join([*lines, "", outcome])
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length, the first of them the heading, as aligned columns; no trailing newline."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)

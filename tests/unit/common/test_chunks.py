@@ -40,6 +40,11 @@ class Work:
         on_images(len(chunk))
         return {"squares": np.array(chunk) ** 2}
 
+    def end(self):
+        self.work.finish()
+        for tidy_up in self.work.step.afterwards:
+            tidy_up()
+
     def complete(self):
         return np.concatenate([arrays["squares"] for arrays in self.work.complete(self.make, "squares")]).tolist()
 
@@ -61,14 +66,14 @@ def test_it_goes_on_from_the_last_finished_chunk(interrupted, capsys):
     assert again.complete() == SQUARES and again.made == [6, 9]
     said = capsys.readouterr().err
     assert "squares: going on after 6 images" in said and "squares: 11/11 images" in said
-    again.work.finish()
+    again.end()
     assert list(interrupted.iterdir()) == []
 
 
 def test_chunks_of_another_key_are_never_used_and_are_deleted_in_the_end(interrupted):
     other = Work(interrupted, key={"seed": 2})
     assert other.complete() == SQUARES and other.made == [0, 3, 6, 9]
-    other.work.finish()
+    other.end()
     assert list(interrupted.iterdir()) == []
 
 
@@ -97,13 +102,13 @@ def test_the_whole_finds_what_its_parts_have_done(tmp_path, parts):
     for part in reversed(range(1, parts + 1)):
         job = Work(tmp_path, part=part, parts=parts)
         job.work.complete(job.make, "squares")
-        job.work.finish()
+        job.end()
         made += job.made
         assert not (tmp_path / "out.npz").exists()
     assert sorted(made) == [0, 3, 6, 9]
     whole = Work(tmp_path)
     assert whole.complete() == SQUARES and whole.made == []
-    whole.work.finish()
+    whole.end()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from tests.random_inception import write_random_inception
 from workflow_scripts.metrics.extractors import load_extractor
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.inception_score import inception_score
@@ -33,23 +33,8 @@ class Images(Dataset):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A seeded random state dict in the published format, scaled (He et al. 2015) so that images tell in its features."""
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: None)
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        state = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).state_dict()
-    for name, tensor in state.items():
-        if name.endswith("conv.weight"):
-            torch.nn.init.kaiming_normal_(tensor)
-        elif name.endswith(("bn.weight", "bn.running_var")):
-            tensor.uniform_(0.8, 1.2)
-        elif name.endswith(("bn.bias", "bn.running_mean")):
-            tensor.normal_(std=0.05)
-    state["fc.weight"] *= 30  # for an Inception Score well above 1
-    torch.save(state, path)
-    return path
+    """Sharp class predictions, for an Inception Score well above 1."""
+    return write_random_inception(tmp_path_factory.mktemp("inception") / "weights.pth", sharpness=30)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from tests.random_inception import write_random_inception
 from workflow_scripts.common import download as downloads
 from workflow_scripts.common.errors import ConfigError, PipelineError
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
@@ -32,24 +33,7 @@ def classifier_path(tmp_path):
 
 @pytest.fixture(scope="module")
 def inception_path(tmp_path_factory):
-    """Seeded random weights in the published file's format: a plain state dict."""
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        # Without a path torch-fidelity downloads and loads; an empty download leaves its initial weights.
-        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: None)
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    state = network.state_dict()
-    for name, tensor in state.items():  # scaled as in a trained network, so that features tell images apart
-        if name.endswith("conv.weight"):
-            torch.nn.init.kaiming_normal_(tensor)
-        elif name.endswith(("bn.weight", "bn.running_var")):
-            tensor.uniform_(0.8, 1.2)
-        elif name.endswith(("bn.bias", "bn.running_mean")):
-            tensor.normal_(std=0.05)
-    torch.save(state, path)
-    return path
+    return write_random_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 def test_only_inception_features_make_a_fid():

@@ -71,7 +71,10 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def draw(checkpoint: Path, **changes: object) -> np.ndarray:
     output = checkpoint.parent / "samples.npz"
-    main(Step("sample_images", settings(**changes), {"checkpoint": [checkpoint]}, {"samples": [output]}))
+    step = Step("sample_images", settings(**changes), {"checkpoint": [checkpoint]}, {"samples": [output]})
+    main(step)
+    for tidy_up in step.afterwards:
+        tidy_up()
     with np.load(output) as archive:
         assert archive.files == ["images"]
         return archive["images"]
