@@ -38,6 +38,7 @@ rule all:
 
 onstart:
     check_gate()
+    check_writable(list(workflow.dag.needrun_jobs()))
     check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
     check_queue(workflow.dag.needrun_jobs())

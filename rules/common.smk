@@ -13,6 +13,7 @@ from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.last_words import last_words
 from workflow_scripts.common.other_runs import lock_advice
+from workflow_scripts.common.writable import require_writable
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
@@ -155,6 +156,11 @@ def check_gate():
         open_gate(ROOT, GATE_SETTINGS)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def check_writable(jobs):
+    """Stop before the first job where an output or a log of one could not be written; Snakemake would meet it on the way."""
+    or_exit(require_writable, [path for job in jobs for path in (*job.output, *job.log)])
 
 
 def check_inception(jobs):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -69,13 +70,13 @@ def test_read_only_results_are_said_and_nothing_changes(finished):
     mount = f"mount --bind {RESULTS} {RESULTS} && mount -o remount,bind,ro {RESULTS}"
     result = with_mounts(finished, mount, "", *ONLY_SAMPLES)
     assert result.returncode == 1 and "Traceback" not in said(result)
-    assert "Read-only file system" in said(result) and RESULTS in said(result)
+    assert "Write-protected output files" in said(result) and SAMPLES in said(result)  # Snakemake's own words
     assert files_below(finished / RESULTS) == before
 
 
 @needs_mounts
 def test_a_folder_that_becomes_read_only_below_the_results(finished):
-    """The log can be written, the output cannot."""
+    """Said before the first job, and not when hours of work are to be written down."""
     before = files_below(finished / RUN)
     folder = Path(SAMPLES).parent
     (finished / SAMPLES).rename(finished / RUN / "kept.npz")  # Snakemake would fail at deleting it
@@ -83,8 +84,8 @@ def test_a_folder_that_becomes_read_only_below_the_results(finished):
     result = with_mounts(finished, mount, "", SAMPLES, "--allowed-rules", "sample_images")
     (finished / RUN / "kept.npz").rename(finished / SAMPLES)
     assert result.returncode == 1 and "Traceback" not in said(result)
-    (line,) = set(error_lines(said(result)))
-    assert line.startswith("error: sample_images: cannot write") and "Read-only file system" in line and "run again" in line
+    (line,) = error_lines(said(result))
+    assert line == f"error: cannot write in {folder}: Read-only file system; make room or fix the permissions and run again"
     assert files_below(finished / RUN) == before
 
 
@@ -94,7 +95,8 @@ def test_a_file_where_a_folder_belongs_is_said(finished):
     (finished / RUN / "samples").write_text("not a folder")
     result = snakemake(finished, SAMPLES, "--allowed-rules", "sample_images")
     assert result.returncode == 1 and "Traceback" not in said(result)
-    assert "Not a directory" in said(result) or "File exists" in said(result)
+    (line,) = error_lines(said(result))
+    assert line == f"error: {RUN}/samples is a file where a folder belongs; move it away and run again"
     assert (finished / RUN / "samples").read_text() == "not a folder"
 
 
@@ -107,7 +109,9 @@ def test_a_disk_that_fills_up_while_samples_are_written(finished):
     (line,) = set(error_lines(said(result)))
     assert line.startswith("error: sample_images: cannot write") and "No space left on device" in line
     assert line.endswith("nothing was left half-written, make room or fix the permissions and run again")
-    assert "left:" not in said(result)
+    left = [line for line in said(result).splitlines() if line.startswith("left:")]
+    # whole chunks of finished images may stay, for the next run
+    assert all(re.search(r"\.chunks/[0-9a-f]+/\d{8}-\d{8}\.npz$", line) for line in left), left
 
 
 @needs_mounts
@@ -199,8 +203,8 @@ def long_sampling(finished):
     """A finished run of which one sampling is to be done again, and takes a while."""
     preset = finished / "config/preset/smoke.yaml"
     text = preset.read_text()
-    assert "num_samples: 100" in text
-    preset.write_text(text.replace("num_samples: 100", "num_samples: 3000"))
+    assert "num_samples: 100" in text  # the first line of progress comes after 5 s
+    preset.write_text(text.replace("num_samples: 100", "num_samples: 1500"))
     return finished
 
 
@@ -257,7 +261,7 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
     checkpoint.rename(long_sampling / "kept.pt")
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
-    (line,) = error_lines(text)
+    (line,) = set(error_lines(text))  # said by the step, and again at the end
     assert f"the input {RUN}/checkpoints/step0000040.pt changed while the step ran" in line and line.endswith("run again")
     assert not (long_sampling / SAMPLES).exists() and not (long_sampling / f"{SAMPLES}.manifest.json").exists()
     (long_sampling / "kept.pt").rename(checkpoint)
