@@ -8,7 +8,7 @@ CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) 
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report data plan audit crate publish compare test test-cluster lock amend relock clean
+.PHONY: help report data plan audit crate publish compare pictures test test-cluster lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-cluster: .venv/installed-test ## run the smoke study through a real SLURM o
 
 compare: .venv/installed ## put two reports side by side: A=… B=… (STUDY/PRESET here, or the path of a results or report folder)
 	@$(VENV) python -m workflow_scripts.compare_reports "$(A)" "$(B)"
+
+pictures: .venv/installed ## renew the README's rule graph, and its figure from a finished run of the default study
+	@$(VENV) python -m workflow_scripts.update_pictures
 
 lock: .venv/installed ## lock the preregistrations and every arm's settings
 	@$(VENV) python -m workflow_scripts.lock_study lock $(if $(STUDY),--study $(STUDY))

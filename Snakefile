@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cluster.smk"
+include: "rules/machine.smk"
 include: "rules/preregistration.smk"
 include: "rules/data.smk"
 include: "rules/statistics.smk"
@@ -39,6 +40,7 @@ rule all:
 onstart:
     check_gate()
     check_writable(list(workflow.dag.needrun_jobs()))
+    check_machine(workflow.dag.needrun_jobs())
     check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
     check_queue(workflow.dag.needrun_jobs())

@@ -2,6 +2,8 @@
 import re
 import shlex
 
+from workflow_scripts.report.figure_list import FIGURES as FIGURE_INFO
+
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
                      step=[f"{number:07d}" for number in CHECKPOINT_STEPS])
@@ -13,20 +15,16 @@ FINITE_SAMPLES = expand(
     f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, sampler=REPORT_SETTINGS["main_sampler"],
     nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
 )
-# What each figure is drawn from, and where Snakemake's own report files it.
+# What each figure is drawn from.
 FIGURES = {
-    "hypotheses": {"category": "Verdict", "verdict": f"{RESULTS}/verdict.json"},
-    "frechet_vs_nfe": {
-        "category": "Samples",
-        "results": f"{RESULTS}/results.jsonl",
-        "scale_marks": f"{RESULTS}/stats/scale_marks.json",
-    },
-    "sample_grid": {"category": "Samples", "samples": GRID_SAMPLES},
-    "curvature_vs_step": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
-    "curvature_vs_frechet": {"category": "Curvature", "results": f"{RESULTS}/results.jsonl"},
-    "snr_and_weights": {"category": "Training"},
-    "training_curves": {"category": "Training", "logs": EVERY_LOG},
-    "timestep_mse": {"category": "Training", "probes": FINAL_PROBES},
+    "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
+    "frechet_vs_nfe": {"results": f"{RESULTS}/results.jsonl", "scale_marks": f"{RESULTS}/stats/scale_marks.json"},
+    "sample_grid": {"samples": GRID_SAMPLES},
+    "curvature_vs_step": {"results": f"{RESULTS}/results.jsonl"},
+    "curvature_vs_frechet": {"results": f"{RESULTS}/results.jsonl"},
+    "snr_and_weights": {},
+    "training_curves": {"logs": EVERY_LOG},
+    "timestep_mse": {"probes": FINAL_PROBES},
 }
 
 
@@ -43,11 +41,10 @@ def shown_figures(template):
 
 NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))}
 
-localrules: render_notebook, write_summary, build_report
+localrules: render_notebook, write_summary, collect_costs, build_report
 
 
-for _name, _figure in FIGURES.items():
-    _sources = {key: value for key, value in _figure.items() if key != "category"}
+for _name, _sources in FIGURES.items():
 
     rule:
         name:
@@ -59,8 +56,9 @@ for _name, _figure in FIGURES.items():
             svg=report(
                 f"{REPORT}/figures/{_name}.svg",
                 caption=f"../reports/captions/{_name}.rst",
-                category=_figure["category"],
-                labels={"figure": _name.replace("_", " ")},
+                # As in report.html: Snakemake's own report has the same headings and titles.
+                category=FIGURE_INFO[_name].section,
+                labels={"figure": FIGURE_INFO[_name].title},
             ),
             png=f"{REPORT}/figures/{_name}.png",
             data=f"{REPORT}/figures/{_name}.csv",
@@ -129,20 +127,44 @@ rule write_summary:
         step("write_summary", "template results verdict gate scale_marks manifest extractor_info finite_samples", "summary")
 
 
+# Everything that the report shows; what its steps cost is collected from their manifests and stands in a file of its own,
+# so that the page is a function of its inputs.
+SHOWN = {
+    "summary": f"{REPORT}/summary.md",
+    "verdict": f"{RESULTS}/verdict.json",
+    "gate": f"{RESULTS}/gate.json",
+    "results": f"{RESULTS}/results.jsonl",
+    "scale_marks": f"{RESULTS}/stats/scale_marks.json",
+    "finite_samples": FINITE_SAMPLES,
+    "manifest": f"{RESULTS}/data/manifest.json",
+    "extractor_info": f"{RESULTS}/extractor/extractor.json",
+    "figures": [f"{REPORT}/figures/{name}.svg" for name in FIGURES],
+    "notebooks": [f"{REPORT}/notebooks/{name}.html" for name in NOTEBOOKS],
+}
+
+
+rule collect_costs:
+    input:
+        **SHOWN,
+        timings=expand(f"{RUN}/timing.json", arm=ARMS, seed=STUDY.seeds),
+    output:
+        costs=f"{RESULTS}/costs.json",
+    log:
+        f"{RESULTS}/logs/collect_costs.log",
+    params:
+        settings=canonical_json({}),
+        source=source("collect_costs"),
+        packages=packages("collect_costs"),
+    shell:
+        step("collect_costs", " ".join([*SHOWN, "timings"]), "costs")
+
+
 rule build_report:
     input:
-        summary=f"{REPORT}/summary.md",
-        verdict=f"{RESULTS}/verdict.json",
-        gate=f"{RESULTS}/gate.json",
-        results=f"{RESULTS}/results.jsonl",
-        scale_marks=f"{RESULTS}/stats/scale_marks.json",
-        manifest=f"{RESULTS}/data/manifest.json",
-        extractor_info=f"{RESULTS}/extractor/extractor.json",
-        figures=[f"{REPORT}/figures/{name}.svg" for name in FIGURES],
+        **SHOWN,
+        costs=f"{RESULTS}/costs.json",
         captions=[f"reports/captions/{name}.rst" for name in FIGURES],
-        notebooks=[f"{REPORT}/notebooks/{name}.html" for name in NOTEBOOKS],
-        templates=["reports/templates/page.html.j2", "reports/templates/report.html.j2"],
-        timings=expand(f"{RUN}/timing.json", arm=ARMS, seed=STUDY.seeds),
+        templates=[f"reports/templates/report.{end}" for end in ("html.j2", "css", "js")],
     output:
         html=f"{REPORT}/report.html",
     log:
@@ -152,8 +174,4 @@ rule build_report:
         source=source("build_report"),
         packages=packages("build_report"),
     shell:
-        step(
-            "build_report",
-            "summary verdict gate results scale_marks manifest extractor_info figures captions notebooks templates timings",
-            "html",
-        )
+        step("build_report", " ".join([*SHOWN, "costs captions templates"]), "html")

@@ -20,9 +20,9 @@ from workflow_scripts.provenance.lineage import Lineage, computed_files, trace
 from workflow_scripts.provenance.planned_commands import PlannedCommand, planned_commands
 from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.targets import Targets, resolve
-from workflow_scripts.provenance.tree import graph, tree_lines
+from workflow_scripts.provenance.tree import graph, problem_lines, tree_lines
 from workflow_scripts.provenance.verification import Problem, Verification, verify
-from workflow_scripts.study.config import read_config
+from workflow_scripts.study.config import parse_overrides, read_config
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         parser.error("--rerun-check and --expect need a PATH")
     started = time.monotonic()
     try:
-        settings = dict(_pair(word) for word in arguments.config)
-        study, preset, data_root = read_config(root, settings)
+        study, preset, data_root = read_config(root, parse_overrides(arguments.config))
+        data_root = root / data_root
         targets = resolve(root, arguments.paths) if arguments.paths else _everything(root, study, preset)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -56,13 +56,6 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     else:
         _print(lineage, found, roots, bool(arguments.paths), time.monotonic() - started)
     return 0 if found.passed else 1
-
-
-def _pair(word: str) -> tuple[str, str]:
-    key, equals, value = word.partition("=")
-    if not equals:
-        raise PipelineError(f"--config takes KEY=VALUE, not {word!r}")
-    return key, value
 
 
 def _everything(root: Path, study: str, preset: str) -> Targets:
@@ -108,10 +101,12 @@ def _print(lineage: Lineage, found: Verification, roots: dict[str, str], tree: b
         print(line)
     for path, sha256 in roots.items() if tree else []:
         print(f"root of {path}: {sha256}")
+    for study, preset in lineage.studies:
+        print(f"checked {study}, preset {preset}: files, manifests and their links, code, packages, settings against config/")
     for note in dict.fromkeys(found.notes):
         print(f"note: {note}")
-    for problem in found.problems:
-        print(f"MISMATCH {problem.path}: {problem.message}")
+    for line in problem_lines(lineage, found):
+        print(line)
     counted = f"{len(lineage.steps)} steps, {len(found.sums)} files hashed, {wall_s:.1f} s"
     print(f"audit: {'pass' if found.passed else f'FAIL, {len(found.problems)} mismatches'} ({counted})")
 

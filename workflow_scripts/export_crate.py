@@ -16,7 +16,7 @@ from workflow_scripts.common.files import read_json
 from workflow_scripts.provenance.crate import check_crate, write_crate
 from workflow_scripts.provenance.lineage import trace
 from workflow_scripts.provenance.verification import verify
-from workflow_scripts.study.config import load_study, read_config
+from workflow_scripts.study.config import load_study, parse_overrides, read_config
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -26,11 +26,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake")
     parser.add_argument("--check", type=Path, metavar="CRATE", help="verify this crate and write nothing")
     arguments = parser.parse_args(argv)
-    malformed = [word for word in arguments.config if "=" not in word]
-    if malformed:
-        parser.error(f"--config takes KEY=VALUE, not {malformed[0]!r}")
     try:
-        return _check(arguments.check) if arguments.check else _export(root, dict(word.split("=", 1) for word in arguments.config))
+        return _check(arguments.check) if arguments.check else _export(root, arguments.config)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -44,15 +41,15 @@ def _check(path: Path) -> int:
     return 1 if problems else 0
 
 
-def _export(root: Path, config: dict[str, str]) -> int:
-    study_name, preset, data_root = read_config(root, config)
+def _export(root: Path, config: list[str]) -> int:
+    study_name, preset, data_root = read_config(root, parse_overrides(config))
     study = load_study(root, study_name, preset)
     results, report = f"results/{study.name}/{study.preset}", f"reports/{study.name}/{study.preset}"
     if not (root / report / "report.html").is_file():
         raise PipelineError(f"{report}/report.html is not there; run `make report PRESET={preset}` first")
     kept = [f"{report}/report.html", f"{report}/summary.md", f"{results}/results.jsonl", f"{results}/verdict.json", f"{results}/gate.json"]
     lineage = trace(root, kept)
-    found = verify(lineage, data_root=data_root)
+    found = verify(lineage, data_root=root / data_root)
     if found.problems:
         first = found.problems[0]
         more = f" (and {len(found.problems) - 1} more; see `make audit`)" if len(found.problems) > 1 else ""

@@ -15,7 +15,9 @@ def main(step: Step) -> None:
     step.say(f"running {step.setting('notebook')}")
     inputs = {name: paths for name, paths in step.inputs.items() if name not in OWN_INPUTS}
     report = step.setting("report")
-    notebook = execute(step.input("template"), report, inputs)
+    notebook, warnings = execute(step.input("template"), report, inputs)
+    for line in warnings:
+        step.say(f"a cell warned: {line}")
     html = to_html(notebook, report, step.inputs.get("templates", []))
     write_text(step.output("notebook"), to_json(notebook))
     write_text(step.output("html"), html)

@@ -123,7 +123,7 @@ def test_a_disk_that_is_full_when_the_report_is_written(finished):
         f"cp -a {REPORT} full && mount -t tmpfs -o size={2 * kib + 4000}k tmpfs {REPORT} && cp -a full/. {REPORT}\n"
         f"dd if=/dev/zero of={REPORT}/filler bs=4k 2>/dev/null || true"
     )
-    left = f"find {REPORT} -type f -name '*report*' | sed s/^/left:/"
+    left = f"find {REPORT} -type f -name '*report.html*' ! -name '*manifest*' | sed s/^/left:/"
     result = with_mounts(finished, fill, left, f"{REPORT}/report.html", "--allowed-rules", "build_report")
     assert result.returncode == 1 and "Traceback" not in said(result)
     (line,) = set(error_lines(said(result)))
@@ -209,8 +209,9 @@ def long_sampling(finished):
 
 
 def half_written(project: Path) -> list[Path]:
-    """Temporary files that a writer left beside where it wrote (the chunks of finished images are whole)."""
-    return [path for path in (project / RUN / "samples").rglob(".*.npz*") if path.is_file()]
+    """Temporary files that a writer left beside where it wrote (chunks are whole, and so is an earlier manifest)."""
+    found = (project / RUN / "samples").rglob(".*.npz*")
+    return [path for path in found if path.is_file() and not path.name.endswith(".previous")]
 
 
 def test_a_step_that_is_killed_is_told_and_the_next_run_goes_on(long_sampling):

@@ -1,12 +1,17 @@
 """The whole study at smoke scale: what is there afterwards, and that nothing runs twice."""
 
 import csv
+import html
 import json
 import os
+import re
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from tests.workflow.projects import run_module, snakemake
+from workflow_scripts.report.figure_list import FIGURES
 
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
 ARMS, SEEDS = ("E1_baseline_linear", "E2_minsnr_linear"), (1077, 1078)
@@ -144,10 +149,26 @@ def test_the_same_run_trains_to_the_same_bytes(finished):
     assert {path.name: path.read_bytes() for path in (run / "checkpoints").glob("*.pt")} == before
 
 
-def test_snakemakes_own_report_has_figures_and_captions(finished):
+def test_snakemakes_own_report_has_the_same_figures_captions_and_headings_and_needs_no_network(finished, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing answers there
+    monkeypatch.setenv("no_proxy", "")
     made = snakemake(finished, "--report", "snakemake-report.zip")
     assert made.returncode == 0, made.stderr
-    assert (finished / "snakemake-report.zip").stat().st_size > 100_000
+    with zipfile.ZipFile(finished / "snakemake-report.zip") as archive:
+        files = {Path(name).name: archive.read(name) for name in archive.namelist() if name.endswith(".svg")}
+        page = next(archive.read(name) for name in archive.namelist() if name.endswith("report.html")).decode()
+    shown = json.loads(re.search(r"^ *var results = (\{.*\});?$", page, flags=re.MULTILINE)[1])
+    headings = json.loads(re.search(r"^ *var categories = (\{.*\});?$", page, flags=re.MULTILINE)[1])
+    assert {Path(path).stem for path in shown} == set(FIGURES)
+    for path, figure in shown.items():
+        name = Path(path).stem
+        caption = (finished / f"reports/captions/{name}.rst").read_text()
+        assert " ".join(html.unescape(re.sub(r"<[^>]+>", "", figure["caption"])).split()) == " ".join(caption.split())
+        assert figure["labels"] == {"figure": FIGURES[name].title}
+        assert [heading for heading, parts in headings.items() if path in sum(parts.values(), [])] == [FIGURES[name].section]
+        assert files[f"{name}.svg"] == (finished / path).read_bytes()
+    assert not re.search(r"(src|href)=.https?://[^>]*\.(js|css)", page)
 
 
 def test_the_preregistered_study_is_planned_in_full(project):

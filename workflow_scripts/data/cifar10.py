@@ -50,7 +50,7 @@ def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
         labels = np.array([label for batch in batches for label in batch["labels"]], dtype=np.int64)
         return Split(images, labels)
 
-    used = [name for part in FILES.values() for name in part]
+    used = [*(name for part in FILES.values() for name in part), NAMES]
     return Dataset(
         train=split("train"),
         test=split("test"),

@@ -8,18 +8,20 @@
                  "outputs": [{"name", "path", "size", "sha256"}]},
      "lineage_sha256": sha256 of canonical_json(lineage),
      "circumstances": {"commit", "tree_clean", "diff_sha256", "python", "snakemake", "machine", "threads", "seeds",
-                       "started", "ended", "wall_s", "peak_memory_mb", "volatile_inputs", "volatile_outputs"},
+                       "started", "ended", "wall_s", "peak_memory_mb", "volatile_inputs", "volatile_outputs",
+                       "reproduces": [{"lineage_sha256", "outputs"}]},
      "circumstances_sha256": sha256 of canonical_json(circumstances)}
 
 `lineage` holds nothing that differs between two equal runs. Manifests form a chain: each input names, by its
 `lineage_sha256`, the manifest of the step that made it (null where no step did). What is measured, such as a duration,
-is a volatile file: the lineage names it without size and sum, which stand in the circumstances.
+is a volatile file: the lineage names it without size and sum, which stand in the circumstances. A step that was run again
+with other code or settings and gave the same bytes says so in `reproduces`, so that what was made from them still stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
@@ -87,23 +89,34 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
+    """Whether every value that is read from a manifest is there and of its kind, so that nobody has to ask again."""
     lineage, circumstances = manifest.get("lineage"), manifest.get("circumstances")
-    if not (_TOP <= manifest.keys() and isinstance(lineage, dict) and isinstance(circumstances, dict) and _LINEAGE <= lineage.keys()):
+    if not (_TOP == manifest.keys() and isinstance(lineage, dict) and isinstance(circumstances, dict) and _LINEAGE == lineage.keys()):
         return False
-    files = [lineage["inputs"], lineage["outputs"], *(circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs"))]
+    volatile = [circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs")]
+    builds = circumstances.get("reproduces", [])
     return (
-        all(isinstance(part, list) and all(map(_is_file, part)) for part in files)
-        and all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
-        and isinstance(lineage["source"].get("files"), dict)
-    )  # fmt: skip
+        all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
+        and all(isinstance(lineage[key], str) for key in ("rule", "entry"))
+        and all(isinstance(value, str) for value in [*lineage["wildcards"].values(), manifest["lineage_sha256"]])
+        and all(isinstance(part, dict) for part in (lineage["source"].get("files"), lineage["packages"].get("versions")))
+        and all(isinstance(circumstances.get(key), str) for key in ("started", "ended"))
+        and isinstance(circumstances.get("threads"), int)
+        and isinstance(circumstances.get("commit"), str | None)
+        and isinstance(circumstances.get("machine_settings", {}), dict)
+        and all(isinstance(part, list) and all(map(_is_file, part)) for part in (lineage["inputs"], lineage["outputs"], *volatile))
+        and isinstance(builds, list)
+        and all(isinstance(build, dict) and isinstance(build.get("outputs"), list) and "lineage_sha256" in build for build in builds)
+    )
 
 
-def _is_file(entry: Any) -> bool:
+def _is_file(value: Any) -> bool:
     return (
-        isinstance(entry, dict)
-        and all(isinstance(entry.get(key), str) for key in ("name", "path"))
-        and all(key in entry and isinstance(entry[key], kind | None) for key, kind in (("size", int), ("sha256", str)))
-        and isinstance(entry.get("lineage_sha256"), str | None)
+        isinstance(value, dict)
+        and all(isinstance(value.get(key), str) for key in ("name", "path"))
+        and all(isinstance(value.get(key), str | None) for key in ("sha256", "lineage_sha256"))
+        and not PurePosixPath(value["path"]).is_absolute()
+        and ".." not in PurePosixPath(value["path"]).parts
     )
 
 

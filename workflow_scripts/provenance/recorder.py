@@ -6,12 +6,13 @@ closure: what records a step is no part of what the step does, and improving it 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Recorder:
         first = next((path for paths in outputs.values() for path in paths), None)
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
-            self._forget_what_was_made_before()
+            self._set_aside_what_was_made_before()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         self._lineage = {
@@ -95,19 +96,48 @@ class Recorder:
                 "peak_memory_mb": _peak_memory_mb(),
                 "volatile_inputs": self._volatile_inputs,
                 "volatile_outputs": volatile_outputs,
+                "reproduces": self._reproduced(outputs),
             },
         )
+        self._previous.unlink(missing_ok=True)
 
-    def _forget_what_was_made_before(self) -> None:
-        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then."""
-        _remove(self._path)
+    def _set_aside_what_was_made_before(self) -> None:
+        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then.
+
+        The one at this place is kept aside until the step succeeds, however often it fails before.
+        """
+        if self._path.is_file():
+            with _said_as_error(self._path.parent):
+                os.replace(self._path, self._previous)
         for path in (path for paths in self._outputs.values() for path in paths):
             try:
                 maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
             except PipelineError:  # damaged, hence of no use to anyone
                 maker = manifest.manifest_path(path)
             if maker is not None:
-                _remove(maker)
+                with _said_as_error(maker.parent):
+                    maker.unlink(missing_ok=True)
+
+    @property
+    def _previous(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.previous")
+
+    def _reproduced(self, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The earlier lineages that gave the same bytes, and which outputs those are.
+
+        What was made from them still stands, though this step ran with other code or settings since.
+        """
+        try:
+            before = manifest.read_manifest(self._previous)
+        except PipelineError:
+            return []
+        sums = {file["path"]: file["sha256"] for file in outputs if file["sha256"]}
+        was = {file["path"]: file["sha256"] for file in before["lineage"]["outputs"]}
+        same = sorted(path for path, sha256 in sums.items() if was.get(path) == sha256)
+        earlier = [{"lineage_sha256": before["lineage_sha256"], "outputs": same}]
+        earlier += [{**build, "outputs": [p for p in build["outputs"] if p in same]} for build in before["circumstances"].get("reproduces", [])]
+        own = manifest.digest({**self._lineage, "outputs": list(outputs)})
+        return [build for build in earlier if build["outputs"] and build["lineage_sha256"] != own]
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}
@@ -145,11 +175,12 @@ class Recorder:
         raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
 
 
-def _remove(path: Path) -> None:
+@contextlib.contextmanager
+def _said_as_error(folder: Path) -> Iterator[None]:
     try:
-        path.unlink(missing_ok=True)
+        yield
     except OSError as error:
-        raise PipelineError(f"cannot write {path.parent}: {error.strerror or error}; fix the permissions and run again") from error
+        raise PipelineError(f"cannot write in {folder}: {error.strerror or error}; fix the permissions and run again") from error
 
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:

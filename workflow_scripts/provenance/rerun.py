@@ -34,11 +34,11 @@ def rerun(lineage: Lineage, step: StepRecord, data_root: Path | None) -> list[Pr
 
 
 def _lay_out(lineage: Lineage, step: StepRecord, scratch: Path) -> None:
-    """The code as copies, every input and the manifest of its maker as links, all at their places in the project."""
+    """The code as copies, every input and all manifests behind it as links, all at their places in the project."""
     shutil.copytree(lineage.root / PACKAGE, scratch / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     others = [f"envs/{path.name}" for path in (lineage.root / "envs").glob("*")] + ["config"]
-    makers = [maker.path for file in step.inputs if (maker := lineage.maker(file.path))]
-    for name in dict.fromkeys([*others, *makers, *(file.path for file in step.inputs)]):
+    earlier = [other for other in lineage.steps if other != step.path]
+    for name in dict.fromkeys([*others, *earlier, *(file.path for file in step.inputs)]):
         place, link = local_path(name, lineage.root), scratch / name
         if place is not None and place.exists() and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,9 @@ def _command(step: StepRecord, data_root: Path | None) -> list[str]:
             places = (local_path(file.path, Path(), data_root and Path(os.path.abspath(data_root))) for file in files if file.name == name)
             words += [flag, name, *(str(place) for place in places if place is not None)]
     words += [word for name, value in lineage["wildcards"].items() for word in ("--wildcard", name, value)]
+    # on the same kind of device, since another one rounds differently
+    machine = step.manifest["circumstances"].get("machine_settings", {})
+    words += [word for name, value in machine.items() for word in ("--machine", name, str(value))]
     words += ["--data-root", os.path.abspath(data_root)] if data_root else []
     return [*words, "--rule", lineage["rule"], "--threads", str(step.manifest["circumstances"]["threads"])]
 

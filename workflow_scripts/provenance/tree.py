@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
 from workflow_scripts.provenance.manifest import digest
-from workflow_scripts.provenance.verification import Verification, dataset_facts
+from workflow_scripts.provenance.verification import Problem, Verification, dataset_facts
 
 
 def tree_lines(lineage: Lineage, found: Verification) -> list[str]:
@@ -19,6 +19,22 @@ def tree_lines(lineage: Lineage, found: Verification) -> list[str]:
     lines: list[str] = []
     for target in lineage.targets:
         lines += _file(lineage, found, target, "", "", numbers)
+    return lines
+
+
+def problem_lines(lineage: Lineage, found: Verification) -> list[str]:
+    """One line per problem; what is the same for all steps of one kind, such as a changed module, is said once."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in found.problems:
+        step = lineage.steps.get(problem.path)
+        said = problem.message.replace(step.label, "") if step else problem.message
+        groups.setdefault((step.lineage["entry"] if step else problem.path, problem.check, said), []).append(problem)
+    lines = []
+    for same in groups.values():
+        others = [lineage.steps[problem.path].label if problem.path in lineage.steps else problem.path for problem in same[1:]]
+        named = ", ".join(others[:2]) + (", …" if len(others) > 2 else "")
+        more = f" (the same for {len(others)} more: {named})" if others else ""
+        lines.append(f"MISMATCH {same[0].path}: {same[0].message}{more}")
     return lines
 
 

@@ -11,7 +11,7 @@ from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance import manifest as manifests
 from workflow_scripts.provenance.figure_identity import embedded_identity
-from workflow_scripts.provenance.lineage import Lineage, StepRecord
+from workflow_scripts.provenance.lineage import FileRecord, Lineage, StepRecord
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.project_paths import DATA_ROOT, local_path
@@ -69,6 +69,7 @@ def verify(
         found.problems += _dataset_problems(lineage.root, step, data_root, found)
         if planned is not None:
             found.problems += _plan_problems(step, planned)
+    found.notes += _rebuild_notes(lineage)
     if planned is not None:
         found.problems += [
             Problem(path, "link", f"{planned[path].rule} makes it, but its manifest is gone; run its step again")
@@ -76,6 +77,7 @@ def verify(
             if path in planned and lineage.maker(path) is None
             and not any(name.removesuffix(manifests.SUFFIX) == path for name in lineage.damaged)
         ]  # fmt: skip
+    found.problems = list(dict.fromkeys(found.problems))
     return found
 
 
@@ -123,12 +125,26 @@ def _link_problems(lineage: Lineage, step: StepRecord) -> Iterator[Problem]:
         if maker is None and file.lineage_sha256 is not None:
             said = lineage.damaged.get(f"{file.path}{manifests.SUFFIX}")
             yield Problem(file.path, "link", f"the manifest that {step.label} names for it is {'damaged' if said else 'gone'}")
-        elif maker is not None and file.lineage_sha256 != maker.lineage_sha256:
+        elif maker is not None and file.lineage_sha256 != maker.lineage_sha256 and not _reproduced(maker, file):
             names = f"names {_short(file.lineage_sha256)}" if file.lineage_sha256 else "names none"
             yield Problem(
                 step.path, "link",
                 f"{step.label} {names} as the lineage of {file.path}, whose manifest has {_short(maker.lineage_sha256)}",
             )  # fmt: skip
+
+
+def _reproduced(maker: StepRecord, file: FileRecord) -> bool:
+    """Whether the maker says that an earlier build of it, the one that the file names, gave the same bytes."""
+    builds = maker.manifest["circumstances"].get("reproduces", [])
+    return any(build["lineage_sha256"] == file.lineage_sha256 and file.path in build["outputs"] for build in builds)
+
+
+def _rebuild_notes(lineage: Lineage) -> Iterator[str]:
+    for step in lineage.steps.values():
+        for file in step.inputs:
+            maker = lineage.maker(file.path)
+            if maker and file.lineage_sha256 != maker.lineage_sha256 and _reproduced(maker, file):
+                yield f"{maker.label} was run again and gave {file.path} the bytes it had, so what was made from it stands"
 
 
 def _code_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
@@ -176,6 +192,9 @@ def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted({*before, *after})
         return [line for key in keys for line in differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else key)]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        named = [item.get("name", number) if isinstance(item, dict) else number for number, item in enumerate(after)]
+        return [line for old, new, name in zip(before, after, named) for line in differences(old, new, f"{prefix}[{name}]")]
     return [] if canonical_json(before) == canonical_json(after) else [f"{prefix} {_brief(before)} -> {_brief(after)}"]
 
 

@@ -1,113 +1,133 @@
-"""report.html: one self-contained file, made from the summary's text, the figures and what only the report shows (cost)."""
+"""report.html: one self-contained file with verdict, figures, tables, cost and the lineage of every number in them."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mistune
 from markupsafe import Markup
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import read_json, sha256_file
 from workflow_scripts.report import interpretation
-from workflow_scripts.report.context import arm_and_seed
+from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.report.labels import OUTCOME_WORDS, number, rehearsal_line
+from workflow_scripts.report.html_tables import inline_html
+from workflow_scripts.report.inline_svg import color_variables, inline_svg
+from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line
+from workflow_scripts.report.linked_numbers import link_numbers
+from workflow_scripts.report.manifests import Manifest
 from workflow_scripts.report.page import render
-from workflow_scripts.report.tables import setting_value
+from workflow_scripts.report.page_data import Lineage, json_for_script
+from workflow_scripts.report.page_sections import Sections
+from workflow_scripts.report.summary import summary_content
 
-SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
+TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
 
 
 def build_report(
-    report: Mapping[str, Any], inputs: Mapping[str, Sequence[Path]], output: Path, input_lineage_sha256: str | None = None
+    report: Mapping[str, Any],
+    inputs: Mapping[str, Sequence[Path]],
+    output: Path,
+    manifests: Sequence[Manifest] = (),
+    input_lineage_sha256: str | None = None,
 ) -> str:
     """The page as text; `output` is where it will lie, so that links to notebooks and CSV files are relative.
 
-    Inputs by name: summary, verdict, gate, results, figures (SVG), captions, timings, scale_marks, manifest,
-    extractor_info, templates, and notebooks (HTML). Everything from files and settings is escaped. PipelineError when
-    a figure is unknown or has no caption. `input_lineage_sha256` (common/step.py) leads from the page back to its run.
+    Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
+    figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them, and
+    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage. Everything from files and settings is
+    escaped. PipelineError when a figure is unknown or has no caption, or the verdict was decided from other results.
     """
-    verdict = read_json(inputs["verdict"][0])
-    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output)
-    sections = _sections(inputs["summary"][0], figures)
+    context = ReportContext.load(dict(report), {name: paths for name, paths in inputs.items() if name != "samples"})
+    verdict, gate = context.verdict, read_json(inputs["gate"][0])
+    data_manifest, extractor = read_json(inputs["manifest"][0]), read_json(inputs["extractor_info"][0])
+    lineage = Lineage(context, manifests, [path.as_posix() for paths in inputs.values() for path in paths])
+    colors: set[str] = set()
+    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, colors)
+    words = summary_content(context, gate, data_manifest, extractor)
+    costs = read_json(inputs["costs"][0])
+    files = {path.name: path for path in inputs["templates"]}
+    style, script = (_text_of(files, name) for name in (STYLE, SCRIPT))
     return render(
-        list(inputs["templates"]), "report.html.j2",
+        [files[TEMPLATE]] if TEMPLATE in files else [], TEMPLATE,
         title=f"{report['study_title']}: {report['preset_title']}",
+        study_title=report["study_title"], preset_title=report["preset_title"],
         banner=rehearsal_line(report) if report["rehearsal"] else "",
         question=report["question"],
-        outcome=verdict["outcome"],
-        outcome_words=OUTCOME_WORDS[verdict["outcome"]],
-        answer=Markup(_inline(interpretation.answer(report, verdict))),
-        sections=sections,
-        costs=[_cost(report, path) for path in sorted(inputs.get("timings", []))],
-        settings=[
-            (f"{section}.{key}", setting_value(value)) for section in SETTING_SECTIONS for key, value in report[section].items()
-        ],
-        input_lineage_sha256=input_lineage_sha256,
-        hashes=[("input_lineage_sha256 of this page", input_lineage_sha256 or "not recorded"), *_hashes(inputs, verdict)],
+        outcome=verdict["outcome"], outcome_words=OUTCOME_WORDS[verdict["outcome"]],
+        answer=link_numbers(inline_html(interpretation.answer(report, verdict)), verdict),
+        facts=_facts(context),
+        sections=Sections(context, gate, words, figures, costs, lineage.origin).all(),
+        hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
+        input_lineage_sha256=input_lineage_sha256, report_path=f"{lineage.rendered}/report.html",
+        num_steps=len(lineage.graph["steps"]), unknown=lineage.graph["unknown"],
         notebooks=[(path.stem, _relative(path, output)) for path in inputs.get("notebooks", [])],
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],
+        summary=_relative(inputs["summary"][0], output) if inputs.get("summary") else None,
+        data=json_for_script(lineage.data(figures, verdict)),
+        style=Markup(style), script=Markup(script), script_sha256=_csp_sha256(script),
+        light_colors=Markup(color_variables(colors, dark=False)), dark_colors=Markup(color_variables(colors, dark=True)),
     )  # fmt: skip
 
 
-def _sections(summary: Path, figures: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The summary's parts under level-two headings, as HTML, each with its figures. What precedes them is the page's head."""
+def _facts(context: ReportContext) -> list[str]:
+    report = context.report
+    return [
+        report["dataset_title"], counted(len(report["arms"]), "arm"), f"{counted(len(report['seeds']), 'seed')} per arm",
+        f"{report['final_step']:,} training steps", f"{report['sampling']['num_samples']:,} samples per run",
+    ]  # fmt: skip
+
+
+def _text_of(files: Mapping[str, Path], name: str) -> str:
+    """A style sheet or script; it stands inside an element that only its own end tag may close."""
+    if name not in files:
+        raise PipelineError(f"the template {name} was not handed over; got {', '.join(sorted(files)) or 'none'}")
     try:
-        parts = summary.read_text(encoding="utf-8").split("\n## ")[1:]
+        text = files[name].read_text(encoding="utf-8")
     except OSError as error:
-        raise PipelineError(f"cannot read {summary}: {error.strerror}; delete it and run again") from error
-    to_html = mistune.create_markdown(escape=True, plugins=["table"])
-    sections = []
-    for number_, part in enumerate(parts, start=1):
-        heading, _, body = part.partition("\n")
-        own = [figure for name, figure in figures.items() if FIGURES[name].section == heading]
-        sections.append({"id": f"section-{number_}", "heading": heading, "body": Markup(to_html(body)), "figures": own})
-    return sections
+        raise PipelineError(f"cannot read the template {files[name]}: {error.strerror}") from error
+    if "</" in text:
+        raise PipelineError(f"{files[name]} holds '</', which would end it early inside the page; write it another way")
+    return "\n" + text
 
 
-def _inline(text: str) -> str:
-    """One paragraph of Markdown as HTML without the paragraph's tags."""
-    html = mistune.create_markdown(escape=True)(text)
-    return html.strip().removeprefix("<p>").removesuffix("</p>")
+def _csp_sha256(script: str) -> str:
+    """What the page's policy names so that this script runs and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path) -> dict[str, dict[str, Any]]:
+def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str]) -> dict[str, dict[str, Any]]:
     by_name = {path.stem: path for path in captions}
     drawn = {path.stem: path for path in paths}
     for name in drawn:
         if name not in FIGURES or name not in by_name:
             raise PipelineError(f"figure {name!r} is unknown or has no caption; known are {', '.join(FIGURES)}")
     figures = {}
-    for name in FIGURES:
-        if name in drawn:
-            path = drawn[name]
-            figures[name] = {
-                "title": FIGURES[name].title,
-                "alt": FIGURES[name].alt,
-                # As an image each SVG keeps its ids to itself, and cannot load anything from elsewhere.
-                "source": "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode(),
-                "caption": " ".join(by_name[name].read_text(encoding="utf-8").split()),
-                "data": _relative(path.with_suffix(".csv"), output),
-            }
+    for name in (name for name in FIGURES if name in drawn):
+        svg, used = inline_svg(drawn[name], name, FIGURES[name].alt, f"caption-{name}")
+        colors |= used
+        figures[name] = {
+            "name": name,
+            "title": FIGURES[name].title,
+            "svg": Markup(svg),
+            "caption": " ".join(by_name[name].read_text(encoding="utf-8").split()),
+            "data": _relative(drawn[name].with_suffix(".csv"), output),
+        }
     return figures
 
 
-def _cost(report: Mapping[str, Any], path: Path) -> list[str]:
-    arm, seed = arm_and_seed(path)
-    labels = {item["name"]: item["label"] for item in report["arms"]}
-    timing = read_json(path)
-    values = [number(timing.get(key), 3) for key in ("wall_s", "steps_per_s", "peak_memory_mb")]
-    return [labels.get(arm, arm), str(seed), *values, f"{timing['num_parameters']:,}"]
-
-
-def _hashes(inputs: Mapping[str, Sequence[Path]], verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
-    gate, manifest = read_json(inputs["gate"][0]), read_json(inputs["manifest"][0])
-    extractor = read_json(inputs["extractor_info"][0])
+def _hashes(
+    inputs: Mapping[str, Sequence[Path]],
+    verdict: Mapping[str, Any],
+    gate: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    extractor: Mapping[str, Any],
+) -> list[tuple[str, str]]:
     results = sha256_file(inputs["results"][0])
     if results != verdict["results_sha256"]:
         raise PipelineError(

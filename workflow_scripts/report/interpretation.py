@@ -62,7 +62,10 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     seeds = counted(len(report["seeds"]), "seed")
     estimates = "; ".join(_estimate(item) for item in ran[:MAX_NAMED])
     more = f"; the table lists {len(ran) - MAX_NAMED} more" if len(ran) > MAX_NAMED else ""
-    return f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)}). {estimates}{more}."
+    return (
+        f"{lead}: the measurements of {seeds} do not settle the preregistered question ({_tally(confirmatory)}). "
+        f"{estimates[0].upper()}{estimates[1:]}{more}."
+    )
 
 
 def _effect(report: Mapping[str, Any], item: Mapping[str, Any]) -> str:
@@ -78,11 +81,11 @@ def _level_and_interval(item: Mapping[str, Any]) -> str:
 
 
 def _estimate(item: Mapping[str, Any]) -> str:
-    """An estimate without a claim, such as `FID changed by +6.9 % (interval −33.3 % to +71.1 %)`."""
+    """An estimate without a claim, such as `the estimate for FID is +6.9 % (95 % interval −33.3 % to +71.1 %)`."""
     metric = metric_name(item["metric_used"]["metric"])
     if item["interval"] is None:
-        return f"{metric} gives no estimate"
-    return f"{metric} changed by {percent(item['relative_change'])} ({_level_and_interval(item)})"
+        return f"there is no estimate for {metric}"
+    return f"the estimate for {metric} is {percent(item['relative_change'])} ({_level_and_interval(item)})"
 
 
 def _tally(items: list[Mapping[str, Any]]) -> str:

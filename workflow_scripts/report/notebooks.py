@@ -24,8 +24,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 CELL_TIMEOUT_S = 600
 
 
-def execute(template: Path, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> nbformat.NotebookNode:
+def execute(
+    template: Path, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]
+) -> tuple[nbformat.NotebookNode, list[str]]:
     """Run the template with `report` and `inputs` (relative paths by name) in this interpreter; clean what varies.
+
+    Returns the notebook and the lines that its cells wrote to stderr: warnings of libraries differ between machines and
+    users (a font cache, a folder that cannot be written), so they belong in the log and not in the notebook.
 
     PipelineError when the template is damaged, a cell fails (names notebook, cell and exception), or an output holds
     a path of this machine.
@@ -54,7 +59,18 @@ def execute(template: Path, report: dict[str, Any], inputs: Mapping[str, Sequenc
             reason = " ".join(str(error).split())
             raise PipelineError(f"{template} cannot be executed ({reason}); check the template") from error
         notebook = nbformat.read(output, as_version=4)
-    return _cleaned(notebook, report, template.name)
+    warnings = _take_stderr(notebook)
+    return _cleaned(notebook, report, template.name), warnings
+
+
+def _take_stderr(notebook: nbformat.NotebookNode) -> list[str]:
+    lines: list[str] = []
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        lines += [line for output in outputs if output.get("name") == "stderr" for line in output.text.splitlines()]
+        if outputs:
+            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
+    return lines
 
 
 @contextlib.contextmanager

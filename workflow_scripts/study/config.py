@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -73,6 +74,20 @@ class Study:
     def sampler_nfe(self) -> list[tuple[str, int]]:
         """Every (sampler, NFE) pair at which the runs are evaluated."""
         return [(sampler["name"], nfe) for sampler in self.shared("sampling")["samplers"] for nfe in sampler["nfe"]]
+
+
+def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
+    """KEY=VALUE words of a command line, as Snakemake's --config takes them: what reads as a number is one."""
+    overrides: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--config takes KEY=VALUE, not {word!r}")
+        overrides[key] = value
+        for number in (float, int):
+            with contextlib.suppress(ValueError):
+                overrides[key] = number(value)
+    return overrides
 
 
 def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Path]:

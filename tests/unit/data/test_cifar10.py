@@ -54,7 +54,7 @@ def test_an_archive_in_place_is_read_in_the_official_order_and_nothing_is_unpack
     assert dataset.test.images.shape == (2, 32, 32, 3) and dataset.test.labels.tolist() == [1, 2]
     assert dataset.classes == tuple(CLASSES)
     assert {file.path: file.sha256 for file in dataset.sources} == {
-        f"cifar-10-batches-py/{name}": hashlib.sha256(contents[name]).hexdigest() for name in ("data_batch_1", "test_batch")
+        f"cifar-10-batches-py/{name}": hashlib.sha256(contents[name]).hexdigest() for name in ("data_batch_1", "test_batch", "batches.meta")
     }
     assert list(path.parent.iterdir()) == [path]
 
@@ -79,6 +79,15 @@ def test_a_pickle_as_python_2_wrote_it_is_read():
     )
     found = read_pickle(text, "batch")
     assert found["data"].tolist() == [[0, 127, 255]] and found["labels"] == [5, 0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_archive_is_named_with_what_to_put_there(small_archive, share):
+    path = small_archive[0]
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(PipelineError, match=f"{path} is truncated, damaged or no .*; put https://") as caught:
+        cifar10.load(OFFLINE, path.parent)
+    assert "\n" not in str(caught.value) and cifar10.ARCHIVE_SHA256 in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "batches.meta"])

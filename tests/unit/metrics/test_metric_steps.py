@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pytorch_fid.fid_score import compute_statistics_of_path
 from sklearn.datasets import load_digits
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
@@ -187,6 +188,8 @@ def test_from_images_to_a_metric_row(ready, capsys):
     }
     origin = load_statistics(ready / "reference.npz").origin
     assert origin == Origin("fd_digits", info["extractor_sha256"], "a" * 64)
+    theirs = compute_statistics_of_path(str(ready / "reference.npz"), model=None, batch_size=1, dims=16, device="cpu")
+    assert [part.shape for part in theirs] == [(16,), (16, 16)]
     marks = {mark["id"]: mark["value"] for mark in json.loads((ready / "scale_marks.json").read_text())}
     assert marks["uniform_noise"] > 3 * marks["test_vs_train"] > 0
 

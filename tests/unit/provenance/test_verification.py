@@ -13,7 +13,7 @@ from workflow_scripts.common.files import read_json
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.lineage import computed_files, study_of, trace
 from workflow_scripts.provenance.planned_commands import PlannedCommand, parse_command
-from workflow_scripts.provenance.tree import graph, tree_lines
+from workflow_scripts.provenance.tree import graph, problem_lines, tree_lines
 from workflow_scripts.provenance.verification import differences, verify
 
 FOLDER = "results/study/preset"
@@ -99,6 +99,74 @@ def test_every_flipped_byte_of_a_manifest_is_found(root):
             assert not intact, f"byte {position} flipped unnoticed: {content[position - 20 : position + 20]!r}"
 
 
+def test_what_is_the_same_for_many_steps_is_said_once(root):
+    lineage = trace(root, [LAST])
+    found = verify(lineage, {})
+    (line,) = problem_lines(lineage, found)
+    assert len(found.problems) == 3 and "nothing in the current configuration makes" in line
+    assert line.endswith("(the same for 2 more: collect seed=1, collect seed=1)")
+
+
+def rebuild_first(text: str) -> None:
+    """Make first.json again after its settings changed."""
+    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 1}},
+           write={FIRST: text, TIMING: "took longer"})  # fmt: skip
+
+
+def test_what_was_made_from_bytes_that_came_out_the_same_still_stands(root):
+    rebuild_first("made")
+    found = verify(trace(root, [MIDDLE]))
+    assert found.passed and any(f"gave {FIRST} the bytes it had" in note for note in found.notes)
+    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 2}})
+    assert verify(trace(root, [MIDDLE])).passed, "a third build reproduces the first as well"
+
+
+def test_what_was_made_from_bytes_that_came_out_otherwise_does_not(root):
+    rebuild_first("otherwise")
+    assert ("link", MIDDLE) not in problems(root) and ("link", f"{MIDDLE}.manifest.json") in problems(root)
+    rebuild_first("made")  # the bytes are back, but nothing says that this build gave those of the first
+    assert ("link", f"{MIDDLE}.manifest.json") in problems(root)
+
+
+def test_a_failure_in_between_does_not_lose_the_earlier_build(root):
+    with pytest.raises(manifest.PipelineError):
+        record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, write={FIRST: "1", "rows.json": "[2]"})
+    assert not manifest.manifest_path(FIRST).exists()
+    Path("rows.json").write_text("[1]")
+    rebuild_first("made")
+    assert verify(trace(root, [MIDDLE])).passed
+    assert list(root.rglob("*.previous")) == []
+
+
+def nodes(value, path=()):
+    """The path of every value inside a JSON value."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from nodes(child, (*path, key))
+
+
+def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
+    """Every value replaced by one of another kind: the audit says that something is wrong and where, and never breaks."""
+    rebuild_first("made")  # so that `reproduces` is filled
+    place = manifest.manifest_path(FIRST)
+    original = place.read_text()
+    for path in nodes(json.loads(original)):
+        for other in (None, 5, "x", ["x"], {"x": "y"}):
+            edited = json.loads(original)
+            parent = edited
+            for key in path[:-1]:
+                parent = parent[key]
+            if parent[path[-1]] == other:
+                continue
+            parent[path[-1]] = other
+            place.write_text(manifest.json_bytes(edited).decode())
+            lineage = trace(root, [LAST])
+            found = verify(lineage, plan())
+            assert not found.passed, path
+            assert tree_lines(lineage, found) and problem_lines(lineage, found) and graph(lineage, found), path
+
+
 def test_changed_code_is_named(root):
     (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
     source_closure.forget()
@@ -178,9 +246,36 @@ def test_the_graph_is_json_with_every_edge(root):
     assert last["inputs"] == [MIDDLE, FIRST, TIMING] and last["ok"] is True
 
 
+@pytest.mark.parametrize("place", ["data/own.zip", "data/other/own.zip"])
+def test_a_datasets_source_file_is_checked_where_it_still_lies(root, place):
+    """The folder that holds the data has no sum; what was read there stands in the data manifest."""
+    path = f"{FOLDER}/data.json"
+    sums = {"sha256": "0" * 64}
+    content = {"title": "Own", "train": sums, "test": sums, "sources_sha256": recorder.sha256_file("rows.json"),
+               "sources": [{"path": "own.zip", "bytes": 3, "sha256": recorder.sha256_file("rows.json")}]}  # fmt: skip
+    Path(place).parent.mkdir(parents=True)
+    shutil.copy("rows.json", place)
+    settings = {"data": {"source": "other", "title": "Own"}}
+    record({"root": ["data"]}, {"manifest": [path]}, write={path: json.dumps(content)}, settings=settings, data_root=Path("data"))
+    lineage = trace(root, [path])
+    found = verify(lineage, data_root=root / "data")
+    assert found.passed and found.notes == []
+    assert any("dataset Own: training images 000000000000" in line for line in tree_lines(lineage, found))
+    Path(place).write_text("[2]")
+    (problem,) = verify(lineage, data_root=root / "data").problems
+    assert problem.path == "data_root/own.zip" and "collect seed=1 read" in problem.message
+    Path(place).unlink()
+    found = verify(lineage, data_root=root / "data")
+    assert found.passed and "1 of 1 source files of Own do not lie below the data root" in found.notes[0]
+
+
 def test_settings_are_compared_by_dotted_key():
     assert differences({"a": {"b": 1, "c": None}, "d": [1]}, {"a": {"b": 2}, "d": [1]}) == ["a.b 1 -> 2"]
     assert differences({"a": 5}, {"a": 5.0}) == ["a 5 -> 5.0"]
+    arms = [[{"name": "E1", "gamma": None}, {"name": "E2", "gamma": gamma}] for gamma in (5, 1)]
+    assert differences({"arms": arms[0]}, {"arms": arms[1]}) == ["arms[E2].gamma 5 -> 1"]
+    assert differences({"seeds": [1, 2]}, {"seeds": [1, 3]}) == ["seeds[1] 2 -> 3"]
+    assert differences({"seeds": [1, 2]}, {"seeds": [1]}) == ["seeds [1,2] -> [1]"]
 
 
 def test_a_command_line_is_read_back(root):

@@ -107,6 +107,17 @@ def test_published_values_are_drawn_for_their_sampler_and_eta_only(tmp_path):
     assert "A 1999" not in texts_of(draw("frechet_vs_nfe", context_of(tmp_path / "none"))[0])
 
 
+def test_a_value_without_a_logarithm_is_named_and_not_drawn():
+    report = made_up.report_settings()
+    rows = made_up.result_rows(report)
+    broken = [row | {"value": 0.0} if (row["metric"], row["arm"], row["seed"], row["nfe"]) == ("fd_toy", "A_plain", 12, 50) else row
+              for row in rows]  # fmt: skip
+    figure, frame = draw("frechet_vs_nfe", ReportContext(report, broken))
+    assert "Not positive, hence not drawn: plain seed 12, ddpm NFE 50: 0." in texts_of(figure)
+    point = frame[(frame["arm"] == "A_plain") & (frame["nfe"] == 50) & (frame["sampler"] == "ddpm")]
+    assert set(point["seed"].dropna()) == {11, 13} and np.isfinite(point["value"]).all()
+
+
 def test_one_value_has_no_interval():
     assert geometric_interval([2.0])[0] == pytest.approx(2.0)
     assert all(math.isnan(value) for value in geometric_interval([2.0])[1:])

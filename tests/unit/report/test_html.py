@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from tests.unit.report import made_up_report as made_up
+from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts import build_report, draw_figure, write_summary
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.step import Step, run
+from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.html import build_report as build
 from workflow_scripts.report.page import render
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
-PAGES = [REPORTS / "templates" / name for name in ("page.html.j2", "report.html.j2")]
+PAGES = [REPORTS / "templates" / name for name in ("report.html.j2", "report.css", "report.js")]
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\""
 
 
@@ -33,18 +38,22 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "img", "br", "hr"):
+        if tag not in ("meta", "img", "br", "hr", "input"):
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag  # well nested
 
     def handle_data(self, data):
-        self.text += data
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
 
 
 def make(root: Path, figures=("hypotheses", "frechet_vs_nfe"), **choices) -> tuple[dict, dict, str]:
-    report, inputs = made_up.write_study(root / "study", **choices)
+    report, inputs = made_up.write_study(root / "results/S1_made_up/tiny", **choices)
     for name in figures:
         outputs = {key: [root / f"figures/{name}.{end}"] for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))}
         draw_figure.main(Step("draw_figure", {"figure": name, "report": report}, inputs, outputs))
@@ -55,63 +64,120 @@ def make(root: Path, figures=("hypotheses", "frechet_vs_nfe"), **choices) -> tup
         "figures": [root / f"figures/{name}.svg" for name in figures],
         "captions": [REPORTS / f"captions/{name}.rst" for name in figures],
         "templates": PAGES,
+        "costs": [root / "costs.json"],
         "notebooks": [root / "notebooks/01_results.html"],
     }
+    write_json(root / "costs.json", collect_costs(inputs["timings"], manifests(report, figures)))
     run(build_report.main, made_up.arguments({"report": report}, inputs, {"html": root / "report.html"}))
     return report, inputs, (root / "report.html").read_text(encoding="utf-8")
 
 
-def test_no_reference_leaves_the_file_except_relative_links(tmp_path):
+def embedded(html: str) -> dict:
+    """The JSON that the page's script reads."""
+    return json.loads(html.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+
+
+def test_nothing_refers_outside_the_file_but_relative_links(tmp_path):
     _, _, html = make(tmp_path)
     page = Elements(html)
-    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
-    for _, attributes in page.tags:
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
-        for name in ("src", "srcset", "href", "action", "data", "poster"):
+        for name in ("src", "srcset", "href", "action", "poster"):
             value = attributes.get(name)
-            assert value is None or value.startswith(("data:image/svg+xml;base64,", "#", "figures/", "notebooks/"))
-    assert "http://" not in html and "https://" not in html and "@import" not in html and "url(" not in html
+            assert value is None or value.startswith(("#", "figures/", "notebooks/", "summary.md", "data:image/png;base64,"))
+    addresses = set(re.findall(r"https?://[^\s\"']*", html))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names of formats, never fetched
+    assert "@import" not in html and not re.search(r"url\((?!#)", html)
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert "notebooks/01_results.html" in links and "figures/hypotheses.csv" in links
-    targets = {attributes.get("id") for _, attributes in page.tags}
-    assert all(link[1:] in targets for link in links if link.startswith("#"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(link[1:] in ids for link in links if link.startswith("#"))
+
+
+def test_the_policy_allows_this_script_and_no_other(tmp_path):
+    import base64
+    import hashlib
+
+    _, _, html = make(tmp_path)
+    script = html.rsplit("<script>", 1)[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    assert f"script-src 'sha256-{digest}';" in policy and policy.startswith("default-src 'none';")
+    assert html.count("<script") == 2  # the data and the script
 
 
 def test_configuration_is_escaped_everywhere(tmp_path):
-    _, _, html = make(tmp_path, title=NASTY)
+    report, inputs, _ = make(tmp_path, title=NASTY)
+    report["arms"][0]["label"] = NASTY + "</script><b>"
+    html = build(report, inputs, tmp_path / "report.html", manifests(report))
     page = Elements(html)
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert all("onerror" not in attributes for _, attributes in page.tags)
-    assert NASTY in page.text
+    assert [tag for tag, _ in page.tags].count("script") == 2 and "img" not in {tag for tag, _ in page.tags}
+    assert html.count("</script>") == 2
+    assert NASTY in page.text and page.text.count("<script>alert(1)</script>") > 5
+    assert embedded(html)["labels"]["A_plain"] == NASTY + "</script><b>"
 
 
-def test_escaping_of_labels_in_the_summary_and_the_cost_table(tmp_path):
-    report, inputs, _ = make(tmp_path)
-    report["arms"][0]["label"] = NASTY
-    summary = {**inputs, "template": [REPORTS / "templates/summary.md.j2"]}
-    write_summary.main(Step("write_summary", {"report": report}, summary, {"summary": [tmp_path / "summary.md"]}))
-    page = Elements(build(report, inputs, tmp_path / "report.html"))
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert page.text.count("<script>alert(1)</script>") > 5
-
-
-def test_verdict_comes_first_and_figures_have_text(tmp_path):
+def test_question_and_answer_come_first_and_figures_have_text(tmp_path):
     report, _, html = make(tmp_path, figures=tuple(FIGURES))
     page = Elements(html)
-    assert html.index('class="verdict better"') < html.index("<table") < html.index('id="cost"')
-    images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [image["alt"] for image in images] and len(images) == len(FIGURES)
-    assert {image["alt"] for image in images} == {figure.alt for figure in FIGURES.values()}
+    headings = [(tag, number) for number, (tag, _) in enumerate(page.tags) if re.fullmatch("h[1-6]", tag)]
+    assert headings[0][0] == "h1" and [tag for tag, _ in headings].count("h1") == 1
+    order = ["<h1>", 'class="verdict better"', 'id="verdict"', 'id="deviations"', 'id="frontier"', 'id="curvature"',
+             'id="weights"', 'id="training"', 'id="samples"', 'id="cost"', 'id="methods"', 'id="provenance"']  # fmt: skip
+    places = [html.index(part) for part in order]
+    assert places == sorted(places)
+    drawings = {attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"}
+    assert drawings == {figure.alt for figure in FIGURES.values()}
     for name in FIGURES:
         assert " ".join((REPORTS / f"captions/{name}.rst").read_text(encoding="utf-8").split()) in page.text
-    for wanted in ("12.5", "1,234", "training.learning_rate", "a" * 64):  # cost, parameters, settings, lock hash
+    for wanted in ("12.5", "1,234", "training.learning_rate", "a" * 12):  # cost, parameters, settings, lock hash
         assert wanted in page.text
     assert report["arms"][1]["label"] in page.text
 
 
 def test_rehearsal_banner(tmp_path):
-    assert 'class="rehearsal"' in make(tmp_path / "rehearsal")[2]
-    assert 'class="rehearsal"' not in make(tmp_path / "real", rehearsal=False)[2]
+    assert 'class="banner"' in make(tmp_path / "rehearsal")[2]
+    assert 'class="banner"' not in make(tmp_path / "real", rehearsal=False)[2]
+
+
+def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # manifests name files relative to the project
+    report, inputs, _ = make(Path("."))
+    html = build(report, inputs, tmp_path / "report.html", manifests(report))
+    data = embedded(html)
+    for name in ("main_result", "by_nfe", "curvature", "further_metrics", "finite_sample", "scale", "error_rates"):
+        table = html.split(f'<table id="table-{name}"')[1].split("</table>")[0].split("<tbody>")[1]
+        cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", table, flags=re.DOTALL)
+        assert cells and all('class="n" data-from="' in cell for cell in cells), name
+    answer = html.split('<p class="answer">')[1].split("</p>")[0]
+    assert re.findall(r'data-from="h:B\.H1[^"]*">([^<]+)<', answer)[0] == "20.0 %"
+    for key in re.findall(r'data-from="([^"]+)"', html):
+        kind, names = key[0], key[2:].split(" ")
+        known = {"r": range(len(data["rows"])), "s": range(len(data["graph"]["steps"]))}
+        assert all(int(name) in known[kind] for name in names) if kind in known else True
+        assert kind in "rs" or set(names) <= {"r": 0, **data["hypotheses"], **data["figures"]}.keys()
+    # a result row leads to the step that computed it, and that to its sampler, checkpoint and data
+    row = dict(zip(data["columns"], data["rows"][0]))
+    assert data["graph"]["steps"][row["maker"]]["entry"] in ("compute_metrics", "probe_checkpoint")
+
+
+def test_the_same_bytes_wherever_it_is_built(tmp_path, monkeypatch):
+    pages = []
+    for name in ("one", "another"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        monkeypatch.setenv("USER", name)
+        report, inputs, _ = make(Path("."))
+        pages.append(build(report, inputs, Path("report.html"), manifests(report), "ab" * 32))
+    assert pages[0] == pages[1]
+    assert str(tmp_path) not in pages[0] and os.uname().nodename not in pages[0]
+    # what differs from run to run stays out, but for the costs, which are an input
+    later = [{**item, "circumstances": {"started": "2020-01-01", "wall_s": 1}} for item in manifests(report)]
+    assert build(report, inputs, Path("report.html"), later, "ab" * 32) == pages[0]
+    assert '<meta name="input_lineage_sha256" content="' + "ab" * 32 in pages[0][:4096]
 
 
 def test_a_verdict_from_other_results_is_refused(tmp_path):
@@ -128,16 +194,30 @@ def test_a_figure_without_caption_is_refused(tmp_path):
 
 
 def test_missing_templates_and_values_are_one_line_errors(tmp_path):
+    report, inputs, _ = make(tmp_path)
+    with pytest.raises(PipelineError, match=r"report\.css was not handed over"):
+        build(report, inputs | {"templates": PAGES[:1]}, tmp_path / "report.html")
     with pytest.raises(PipelineError, match=r"page\.html\.j2 was not handed over"):
-        render(PAGES[1:], "report.html.j2")
+        render([REPORTS / "templates/notebook.html.j2"], "notebook.html.j2")
     with pytest.raises(PipelineError, match="cannot be rendered"):
-        render(PAGES, "report.html.j2")
+        render(PAGES[:1], "report.html.j2")
     with pytest.raises(PipelineError, match="cannot read the template"):
         render([tmp_path / "absent.j2"], "absent.j2")
+
+
+def test_a_script_that_would_end_its_element_is_refused(tmp_path):
+    report, inputs, _ = make(tmp_path)
+    (tmp_path / "report.js").write_text("const text = '</script>';", encoding="utf-8")
+    with pytest.raises(PipelineError, match="would end it early"):
+        build(report, inputs | {"templates": [*PAGES[:2], tmp_path / "report.js"]}, tmp_path / "report.html")
 
 
 def test_a_run_without_timing_values_is_shown_as_such(tmp_path):
     report, inputs, _ = make(tmp_path)
     write_json(inputs["timings"][0], {"wall_s": 1.0, "steps_per_s": 2.0, "peak_memory_mb": None, "num_parameters": 5})
-    cost = build(report, inputs, tmp_path / "report.html").split('<section id="cost">')[1].split("</section>")[0]
-    assert "<td>1.00</td><td>2.00</td><td>–</td><td>5</td>" in cost
+    write_json(inputs["costs"][0], collect_costs(inputs["timings"], []))
+    html = build(report, inputs, tmp_path / "report.html")
+    cost = html.split('<section id="cost">')[1].split("</section>")[0]
+    row = re.findall(r"<td[^>]*>([^<]*)</td>", cost.split("<tbody>")[1].split("</tr>")[0])
+    assert row == ["11", "1.00", "2.00", "–", "5"]
+    assert "only training is timed" in cost and "No manifest of a step was found" in html

@@ -177,7 +177,7 @@ def test_a_failed_arm_is_named_and_nothing_is_said_about_it(tmp_path):
     assert "**Missing.** No result of “weighted γ=5”: nothing is said about it." in text
     assert "0 of 3 seeds, missing 11, 12 and 13" in paragraph(text, "B.H1")
     assert not re.search(CLAIMS, paragraph(text, "B.H1"))
-    assert "**Answer.** Inconclusive" in text and "gives no estimate" in text
+    assert "**Answer.** Inconclusive" in text and "There is no estimate for FD (fd_toy)" in text
 
 
 def test_one_seed_has_no_interval_and_no_claim(tmp_path):

@@ -141,7 +141,7 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, c
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) -> None:
     output = checkpoint.parent / "samples.npz"
-    many = settings(sampling={"num_samples": 60, "batch_size": 4, "clip_x_start": True}, nfe=50)
+    many = settings(sampling={"num_samples": 160, "batch_size": 4, "clip_x_start": True}, nfe=50)
     command = [sys.executable, "-m", "workflow_scripts.sample_images", "--settings", canonical_json(many)]
     command += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

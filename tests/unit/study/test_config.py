@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.common.errors import ConfigError
-from workflow_scripts.study.config import flatten, load_study, merge, read_config
+from workflow_scripts.study.config import flatten, load_study, merge, parse_overrides, read_config
 from workflow_scripts.study.yaml_files import parse_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -139,3 +139,11 @@ def test_floats_without_a_dot_are_numbers():
 def test_yaml_cannot_build_objects():
     with pytest.raises(ConfigError):
         parse_yaml("a: !!python/object/apply:os.system ['true']", "x.yaml")
+
+
+def test_words_of_a_command_line_are_read_as_snakemake_reads_them():
+    words = ["preset=smoke", "parts=3", "save_every_s=0.5", "data_root=/a=b"]
+    assert parse_overrides(words) == {"preset": "smoke", "parts": 3, "save_every_s": 0.5, "data_root": "/a=b"}
+    assert read_config(ROOT, parse_overrides(words))[1] == "smoke"
+    with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'parts'"):
+        parse_overrides(["parts"])

@@ -27,6 +27,8 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Geometric mean over seeds with its 95 % t interval (both on the logarithm), every seed as a faint point."""
     rows = context.final_rows(context.report["metric"])
     rows = rows[rows["sampler"].notna()]
+    undrawn = rows[~(rows["value"] > 0)]  # such a value has no logarithm, and no place on these axes
+    rows = rows.drop(undrawn.index)
     samplers = context.report["samplers"]
     figure = style.new_figure(max(9.0, 2.6 * len(samplers) + 2.4), 4.4)
     panels = figure.subplots(1, len(samplers), sharey=True, squeeze=False)[0]
@@ -50,7 +52,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     notes = [
         "Bars: 95 % t intervals of the geometric mean over seeds; faint points: seeds." if (seeds > 1).any() else "",
         "Arms with one seed have no interval." if (seeds == 1).any() else "",
-        off_scale, *(anchors if records else []), style.missing_note(context, rows),
+        _undrawn_note(context, undrawn), off_scale, *(anchors if records else []), style.missing_note(context, rows),
     ]  # fmt: skip
     style.footer(context, figure, notes)
     if drawn:
@@ -58,6 +60,13 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         drawn[0].set_ylabel(f"{metric_name(context.report['metric'])}, lower is better")
         label_lines(figure, drawn[-1], [*_line_labels(context, frame, samplers, panels, drawn[-1]), *marks])
     return figure, frame
+
+
+def _undrawn_note(context: ReportContext, rows: pd.DataFrame) -> str:
+    listed = [
+        f"{context.label(row.arm)} seed {row.seed}, {row.sampler} NFE {row.nfe}: {number(row.value, 3)}" for row in rows.itertuples()
+    ]
+    return f"Not positive, hence not drawn: {'; '.join(listed)}." if listed else ""
 
 
 def _line_labels(
