@@ -15,6 +15,7 @@ from workflow_scripts.common.last_words import last_words
 from workflow_scripts.common.other_runs import lock_advice
 from workflow_scripts.common.writable import require_writable
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
@@ -161,6 +162,18 @@ def check_gate():
 def check_writable(jobs):
     """Stop before the first job where an output or a log of one could not be written; Snakemake would meet it on the way."""
     or_exit(require_writable, [path for job in jobs for path in (*job.output, *job.log)])
+
+
+def check_outputs(dag):
+    """Stop before the first job if one would read a computed file that was edited; warn of edited files none reads."""
+    running = set(dag.needrun_jobs())
+    read = {str(path) for job in running for path in job.input}
+    firsts = [str(job.output[0]) for job in dag.jobs if job.output and job not in running]
+    edited = edited_outputs(ROOT, firsts)
+    for found in edited:
+        print(f"{'error' if found.path in read else 'warning'}: {found}", file=sys.stderr)
+    if any(found.path in read for found in edited):
+        sys.exit(1)
 
 
 def check_inception(jobs):
