@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -55,6 +56,8 @@ def main() -> None:
         sys.exit("the undisturbed run failed")
     training_s = json.loads((folder / "undisturbed" / "timing.json").read_text())["wall_s"]
     start_s = time.monotonic() - started - training_s
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    training_cpu_s = (usage.ru_utime + usage.ru_stime) * training_s / (training_s + start_s)
 
     moments, kills, finished = random.Random(spec["seed"]), [], []
     signals = [signal.Signals[name] for name in spec["signals"]]
@@ -75,7 +78,7 @@ def main() -> None:
             continue
         log = (current / "step.log").read_text() if (current / "step.log").exists() else ""
         kills.append({"signal": number.name, "after_s": round(after_s, 3), "exit": code, "log": log})
-    print(json.dumps({"training_s": training_s, "kills": kills, "finished": finished}))
+    print(json.dumps({"training_cpu_s": training_cpu_s, "kills": kills, "finished": finished}))
 
 
 if __name__ == "__main__":

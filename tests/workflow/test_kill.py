@@ -93,7 +93,7 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, capsy
     # how many depends on how fast the machine is; states that are never loaded would give none
     assert len(told["kills"]) == 14 and len(resumed) >= 3, told["kills"]
 
-    inside = _through_snakemake(prepared, told["training_s"])
+    inside = _through_snakemake(prepared, told["training_cpu_s"])
     assert _hashes(prepared / RUN) == expected
     _require_complete_log(prepared / RUN)
     assert not (prepared / RUN / ".training").exists() and inside.count("SIGKILL") == 3 and len(inside) == 6
@@ -104,24 +104,24 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, capsy
             print(f"  {name} {digest} in all {len(told['finished']) + 2} runs")
 
 
-def _through_snakemake(project: Path, training_s: float) -> list[str]:
+def _through_snakemake(project: Path, training_cpu_s: float) -> list[str]:
     """Two kills of everything at once, then four of the training alone, which Snakemake starts again by itself."""
-    # together less than the training takes, so that it is never done before the last kill
-    moments, kills, longest = random.Random(6), [], training_s / 8
+    # Moments in the process's own seconds, since those of the clock depend on what else runs; together less than the
+    # training takes, so that it is never done before the last kill.
+    moments, kills, longest = random.Random(6), [], training_cpu_s / 10
+    seen: set[int] = set()
     for number in (signal.SIGKILL, signal.SIGTERM):
         running = _start(project)
-        _wait_for_training(project, running, set())
-        time.sleep(moments.uniform(0, longest))
+        _let_it_work(_wait_for_training(project, running, seen), moments.uniform(0, longest))
         os.killpg(running.pid, number)
         running.communicate(timeout=300)
         assert running.returncode != 0 and not (project / RUN / "log.csv").exists()
         assert not list((project / RUN / "checkpoints").glob("*.pt"))
         kills.append(number.name)
     running = _start(project, "--retries", "4")
-    seen: set[int] = set()
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
         worker = _wait_for_training(project, running, seen)
-        time.sleep(moments.uniform(0, longest))
+        _let_it_work(worker, moments.uniform(0, longest))
         # the job's own process, which Snakemake started: no shell stands between that could keep the signal
         assert _parent(worker) == running.pid
         os.kill(worker, number)
@@ -159,5 +159,21 @@ def _wait_for_training(project: Path, running: subprocess.Popen, seen: set[int])
     raise AssertionError("no training began within five minutes")
 
 
+def _let_it_work(process: int, cpu_s: float) -> None:
+    """Wait until the process has computed for so many seconds more."""
+    end = _cpu_s(process) + cpu_s
+    while _cpu_s(process) < end:
+        time.sleep(0.005)
+
+
+def _cpu_s(process: int) -> float:
+    return sum(map(int, _stat(process)[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def _parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(_stat(process)[1])
+
+
+def _stat(process: int) -> list[str]:
+    """The fields of /proc/<process>/stat after the name, which may hold spaces: state, parent, …"""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
