@@ -1,4 +1,4 @@
-"""The figures of the report by name: title, and text for who cannot see them (no matplotlib)."""
+"""The figures of the report by name: heading, title, and text for who cannot see them (no matplotlib)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FigureInfo:
-    """A figure's title, and its text for who cannot see it."""
+    """A figure's title, its text for who cannot see it, and `section`: the heading it has in Snakemake's own report.
 
+    In report.html it stands under the same heading, where the main metric's own name replaces "Fréchet distance".
+    """
+
+    section: str
     title: str
     alt: str
 
@@ -16,36 +20,44 @@ class FigureInfo:
 FIGURES = {
     "hypotheses": FigureInfo(
         "Hypotheses",
+        "Hypotheses",
         "Forest plot: one row per hypothesis with the estimated relative change, its interval and the threshold band.",
     ),
     "snr_and_weights": FigureInfo(
+        "Loss weights",
         "Signal-to-noise ratio and loss weight",
         "Two line charts over the diffusion timestep: the signal-to-noise ratio of each noise schedule, "
         "and the loss weight of each arm.",
     ),
     "frechet_vs_nfe": FigureInfo(
+        "Fréchet distance and network calls",
         "Fréchet distance against network calls",
         "Line charts, one panel per sampler: Fréchet distance against the number of network calls per image, "
         "one line per arm with intervals over seeds.",
     ),
     "sample_grid": FigureInfo(
         "Samples",
+        "Samples",
         "Grid of generated images: one row per arm, and in each column images that began from the same noise.",
     ),
     "training_curves": FigureInfo(
+        "Training",
         "Training curves",
         "Three line charts over training steps: the arm's own loss, the unweighted squared error, the gradient norm.",
     ),
     "timestep_mse": FigureInfo(
+        "Training",
         "Error per timestep",
         "Two line charts over the diffusion timestep: the noise prediction error of each arm, and its ratio to the baseline.",
     ),
     "curvature_vs_step": FigureInfo(
+        "Curvature",
         "Curvature during training",
         "Three line charts over training steps: Hessian trace on the common objective, Hessian trace on the arm's own "
         "objective, and the largest eigenvalue on the common objective.",
     ),
     "curvature_vs_frechet": FigureInfo(
+        "Curvature",
         "Curvature against Fréchet distance",
         "Scatter plot of the Fréchet distance against the Hessian trace, one point per run, coloured by arm.",
     ),
