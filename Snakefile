@@ -41,6 +41,7 @@ rule all:
 
 onstart:
     check_gate()
+    check_writable(list(workflow.dag.needrun_jobs()))
     check_machine(workflow.dag.needrun_jobs())
     check_outputs(workflow.dag)
     note_packages()

@@ -1,4 +1,5 @@
 # What every rule file uses: the study, its paths, and how a step is called. Imports no torch, so that planning is fast.
+import atexit
 import subprocess
 import sys
 import time
@@ -10,6 +11,9 @@ sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.last_words import last_words
+from workflow_scripts.common.other_runs import lock_advice
+from workflow_scripts.common.writable import require_writable
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.packages import lock_differences, package_versions
@@ -166,6 +170,11 @@ def note_packages():
         print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
 
 
+def check_writable(jobs):
+    """Stop before the first job where an output or a log of one could not be written; Snakemake would meet it on the way."""
+    or_exit(require_writable, [path for job in jobs for path in (*job.output, *job.log)])
+
+
 def check_outputs(dag):
     """Stop before the first job if one would read a computed file that was edited; warn of edited files none reads."""
     running = set(dag.needrun_jobs())
@@ -203,6 +212,17 @@ def closing_words():
 
 def closing_errors():
     """What the failed steps of this run said, in one line each, after Snakemake's own long account of them."""
-    logs = [path for path in (ROOT / RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= STARTED]
-    said = [line for path in sorted(logs) for line in path.read_text().splitlines() if line.startswith("error: ")]
-    return "\n".join(["", *said])
+    logs = [(job.rule.name, Path(path)) for job in workflow.dag.needrun_jobs() for path in job.log]
+    started = [(name, path) for name, path in logs if path.is_file() and path.stat().st_mtime >= STARTED]
+    return "\n".join(["", *(line for name, path in sorted(started) for line in last_words(name, path))])
+
+
+def explain_lock():
+    """After Snakemake's account of a lock that it found, which names no process: one line that says what to do."""
+    if workflow.executor_plugin is not None and not workflow.dryrun and workflow.persistence.locked:
+        print(lock_advice(Path.cwd()), file=sys.stderr)
+
+
+if workflow.is_main_process:
+    # No hook of Snakemake's runs when it finds a lock. Where it took the lock itself, that is gone by now.
+    atexit.register(explain_lock)

@@ -41,6 +41,7 @@ const command = (...paths) => {
   return el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", "data-copy": text }, "Copy"));
 };
 const number = (value) => value === null || value === undefined ? "–" : String(value).replace("-", "\u2212");
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const percent = (value) => value === null ? "–" : `${value < 0 ? "\u2212" : "+"}${(100 * Math.abs(value)).toFixed(1)} %`;
 
 // Looking up
@@ -88,10 +89,10 @@ function stepBody(step) {
       el("dt", {}, "Packages"), el("dd", {}, packages.digest ? hash(packages.digest) : "none counted")),
     el("details", {}, el("summary", {}, "Settings"), el("pre", { tabindex: 0, role: "group", "aria-label": "Settings" },
       Object.entries(step.settings).map(([key, place]) => `${key}: ${settingText(graph.settings[place])}\n`).join("") || "none")),
-    el("details", {}, el("summary", {}, `Code: ${modules.length} files`), el("ul", { class: "paths" }, modules.map((name) => el("li", {}, el("code", {}, name))))),
-    el("details", {}, el("summary", {}, `Packages: ${versions.length}`), el("p", {}, versions.map(([name, version]) => `${name} ${version}`).join(", "))),
-    el("details", { open: step.inputs.length < 9 }, el("summary", {}, `Inputs: ${step.inputs.length}`), files(step.inputs, true)),
-    el("details", { open: step.outputs.length < 9 }, el("summary", {}, `Outputs: ${step.outputs.length}`), files(step.outputs, false)),
+    el("details", {}, el("summary", {}, `Code: ${counted(modules.length, "file")}`), el("ul", { class: "paths" }, modules.map((name) => el("li", {}, el("code", {}, name))))),
+    el("details", {}, el("summary", {}, counted(versions.length, "package")), el("p", {}, versions.map(([name, version]) => `${name} ${version}`).join(", "))),
+    el("details", { open: step.inputs.length < 9 }, el("summary", {}, counted(step.inputs.length, "input")), files(step.inputs, true)),
+    el("details", { open: step.outputs.length < 9 }, el("summary", {}, counted(step.outputs.length, "output")), files(step.outputs, false)),
     step.outputs.length ? command(step.outputs[0][1]) : null,
   ];
 }

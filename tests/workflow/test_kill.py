@@ -90,7 +90,8 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, capsy
         if kill["exit"] == 143:
             assert re.search(r"stopped by SIGTERM; (step \d+ is saved|nothing half-written)", kill["log"]), kill
     resumed = [number for kill in told["kills"] for number in re.findall(r"going on after step (\d+)", kill["log"])]
-    assert len(told["kills"]) == 14 and len(resumed) >= 7, told["kills"]
+    # how many depends on how fast the machine is; states that are never loaded would give none
+    assert len(told["kills"]) == 14 and len(resumed) >= 3, told["kills"]
 
     inside = _through_snakemake(prepared, told["training_s"])
     assert _hashes(prepared / RUN) == expected
@@ -112,7 +113,7 @@ def _through_snakemake(project: Path, training_s: float) -> list[str]:
         _wait_for_training(project, running, set())
         time.sleep(moments.uniform(0, longest))
         os.killpg(running.pid, number)
-        running.communicate(timeout=60)
+        running.communicate(timeout=300)
         assert running.returncode != 0 and not (project / RUN / "log.csv").exists()
         assert not list((project / RUN / "checkpoints").glob("*.pt"))
         kills.append(number.name)
@@ -125,7 +126,7 @@ def _through_snakemake(project: Path, training_s: float) -> list[str]:
         assert _parent(worker) == running.pid
         os.kill(worker, number)
         kills.append(number.name)
-    said, _ = running.communicate(timeout=120)
+    said, _ = running.communicate(timeout=300)
     assert running.returncode == 0, said
     assert said.count("stopped by SIGTERM; step") == 2 and said.count("going on after step") >= 3, said
     return kills
@@ -144,7 +145,7 @@ def _wait_for_training(project: Path, running: subprocess.Popen, seen: set[int])
     """Wait until a process that is not in `seen` begins to train, add it and return it."""
     lock, log = (project / LOG).with_suffix(".lock"), project / LOG
     looks_in_a_row = 0
-    for _ in range(3000):
+    for _ in range(15000):
         holder = re.match(r"process (\d+) ", lock.read_text()) if lock.exists() else None
         process = int(holder[1]) if holder else 0
         training = process not in seen and Path(f"/proc/{process}").exists() and log.exists() and "on cpu" in log.read_text()
@@ -155,7 +156,7 @@ def _wait_for_training(project: Path, running: subprocess.Popen, seen: set[int])
             return process
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.02)
-    raise AssertionError("no training began within a minute")
+    raise AssertionError("no training began within five minutes")
 
 
 def _parent(process: int) -> int:

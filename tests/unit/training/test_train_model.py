@@ -121,7 +121,7 @@ def test_a_plan_that_cannot_work_is_one_line(tmp_path, data, change, word):
     assert word in done.stderr and not list((tmp_path / "run").glob("*.pt"))
 
 
-LONG = {**SETTINGS, "training": {**SETTINGS["training"], "num_steps": 200, "checkpoint_steps": [40, 200], "log_every": 16}}
+LONG = {**SETTINGS, "training": {**SETTINGS["training"], "num_steps": 400, "checkpoint_steps": [40, 400], "log_every": 16}}
 
 
 def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path, data):
@@ -129,7 +129,7 @@ def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path,
     folder = tmp_path / "run"
     for _ in range(2):
         running = _start(folder, data, LONG)
-        time.sleep(0.2)
+        time.sleep(0.05)
         running.send_signal(signal.SIGTERM)
         _, said = running.communicate(timeout=60)
         last = said.strip().splitlines()[-1]
@@ -156,7 +156,7 @@ def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path,
     assert _train(folder, data, LONG).returncode == 0
     assert _train(tmp_path / "undisturbed", data, LONG).returncode == 0
     assert _bytes(folder, LONG) == _bytes(tmp_path / "undisturbed", LONG)
-    assert sorted(path.name for path in folder.iterdir()) == ["200.pt", "40.pt", "log.csv", "step.lock", "step.log", "timing.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["40.pt", "400.pt", "log.csv", "step.lock", "step.log", "timing.json"]
 
 
 def _fill_the_disk(folder: Path):
