@@ -8,7 +8,7 @@ CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) 
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report data plan audit crate publish compare pictures test test-cluster lock amend relock clean
+.PHONY: help report data update plan audit crate publish compare pictures test test-cluster lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ report: .venv/installed ## run the whole study and print the verdict and the rep
 data: .venv/installed ## prepare and verify the dataset of PRESET, below the folder DATA, and nothing else
 	@$(VENV) snakemake data --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
-plan: .venv/installed ## show what `make report` would run, and run nothing
-	@$(VENV) snakemake --cores $(CORES) --dry-run $(if $(CONFIG),--config $(CONFIG))
+update: .venv/installed ## as `make report`, but a rebuilt file with the bytes it had runs nothing after it
+	@$(VENV) python -m workflow_scripts.run_in_rounds --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+
+plan: .venv/installed ## say what `make report` would run, why, and what it costs, and run nothing
+	@$(VENV) python -m workflow_scripts.plan_study --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 audit: .venv/installed ## verify every computed file: AUDIT_PATH=one-of-them for its lineage
 	@$(VENV) python -m workflow_scripts.audit $(if $(AUDIT_PATH),"$(AUDIT_PATH)") $(if $(CONFIG),--config $(CONFIG))

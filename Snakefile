@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cluster.smk"
+include: "rules/machine.smk"
 include: "rules/preregistration.smk"
 include: "rules/data.smk"
 include: "rules/statistics.smk"
@@ -34,10 +35,15 @@ rule all:
     default_target: True
     input:
         f"{REPORT}/report.html",
+        # Snakemake makes a deleted file again only if somebody asks for it.
+        every_output(),
 
 
 onstart:
     check_gate()
+    check_writable(list(workflow.dag.needrun_jobs()))
+    check_machine(workflow.dag.needrun_jobs())
+    check_outputs(workflow.dag)
     check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
     check_queue(workflow.dag.needrun_jobs())

@@ -16,7 +16,7 @@ def limits(stage):
 
 def check_queue(jobs):
     """Before the first job is submitted, end the jobs of a Snakemake that was killed which would write the same files."""
-    if workflow.local_exec:
+    if workflow.executor_plugin.name != "slurm":
         return
     targets = {target(job.rule.name, job.wildcards_dict) for job in jobs}
     try:

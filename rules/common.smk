@@ -1,4 +1,5 @@
 # What every rule file uses: the study, its paths, and how a step is called. Imports no torch, so that planning is fast.
+import atexit
 import subprocess
 import sys
 import time
@@ -10,7 +11,11 @@ sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.last_words import last_words
+from workflow_scripts.common.other_runs import lock_advice
+from workflow_scripts.common.writable import require_writable
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
@@ -154,6 +159,23 @@ def check_gate():
         sys.exit(f"error: {error}")
 
 
+def check_writable(jobs):
+    """Stop before the first job where an output or a log of one could not be written; Snakemake would meet it on the way."""
+    or_exit(require_writable, [path for job in jobs for path in (*job.output, *job.log)])
+
+
+def check_outputs(dag):
+    """Stop before the first job if one would read a computed file that was edited; warn of edited files none reads."""
+    running = set(dag.needrun_jobs())
+    read = {str(path) for job in running for path in job.input}
+    firsts = [str(job.output[0]) for job in dag.jobs if job.output and job not in running]
+    edited = edited_outputs(ROOT, firsts)
+    for found in edited:
+        print(f"{'error' if found.path in read else 'warning'}: {found}", file=sys.stderr)
+    if any(found.path in read for found in edited):
+        sys.exit(1)
+
+
 def check_inception(jobs):
     """Stop before the first job unless the Inception weights that one of the jobs needs are there or can be had.
 
@@ -179,6 +201,17 @@ def closing_words():
 
 def closing_errors():
     """What the failed steps of this run said, in one line each, after Snakemake's own long account of them."""
-    logs = [path for path in (ROOT / RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= STARTED]
-    said = [line for path in sorted(logs) for line in path.read_text().splitlines() if line.startswith("error: ")]
-    return "\n".join(["", *said])
+    logs = [(job.rule.name, Path(path)) for job in workflow.dag.needrun_jobs() for path in job.log]
+    started = [(name, path) for name, path in logs if path.is_file() and path.stat().st_mtime >= STARTED]
+    return "\n".join(["", *(line for name, path in sorted(started) for line in last_words(name, path))])
+
+
+def explain_lock():
+    """After Snakemake's account of a lock that it found, which names no process: one line that says what to do."""
+    if workflow.executor_plugin is not None and not workflow.dryrun and workflow.persistence.locked:
+        print(lock_advice(Path.cwd()), file=sys.stderr)
+
+
+if workflow.is_main_process:
+    # No hook of Snakemake's runs when it finds a lock. Where it took the lock itself, that is gone by now.
+    atexit.register(explain_lock)

@@ -175,3 +175,20 @@ rule build_report:
         packages=packages("build_report"),
     shell:
         step("build_report", " ".join([*SHOWN, "costs captions templates"]), "html")
+
+
+def every_output():
+    """Every file that the study keeps, the ones between data and report too."""
+    once = [
+        rules.check_preregistration, rules.prepare_data, rules.train_extractor, rules.compute_reference, rules.collect_study,
+        rules.decide_verdict, rules.write_summary, rules.collect_costs, *(getattr(rules, f"draw_{name}") for name in FIGURES),
+    ]  # fmt: skip
+    per_run = expand([*rules.train_model.output, *rules.collect_run.output], arm=ARMS, seed=STUDY.seeds)
+    per_sample = [
+        path
+        for sampler, nfe in STUDY.sampler_nfe
+        for rule in (rules.sample_images, rules.extract_features, rules.compute_metrics)
+        for path in expand(rule.output, arm=ARMS, seed=STUDY.seeds, sampler=sampler, nfe=f"{nfe:04d}")
+    ]
+    notebooks = expand(rules.render_notebook.output, notebook=NOTEBOOKS)
+    return [*(path for rule in once for path in rule.output), *per_run, *per_sample, *EVERY_PROBE, *FINITE_SAMPLES, *notebooks]

@@ -36,11 +36,12 @@ async function copy(text, from) {
 const hash = (digest) => digest
   ? el("button", { type: "button", class: "hash", "data-hash": digest, title: digest, "aria-label": `Copy ${digest.slice(0, 12)}… in full` }, digest.slice(0, 12))
   : el("span", {}, "not fixed: measured anew in each run");
-const command = (path) => {
-  const text = `python -m workflow_scripts.audit ${path}`;
+const command = (...paths) => {
+  const text = `python -m workflow_scripts.audit ${[...new Set(paths)].join(" ")}`;
   return el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", "data-copy": text }, "Copy"));
 };
 const number = (value) => value === null || value === undefined ? "–" : String(value).replace("-", "\u2212");
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const percent = (value) => value === null ? "–" : `${value < 0 ? "\u2212" : "+"}${(100 * Math.abs(value)).toFixed(1)} %`;
 
 // Looking up
@@ -88,10 +89,10 @@ function stepBody(step) {
       el("dt", {}, "Packages"), el("dd", {}, packages.digest ? hash(packages.digest) : "none counted")),
     el("details", {}, el("summary", {}, "Settings"), el("pre", { tabindex: 0, role: "group", "aria-label": "Settings" },
       Object.entries(step.settings).map(([key, place]) => `${key}: ${settingText(graph.settings[place])}\n`).join("") || "none")),
-    el("details", {}, el("summary", {}, `Code: ${modules.length} files`), el("ul", { class: "paths" }, modules.map((name) => el("li", {}, el("code", {}, name))))),
-    el("details", {}, el("summary", {}, `Packages: ${versions.length}`), el("p", {}, versions.map(([name, version]) => `${name} ${version}`).join(", "))),
-    el("details", { open: step.inputs.length < 9 }, el("summary", {}, `Inputs: ${step.inputs.length}`), files(step.inputs, true)),
-    el("details", { open: step.outputs.length < 9 }, el("summary", {}, `Outputs: ${step.outputs.length}`), files(step.outputs, false)),
+    el("details", {}, el("summary", {}, `Code: ${counted(modules.length, "file")}`), el("ul", { class: "paths" }, modules.map((name) => el("li", {}, el("code", {}, name))))),
+    el("details", {}, el("summary", {}, counted(versions.length, "package")), el("p", {}, versions.map(([name, version]) => `${name} ${version}`).join(", "))),
+    el("details", { open: step.inputs.length < 9 }, el("summary", {}, counted(step.inputs.length, "input")), files(step.inputs, true)),
+    el("details", { open: step.outputs.length < 9 }, el("summary", {}, counted(step.outputs.length, "output")), files(step.outputs, false)),
     step.outputs.length ? command(step.outputs[0][1]) : null,
   ];
 }
@@ -148,7 +149,7 @@ function aboutRows(places) {
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Result rows" }, table),
       el("h3", {}, "What was measured"),
       el("dl", { class: "facts-of" }, common.flatMap(([name, title]) => [el("dt", {}, title), el("dd", {}, shown(name, first[name]))])),
-      el("h3", {}, "Verify"), command(rowPath(first)),
+      el("h3", {}, "Verify"), command(...items.map(rowPath)),
       ...chain(items.map((item) => item.maker)),
     ],
   };
@@ -173,8 +174,9 @@ function aboutFigure(name) {
   return { title: `Figure: ${figure.title}`, parts: [el("h3", {}, "Verify"), command(figure.path), ...chain([figure.maker])] };
 }
 function aboutSteps(places) {
-  if (places.length > 1) return { title: `${places.length} steps`, parts: chain(places) };
-  return { title: stepName(graph.steps[places[0]]), parts: [...stepBody(graph.steps[places[0]]), ...chain(places)] };
+  const paths = places.map((place) => graph.steps[place].outputs[0][1]);
+  const title = places.length > 1 ? `${words(graph.steps[places[0]].entry)}: ${places.length} steps` : stepName(graph.steps[places[0]]);
+  return { title, parts: [el("h3", {}, "Verify"), command(...paths), ...chain(places)] };
 }
 function about(key) {
   const kind = key[0], names = key.slice(2).split(" ");

@@ -40,7 +40,7 @@ class Uninterrupted:
 
     def differing(self, project: Path, runs: list[str], num_steps: int) -> list[str]:
         """Files of the runs that differ in `project`: the log with every step, and the last checkpoint."""
-        said, _ = self.process.communicate(timeout=600)
+        said, _ = self.process.communicate(timeout=3600)
         assert self.process.returncode == 0, said
         paths = [f"{RUNS}/{run}/{name}" for run in runs for name in ("log.csv", f"checkpoints/step{num_steps:07d}.pt")]
         return [path for path in paths if sha256_file(project / path) != sha256_file(self.project / path)]

@@ -36,14 +36,14 @@ class ClusterRun:
     def said(self) -> str:
         return self.output.read_text()
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 120) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 600) -> None:
         """Wait for a condition that must come true before Snakemake ends."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert self.process.poll() is None and time.monotonic() < deadline, self.said
             time.sleep(0.1)
 
-    def finish(self, timeout_s: float = 900) -> int:
+    def finish(self, timeout_s: float = 3600) -> int:
         """Wait for the end and return the exit code, noting for each job when Snakemake saw its success.
 
         That is when the executor deletes the job's SLURM log, which it does for no other reason.

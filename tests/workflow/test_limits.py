@@ -8,11 +8,12 @@ PRESET = "config/preset/smoke.yaml"
 def test_other_limits_run_nothing_again(finished):
     with open(finished / PRESET, "a") as preset:
         preset.write("resources: {training: {runtime: 7, mem_mb: 900}, metrics: {runtime: 1}}\n")
-    said = snakemake(finished, "--dry-run").stdout
-    assert "Nothing to be done" in said, said
+    unforced = snakemake(finished, "--dry-run")
+    assert "Nothing to be done" in unforced.stdout + unforced.stderr, unforced.stdout + unforced.stderr
     # and they are read: the same jobs, forced, have them
-    forced = snakemake(finished, "--dry-run", "--forcerun", "train_model", "--quiet", "progress").stdout
-    assert "runtime=7" in forced and "mem_mb=900" in forced, forced
+    forced = snakemake(finished, "--dry-run", "--forcerun", "train_model", "--quiet", "progress")
+    said = forced.stdout + forced.stderr
+    assert "runtime=7" in said and "mem_mb=900" in said, said
 
 
 def test_a_misspelt_stage_is_one_line(project):

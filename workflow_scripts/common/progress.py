@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -40,7 +41,9 @@ def say(line: str, log: TextIO | None = None) -> None:
     """Print one line to standard error and, when given, to the log."""
     print(line, file=sys.stderr, flush=True)
     if log is not None:
-        print(line, file=log, flush=True)
+        # where the disk is full the log cannot be written either, and the line that says so must not be lost for it
+        with contextlib.suppress(OSError):
+            print(line, file=log, flush=True)
 
 
 def open_log(path: str | Path | None) -> TextIO | None:

@@ -113,7 +113,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         sys.exit(1)
     inputs, outputs = _named(arguments.input), _named(arguments.output)
     machine = dict(arguments.machine)
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         # By name and not by an import statement: what records a step is no part of what it does (provenance/recorder.py).
         recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
@@ -141,6 +141,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     except Exception:  # a bug of ours: the traceback belongs in the log as well as on the screen
         say(traceback.format_exc(), log)
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

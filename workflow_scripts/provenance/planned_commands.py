@@ -18,7 +18,7 @@ from typing import Any
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.provenance.project_paths import portable_path
 
-_COMMAND = "python -m workflow_scripts."
+COMMAND = "python -m workflow_scripts."
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,26 @@ def planned_commands(root: Path, config: Sequence[str]) -> dict[str, PlannedComm
 
     Takes as long as a dry run of Snakemake, a few seconds. PipelineError, one line, when the workflow cannot be planned.
     """
-    # quiet about the host only: rules and commands must be printed, whatever the profile says
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--printshellcmds", "--quiet", "host", "--nolock"]
-    done = subprocess.run([*command, *(["--config", *config] if config else [])], cwd=root, capture_output=True, text=True)
-    said = (done.stdout + done.stderr).splitlines()
-    if done.returncode:
-        reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
-        raise PipelineError(f"the workflow cannot be planned, so nothing can be compared with it: {reason.removeprefix('error: ')}")
     found = {}
-    for line in said:
-        if (start := line.find(_COMMAND)) >= 0:
+    for line in dry_run(root, config, "--forceall"):
+        if (start := line.find(COMMAND)) >= 0:
             planned = parse_command(line[start:], root)
             found |= {path: planned for _, path in planned.outputs}
     if not found:
         raise PipelineError("Snakemake planned nothing, so nothing can be compared with it; is this the project's folder?")
     return found
+
+
+def dry_run(root: Path, config: Sequence[str], *arguments: str) -> list[str]:
+    """The lines of a dry run of Snakemake, with the jobs' commands; PipelineError when the workflow cannot be planned."""
+    # quiet about the host only: rules and commands must be printed, whatever the profile says
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--quiet", "host", "--nolock", *arguments]
+    done = subprocess.run([*command, *(["--config", *config] if config else [])], cwd=root, capture_output=True, text=True)
+    said = (done.stdout + done.stderr).splitlines()
+    if done.returncode:
+        reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
+        raise PipelineError(f"the workflow cannot be planned: {reason.removeprefix('error: ')}")
+    return said
 
 
 def parse_command(line: str, root: Path) -> PlannedCommand:

@@ -6,12 +6,13 @@ closure: what records a step is no part of what the step does, and improving it 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +107,16 @@ class Recorder:
         The one at this place is kept aside until the step succeeds, however often it fails before.
         """
         if self._path.is_file():
-            os.replace(self._path, self._previous)
+            with _said_as_error(self._path.parent):
+                os.replace(self._path, self._previous)
         for path in (path for paths in self._outputs.values() for path in paths):
             try:
                 maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
             except PipelineError:  # damaged, hence of no use to anyone
                 maker = manifest.manifest_path(path)
             if maker is not None:
-                maker.unlink(missing_ok=True)
+                with _said_as_error(maker.parent):
+                    maker.unlink(missing_ok=True)
 
     @property
     def _previous(self) -> Path:
@@ -170,6 +173,14 @@ class Recorder:
         if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
             return
         raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
+
+
+@contextlib.contextmanager
+def _said_as_error(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(f"cannot write in {folder}: {error.strerror or error}; fix the permissions and run again") from error
 
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:

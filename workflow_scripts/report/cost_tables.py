@@ -10,7 +10,7 @@ from workflow_scripts.report.tables import NONE, Cell, Table, arm_names, markdow
 
 
 def stage_table(costs: Mapping[str, Any]) -> Table:
-    """One row per kind of step, in the order of the work; the last row is the sum (memory: the highest)."""
+    """One row per kind of step, the longest first; memory is that of the hungriest step."""
     rows = [
         [markdown(stage["stage"].replace("_", " ")), Cell(f"{stage['jobs']:,}", stage["jobs"]), _duration(stage["wall_s"]),
          _count(stage["training_steps"]), _count(stage["images"]), _hours(stage["gpu_hours"]), _rounded(stage["peak_memory_mb"])]
@@ -18,6 +18,15 @@ def stage_table(costs: Mapping[str, Any]) -> Table:
     ]  # fmt: skip
     columns = ["Stage", "Steps of the pipeline", "Wall time", "Training steps", "Images", "GPU-hours", "Peak memory, MB"]
     return {"columns": columns, "rows": rows}
+
+
+def total_text(costs: Mapping[str, Any]) -> str:
+    """All stages together, in one sentence."""
+    stages = costs["stages"]
+    gpu_hours = [stage["gpu_hours"] for stage in stages if stage["gpu_hours"] is not None]
+    gpu = f", {number(sum(gpu_hours), 3)} GPU-hours" if gpu_hours else ", no GPU"
+    wall_s = duration_text(sum(stage["wall_s"] for stage in stages))
+    return f"All together: {sum(stage['jobs'] for stage in stages):,} steps of the pipeline, {wall_s} one after another{gpu}."
 
 
 def run_table(report: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 from workflow_scripts.report import tables
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.cost_tables import run_table, stage_table, total_text
 from workflow_scripts.report.html_tables import block_html, page_table
 from workflow_scripts.report.linked_numbers import link_numbers
 from workflow_scripts.report.tables import Cell, Table, markdown, setting_value
@@ -56,8 +57,8 @@ class Sections:
         caption = "Each hypothesis with the threshold that was locked before training, and its outcome"
         return [
             self._linked("verdict_line"),
-            *self._drawn("hypotheses"),
             self._table("hypotheses", caption, tables.hypothesis_table(report, verdict)),
+            *self._drawn("hypotheses"),
             self._linked("interpretation"),
             self._text("verdict_notes"),
             _heading("Exploratory"),
@@ -112,12 +113,11 @@ class Sections:
         ]
 
     def _cost(self) -> list[Part | None]:
-        from workflow_scripts.report.cost_tables import run_table, stage_table
-
         note = "Measured where the steps ran. It differs between machines and from run to run, and is part of no result."
         stages, runs = stage_table(self.costs), run_table(self.context.report, self.costs)
         return [
             _note(note + (f" Machines: {'; '.join(self.costs['machines'])}." if self.costs["machines"] else "")),
+            _note(total_text(self.costs)) if stages["rows"] else None,
             self._table("cost_by_stage", "Cost of each stage, all its steps together", stages) if stages["rows"] else None,
             self._table("cost_by_run", "Cost of each training run", runs) if runs["rows"] else _note("No run was timed."),
             *[_note(text) for text in self.costs["missing"]],

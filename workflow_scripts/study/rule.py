@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
 
 from workflow_scripts.common.errors import PipelineError
 
@@ -47,6 +46,8 @@ def t_interval(differences: np.ndarray, confidence: float) -> tuple[np.ndarray, 
     """
     num = differences.shape[-1]
     mean = differences.mean(axis=-1)
+    from scipy import stats  # half a second to import, which planning, that reads this file's names, does not spend
+
     half_width = stats.t.ppf((1 + confidence) / 2, num - 1) * differences.std(axis=-1, ddof=1) / math.sqrt(num)
     return mean, mean - half_width, mean + half_width
 

@@ -29,8 +29,12 @@ _Validator = jsonschema.validators.extend(
 
 @cache
 def _validator(definition: str) -> jsonschema.Draft202012Validator:
-    schema = read_yaml(SCHEMA_PATH)
-    return _Validator({"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]})
+    return _Validator({"$ref": f"#/$defs/{definition}", "$defs": _definitions()})
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    return read_yaml(SCHEMA_PATH)["$defs"]
 
 
 def check(value: Any, definition: str, where: str | Path) -> None:

@@ -19,6 +19,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uf
 _MISTAKES = (yaml.YAMLError, ValueError, TypeError, RecursionError, LookupError, AttributeError, OverflowError)
 
 
+# Not CSafeLoader, which would save planning half a second: it crashes on deep nesting instead of raising an error.
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice and reads floats as YAML 1.2 does."""
 

@@ -1,11 +1,15 @@
 """How entry points are called and how they end: one line and an honest exit code."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.files import atomic_path
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.step import Step, run
 
@@ -60,6 +64,35 @@ def test_interrupt_and_memory_have_their_own_ends(capsys):
     assert _call(interrupted, "--settings", "{}") == 130
     assert _call(hungry, "--settings", "{}") == 1
     assert "CORES=1" in capsys.readouterr().err
+
+
+def test_sigterm_ends_a_step_in_one_line_and_leaves_nothing_half_written(tmp_path, capsys):
+    def main(step: Step) -> None:
+        with atomic_path(tmp_path / "samples.npz") as temporary:
+            temporary.write_text("half of it")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    assert _call(main, "--settings", "{}") == 143
+    assert capsys.readouterr().err.strip().endswith("stopped by SIGTERM; nothing half-written was left")
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_what_a_step_needs_to_go_on_is_tidied_up_only_after_all_went_well(tmp_path):
+    source, calls = tmp_path / "in.txt", []
+
+    def main(step: Step) -> None:
+        step.afterwards.append(lambda: calls.append("tidied"))
+        if step.setting("spoil"):
+            source.write_text("something else")
+
+    source.write_text("input")
+    arguments = ["--input", "source", str(source)]
+    run(main, ["--settings", '{"spoil": false}', *arguments])
+    assert calls == ["tidied"]
+    assert _call(main, "--settings", '{"spoil": true}', *arguments) == 1
+    assert calls == ["tidied"]
 
 
 def test_bad_usage_is_exit_code_2():

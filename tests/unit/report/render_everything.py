@@ -1,4 +1,4 @@
-"""Render figures, notebooks and summary of a made-up study into the working folder: the child process of test_reproducible."""
+"""Render figures, notebooks, summary and report of a made-up study into the working folder: the child process of test_reproducible."""
 
 import sys
 from importlib.machinery import PathFinder
@@ -13,7 +13,7 @@ def main() -> None:
     spec = PathFinder.find_spec("made_up_report", [str(Path(__file__).parent)])
     made_up = module_from_spec(spec)
     spec.loader.exec_module(made_up)
-    from workflow_scripts import draw_figure, render_notebook, write_summary
+    from workflow_scripts import build_report, collect_costs, draw_figure, render_notebook, write_summary
     from workflow_scripts.common.step import run
     from workflow_scripts.report.figure_list import FIGURES
 
@@ -28,8 +28,18 @@ def main() -> None:
         chosen = needed | {"template": [template], "templates": pages}
         outputs = {"notebook": out / template.name, "html": out / f"{template.stem}.html"}
         run(render_notebook.main, made_up.arguments({"notebook": template.stem, "report": report}, chosen, outputs))
-    inputs["template"] = [templates / "summary.md.j2"]
-    run(write_summary.main, made_up.arguments({"report": report}, inputs, {"summary": out / "summary.md"}))
+    summary = inputs | {"template": [templates / "summary.md.j2"]}
+    run(write_summary.main, made_up.arguments({"report": report}, summary, {"summary": out / "summary.md"}))
+    run(collect_costs.main, made_up.arguments({}, {"timings": inputs["timings"]}, {"costs": out / "costs.json"}))
+    page = inputs | {
+        "summary": [out / "summary.md"],
+        "costs": [out / "costs.json"],
+        "figures": [out / f"{name}.svg" for name in FIGURES],
+        "captions": [ROOT / "reports" / "captions" / f"{name}.rst" for name in FIGURES],
+        "notebooks": sorted(out.glob("0*.html")),
+        "templates": [templates / name for name in ("report.html.j2", "report.css", "report.js")],
+    }
+    run(build_report.main, made_up.arguments({"report": report}, page, {"html": out / "report.html"}))
 
 
 if __name__ == "__main__":

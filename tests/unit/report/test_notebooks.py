@@ -20,12 +20,13 @@ PAGES = [ROOT / "reports" / "templates" / name for name in ("page.html.j2", "not
 NEEDED = ("results", "verdict", "scale_marks", "logs", "probes")
 
 
-def render(root: Path, template: Path, output: str, monkeypatch, **choices) -> tuple[Path, Path]:
+def render(root: Path, template: Path, output: str, monkeypatch, log: Path | None = None, **choices) -> tuple[Path, Path]:
     report, inputs = made_up.write_study(root / "study", **choices)
     monkeypatch.chdir(root)
     chosen = {name: inputs[name] for name in NEEDED} | {"template": [template], "templates": PAGES}
     outputs = {"notebook": root / f"{output}.ipynb", "html": root / f"{output}.html"}
-    run(render_notebook.main, made_up.arguments({"notebook": template.stem, "report": report}, chosen, outputs))
+    arguments = made_up.arguments({"notebook": template.stem, "report": report}, chosen, outputs)
+    run(render_notebook.main, [*arguments, *(["--log", str(log)] if log else [])])
     return outputs["notebook"], outputs["html"]
 
 
@@ -89,9 +90,11 @@ def test_second_template_renders_without_rehearsal_mark(tmp_path, monkeypatch):
 def test_a_bad_cell_is_named_and_leaves_nothing(cell, message, tmp_path, monkeypatch, capsys):
     template = write_template(tmp_path / "bad.ipynb", cell)
     with pytest.raises(SystemExit) as stopped:
-        render(tmp_path, template, "out", monkeypatch)
+        render(tmp_path, template, "out", monkeypatch, log=tmp_path / "step.log")
     assert stopped.value.code == 1
     assert message in capsys.readouterr().err
+    log = (tmp_path / "step.log").read_text(encoding="utf-8")
+    assert message in log and "Traceback" not in log
     assert not list(tmp_path.glob("*out*"))
 
 

@@ -1,4 +1,4 @@
-"""Figures, notebooks and summary are the same bytes in another folder, for another user with other habits, at another time."""
+"""Figures, notebooks, summary and report are the same bytes in another folder, for another user with other habits, at another time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_two_users_in_two_folders_get_the_same_bytes(tmp_path):
         said, _ = child.communicate(timeout=300)
         assert child.returncode == 0, said
     left, right = digests(first), digests(second)
-    assert len(left) == 8 * 3 + 2 * 2 + 1
+    assert len(left) == 8 * 3 + 2 * 2 + 3  # figures, notebooks; summary, costs, report
     assert [name for name in left if left[name] != right.get(name)] == []
     for path in (second / "checkout" / "out").iterdir():
         content = path.read_bytes()

@@ -18,9 +18,11 @@ import mistune
 import pytest
 
 from tests.unit.report import made_up_report as made_up
+from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts import build_report, draw_figure, render_notebook, write_summary
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.step import run
+from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.figure_list import FIGURES
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
@@ -89,7 +91,7 @@ def render(root: Path, attack: bool, monkeypatch) -> dict[str, str]:
     monkeypatch.setattr(made_up, "gate", lambda *a, **k: words(originals["gate"](*a, **k)))
     for name in ("SCALE_MARKS", "MANIFEST", "EXTRACTOR"):
         monkeypatch.setattr(made_up, name, words(copy.deepcopy(getattr(made_up, name))))
-    report, inputs = made_up.write_study(root)
+    report, inputs = made_up.write_study(root / "results/S1_made_up/tiny")
     verdict = inputs["verdict"][0]
     write_json(verdict, {**made_up.verdict(report, made_up.result_rows(report)), "reason": words("reason")})
     monkeypatch.chdir(root)
@@ -103,7 +105,7 @@ def render(root: Path, attack: bool, monkeypatch) -> dict[str, str]:
         figures.append(root / f"figures/{name}.svg")
     call(write_summary.main, {}, {**inputs, "template": [TEMPLATES / "summary.md.j2"]}, summary="summary.md")
     needed = {name: inputs[name] for name in ("results", "verdict", "scale_marks", "logs", "probes")}
-    pages = {end: [TEMPLATES / "page.html.j2", TEMPLATES / f"{end}.html.j2"] for end in ("report", "notebook")}
+    pages = {"notebook": [TEMPLATES / "page.html.j2", TEMPLATES / "notebook.html.j2"], "report": sorted(TEMPLATES.glob("*"))}
     call(
         render_notebook.main, {"notebook": "01_results"},
         {**needed, "template": [REPORTS / "notebooks/01_results.ipynb"], "templates": pages["notebook"]},
@@ -115,7 +117,8 @@ def render(root: Path, attack: bool, monkeypatch) -> dict[str, str]:
         captions[-1].parent.mkdir(exist_ok=True)
         captions[-1].write_text(words(name), encoding="utf-8")
     given = {**inputs, "summary": [root / "summary.md"], "figures": figures, "captions": captions, "templates": pages["report"],
-             "notebooks": [root / "notebooks/01_results.html"]}  # fmt: skip
+             "notebooks": [root / "notebooks/01_results.html"], "costs": [root / "costs.json"]}  # fmt: skip
+    write_json(root / "costs.json", collect_costs(inputs["timings"], manifests(report, tuple(FIGURES))))
     call(build_report.main, {}, given, html="report.html")
     assert words.count > 40
     monkeypatch.undo()

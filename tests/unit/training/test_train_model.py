@@ -3,8 +3,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +39,37 @@ def data(tmp_path) -> Path:
     return tmp_path / "train.npz"
 
 
-def _train(folder: Path, data: Path, settings: dict) -> subprocess.CompletedProcess:
+def _command(folder: Path, data: Path, settings: dict, *more: str) -> list[str]:
     steps = settings["training"]["checkpoint_steps"]
-    command = [sys.executable, "-m", "workflow_scripts.train_model", "--settings", json.dumps(settings),
+    return [sys.executable, "-m", "workflow_scripts.train_model", "--settings", json.dumps(settings),
                "--input", "train", str(data),
                "--output", "checkpoints", *(str(folder / f"{step}.pt") for step in steps),
                "--output", "log", str(folder / "log.csv"), "--output", "timing", str(folder / "timing.json"),
-               "--log", str(folder / "step.log")]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+               "--log", str(folder / "step.log"), *more]  # fmt: skip
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def _train(folder: Path, data: Path, settings: dict, *more: str, **options) -> subprocess.CompletedProcess:
+    command = _command(folder, data, settings, *more)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT, **options)
+
+
+def _start(folder: Path, data: Path, settings: dict, *more: str) -> subprocess.Popen:
+    """The same, returned when the first step is about to be done."""
+    command, log = _command(folder, data, settings, *more), folder / "step.log"
+    log.unlink(missing_ok=True)  # an earlier process's
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    while not (log.exists() and "on cpu" in log.read_text()):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.01)
+    return running
+
+
+def _bytes(folder: Path, settings: dict) -> list[bytes]:
+    names = ["log.csv", *(f"{step}.pt" for step in settings["training"]["checkpoint_steps"])]
+    return [(folder / name).read_bytes() for name in names]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -76,7 +102,7 @@ def test_a_diverging_run_leaves_its_log_and_nothing_else(tmp_path, data):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     error = done.stderr.strip().splitlines()[-1]
     assert "E1_test, seed 5, diverged at step" in error and str(folder / "log.failed.csv") in error
-    assert sorted(path.name for path in folder.iterdir()) == ["log.failed.csv", "step.log"]
+    assert sorted(path.name for path in folder.iterdir()) == ["log.failed.csv", "step.lock", "step.log"]
     last = _rows(folder / "log.failed.csv")[-1]
     assert f"step {last['step']}:" in error
     assert not all(np.isfinite(float(last[name])) for name in ("loss", "mse", "grad_norm"))
@@ -93,3 +119,78 @@ def test_a_plan_that_cannot_work_is_one_line(tmp_path, data, change, word):
     done = _train(tmp_path / "run", data, {**SETTINGS, **change})
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert word in done.stderr and not list((tmp_path / "run").glob("*.pt"))
+
+
+LONG = {**SETTINGS, "training": {**SETTINGS["training"], "num_steps": 400, "checkpoint_steps": [40, 400], "log_every": 16}}
+
+
+def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path, data):
+    """One run through four faults: stopped twice, its newest state damaged, its input deleted; then it ends as if nothing was."""
+    folder = tmp_path / "run"
+    for _ in range(2):
+        running = _start(folder, data, LONG)
+        time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=60)
+        last = said.strip().splitlines()[-1]
+        assert running.returncode == 143 and "Traceback" not in said
+        assert re.fullmatch(r"train_model: stopped by SIGTERM; step \d+ is saved; the same command goes on from there", last)
+        # nothing that counts as output
+        assert sorted(path.name for path in folder.iterdir()) == [".training", "step.lock", "step.log"]
+    older, newest = sorted(folder.glob(".training/*/*.state"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+
+    running = _start(folder, data, LONG)
+    data.rename(tmp_path / "elsewhere.npz")
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 1 and "Traceback" not in said
+    assert f"{newest.name} is damaged: it does not match its sha256; this saved state is not used" in said
+    assert f"going on after step {int(older.stem.removeprefix('step'))}" in said
+    error = said.strip().splitlines()[-1]
+    assert error.startswith("error: train_model: ") and "train.npz changed while the step ran" in error
+    assert (folder / ".training").is_dir(), "what the run has done must not be lost with its input"
+
+    (tmp_path / "elsewhere.npz").rename(data)
+    assert _train(folder, data, LONG).returncode == 0
+    assert _train(tmp_path / "undisturbed", data, LONG).returncode == 0
+    assert _bytes(folder, LONG) == _bytes(tmp_path / "undisturbed", LONG)
+    assert sorted(path.name for path in folder.iterdir()) == ["40.pt", "400.pt", "log.csv", "step.lock", "step.log", "timing.json"]
+
+
+def _fill_the_disk(folder: Path):
+    """(options for the process, how to make room again): a small file system where mounting is allowed, else a small limit."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=420k", "none", folder], capture_output=True).returncode == 0:
+        return {}, lambda: subprocess.run(["mount", "-o", "remount,size=8m", folder], check=True)
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))}
+    return limit, lambda: None
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_with_room_the_run_ends_as_if_nothing_was(tmp_path, data):
+    folder = tmp_path / "full"
+    options, make_room = _fill_the_disk(folder)
+    try:
+        if not options:
+            (folder / "ballast").write_bytes(bytes(300 * 1024))
+        done = _train(folder, data, SETTINGS, **options)
+        error = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert error.startswith("error: train_model: cannot write") and "step000000" in error and "make room" in error
+        assert options or "No space left on device" in error
+        left = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("step.lock", "step.log", "ballast")]
+        assert all(re.fullmatch(r"step0000004\.pt", path.name) for path in left), left
+        make_room()
+        assert _train(folder, data, SETTINGS).returncode == 0
+        assert _train(tmp_path / "undisturbed", data, SETTINGS).returncode == 0
+        assert _bytes(folder, SETTINGS) == _bytes(tmp_path / "undisturbed", SETTINGS)
+    finally:
+        if not options:
+            subprocess.run(["umount", folder])
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_one_line(tmp_path, data):
+    done = _train(tmp_path / "run", data, SETTINGS, "--machine", "device", "cuda")
+    assert done.returncode == 1 and "device: cuda is asked for, but torch sees no GPU" in done.stderr.splitlines()[-1]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step.lock", "step.log"]

@@ -41,7 +41,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     axes.set_xlabel("relative change of arm against comparator")
     note = (
         "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the threshold. "
-        "Dark edge: the change the hypothesis claims."
+        "Line at its edge: the change the hypothesis claims."
     )
     style.footer(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
@@ -63,7 +63,7 @@ def _draw_row(axes: Axes, row: int, hypothesis: dict, axes_limit: float) -> None
     claimed = lower if hypothesis["direction"] == "lower" else upper
     axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color=style.EDGE, lw=1.6, zorder=1)
     outcome = hypothesis["outcome"]
-    color = style.OUTCOME_COLORS.get(outcome, style.EDGE)
+    color = style.OUTCOME_COLORS.get(outcome, style.MUTED)
     change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
     if interval is not None:
         axes.plot(interval, [row, row], color=color, lw=2.2, solid_capstyle="butt", zorder=2)

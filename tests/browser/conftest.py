@@ -1,0 +1,72 @@
+"""A real headless Chromium, and the finished smoke run's report in it. Without Chromium these tests are left out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# No service of the browser's own may look like a request of the page.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--disable-quic",
+]  # fmt: skip
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@dataclass
+class Opened:
+    """A page, and what it asked for and complained about since it was opened."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The browser; skips, saying so, where Chromium or playwright is missing."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (Debian: apt install chromium); the report's browser tests were left out")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; see envs/requirements-test.in")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def report_file(chromium, smoke_run) -> Path:
+    """report.html of the finished smoke run. The browser comes first, so that nothing is computed for a skipped test."""
+    return smoke_run[0] / "reports/MS1_min_snr/smoke/report.html"
+
+
+@pytest.fixture
+def open_page(chromium) -> Iterator[Any]:
+    """`open_page(file, size, theme)` opens a file from disk in a fresh context."""
+    contexts = []
+
+    def opened(file: Path, size: dict[str, int] | None = None, theme: str = "light") -> Opened:
+        context = chromium.new_context(viewport=size or DESKTOP, color_scheme=theme, accept_downloads=True)
+        contexts.append(context)
+        result = Opened(context.new_page())
+        result.page.on("request", lambda request: result.requests.append(request.url))
+        result.page.on("console", lambda message: result.complaints.append(message.text))
+        result.page.on("pageerror", lambda error: result.complaints.append(str(error)))
+        result.page.goto(file.as_uri())
+        return result
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def desktop(open_page, report_file) -> Opened:
+    """The smoke run's report, at desktop width."""
+    return open_page(report_file)

@@ -1,0 +1,82 @@
+"""Train one run in a row of processes that are killed at given moments, and once undisturbed.
+
+    PYTHONPATH=. python tests/workflow/killed_training.py JSON
+
+JSON: settings, train (npz), folder, seed, signals. Every process is forked from this one, which has imported torch and done
+nothing else, so that a kill costs what it interrupts and not another import. A run that ends before its kill comes is
+set aside, and the kills go on in a new one. Prints, as JSON: each kill, and the folders of the finished runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from workflow_scripts import train_model
+from workflow_scripts.common.files import canonical_json
+from workflow_scripts.common.step import run
+from workflow_scripts.training import session
+
+
+def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None, number: int) -> int:
+    """One process; its exit code, negative for a signal that ended it."""
+    checkpoints = [str(folder / "checkpoints" / f"step{step:07d}.pt") for step in settings["training"]["checkpoint_steps"]]
+    arguments = ["--settings", canonical_json(settings), "--input", "train", train,
+                 "--output", "log", str(folder / "log.csv"), "--output", "checkpoints", *checkpoints,
+                 "--output", "timing", str(folder / "timing.json"), "--log", str(folder / "step.log"),
+                 "--machine", "save_every_s", "0.02", "--machine", "device", "cpu"]  # fmt: skip
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            run(train_model.main, arguments)
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        os._exit(code)
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.kill(child, number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    settings, train, folder = spec["settings"], spec["train"], Path(spec["folder"])
+    # A run of seconds would save once or twice in the 1 % of its time; here it saves often, and is often killed while it does.
+    session.MOST_OF_THE_TIME = 0.5
+    started = time.monotonic()
+    if attempt(settings, train, folder / "undisturbed", None, 0) != 0:
+        sys.exit("the undisturbed run failed")
+    training_s = json.loads((folder / "undisturbed" / "timing.json").read_text())["wall_s"]
+    start_s = time.monotonic() - started - training_s
+
+    moments, kills, finished = random.Random(spec["seed"]), [], []
+    signals = [signal.Signals[name] for name in spec["signals"]]
+    while True:
+        current = folder / f"killed{len(finished)}"
+        if len(kills) == len(signals):
+            if attempt(settings, train, current, None, 0) != 0:
+                sys.exit("the last process of a killed run failed")
+            finished.append(str(current))
+            break
+        number = signals[len(kills)]
+        # one in five while the process still starts; the others so that all of them together reach about the end
+        early = moments.random() < 0.2
+        after_s = moments.uniform(0, start_s) if early else start_s + moments.uniform(0, 2 * training_s / len(signals))
+        code = attempt(settings, train, current, after_s, number)
+        if code == 0:
+            finished.append(str(current))  # it was done before the signal came
+            continue
+        log = (current / "step.log").read_text() if (current / "step.log").exists() else ""
+        kills.append({"signal": number.name, "after_s": round(after_s, 3), "exit": code, "log": log})
+    print(json.dumps({"training_s": training_s, "kills": kills, "finished": finished}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""What a change runs again: the table of changes, each with exactly the jobs that Snakemake plans on a finished smoke run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.projects import run_module, snakemake
+from workflow_scripts.provenance.planned_commands import dry_run, planned_commands
+from workflow_scripts.provenance.planned_jobs import planned_jobs
+
+RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
+E1, E2, E3 = "E1_baseline_linear", "E2_minsnr_linear", "E3_baseline_cosine"
+SEEDS = ("1077", "1078")
+SAMPLERS = (("ddpm", "0010"), ("ddpm", "0050"), ("ddim", "0010"))
+STEPS = ("0000020", "0000040")
+FIGURES = (
+    "hypotheses", "frechet_vs_nfe", "sample_grid", "curvature_vs_step", "curvature_vs_frechet", "snr_and_weights",
+    "training_curves", "timestep_mse",
+)  # fmt: skip
+
+
+def per_run(rule, runs):
+    return {f"{rule} {arm} {seed}" for arm, seed in runs}
+
+
+def per_sample(rule, runs, samplers=SAMPLERS):
+    return {f"{rule} {arm} {seed} {name} {nfe}" for arm, seed in runs for name, nfe in samplers}
+
+
+def figures(*names):
+    return {f"draw_{name}" for name in names}
+
+
+RUNS = [(arm, seed) for arm in (E1, E2) for seed in SEEDS]
+E2_RUNS = [run for run in RUNS if run[0] == E2]
+E3_RUNS = [(E3, seed) for seed in SEEDS]
+NEW_SEED = [(arm, "1079") for arm in (E1, E2)]
+MAIN = SAMPLERS[1:2]
+NOTEBOOKS = {"render_notebook 01_results", "render_notebook 02_training"}
+PAGE = {"collect_costs", "build_report"}
+WORDS = {"write_summary"} | PAGE
+FROM_RESULTS = figures("hypotheses", "frechet_vs_nfe", "curvature_vs_step", "curvature_vs_frechet")
+AFTER_COLLECTING = {"collect_study", "decide_verdict"} | FROM_RESULTS | NOTEBOOKS | WORDS
+# whatever names the arms, seeds or settings in words
+RENDERED = figures(*FIGURES) | NOTEBOOKS | WORDS
+GATE = {"check_preregistration"}
+
+
+def from_metrics(runs, samplers=SAMPLERS):
+    return per_sample("compute_metrics", runs, samplers) | per_run("collect_run", runs) | AFTER_COLLECTING
+
+
+def from_features(runs, samplers=SAMPLERS):
+    main = [pair for pair in samplers if pair in MAIN]
+    return per_sample("extract_features", runs, samplers) | per_sample("measure_finite_sample", runs, main) | from_metrics(runs, samplers)
+
+
+def from_samples(runs, samplers=SAMPLERS):
+    return per_sample("sample_images", runs, samplers) | from_features(runs, samplers)
+
+
+def from_training(runs):
+    probes = {f"probe_checkpoint {arm} {seed} {step}" for arm, seed in runs for step in STEPS}
+    return per_run("train_model", runs) | probes | from_samples(runs) | figures("training_curves", "timestep_mse", "sample_grid")
+
+
+def jobs(project, *config):
+    """The planned jobs as `rule wildcards…`."""
+    planned = planned_jobs(project, ["preset=smoke", *config])
+    names = [" ".join([job.rule, *job.command.wildcards.values()]) for job in planned]
+    assert len(names) == len(set(names))
+    return set(names)
+
+
+def edit(project, path, old, new):
+    text = (project / path).read_text(encoding="utf-8")
+    assert old in text, f"{path} no longer holds {old!r}"
+    (project / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def plan(project):
+    return run_module(project, "workflow_scripts.plan_study", "--config", "preset=smoke", "--cores", "2")
+
+
+SAMPLE = "workflow_scripts/sampling/sample.py"
+SMOKE = "config/preset/smoke.yaml"
+ARM = f"config/study/MS1_min_snr/{E2}.yaml"
+
+# name: (path, old, new, the jobs it plans)
+EDITS = {
+    "the sampler": (SAMPLE, "x_T", "x_start_noise", from_samples(RUNS) | figures("sample_grid")),
+    "the Fréchet distance": (
+        "workflow_scripts/metrics/frechet.py", "def ", "def unused() -> None:\n    return None\n\n\ndef ",
+        {"compute_reference"} | per_sample("measure_finite_sample", RUNS, MAIN) | from_metrics(RUNS),
+    ),
+    "a plot": (
+        "workflow_scripts/report/figures/training_curves.py", "def draw(", "UNUSED = 1\n\n\ndef draw(",
+        {"draw_training_curves", "render_notebook 02_training"} | PAGE,
+    ),
+    "a plot that no notebook shows": (
+        "workflow_scripts/report/figures/sample_grid.py", "def draw(", "UNUSED = 1\n\n\ndef draw(",
+        {"draw_sample_grid"} | PAGE,
+    ),
+    # sample_images imports sampling/sample.py, which imports sampling/steps.py
+    "a helper two levels down": (
+        "workflow_scripts/sampling/respacing.py", "def ", "def unused() -> None:\n    return None\n\n\ndef ",
+        from_samples(RUNS) | figures("sample_grid"),
+    ),
+    "a comment": (SAMPLE, "from __future__", "# A remark.\nfrom __future__", set()),
+    "a docstring": (SAMPLE, '"""', '"""In other words: ', set()),
+    "an unrelated key": (SMOKE, "title: ", "title: New ", RENDERED),
+    "one arm's γ": (ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 1.0", GATE | from_training(E2_RUNS) | RENDERED),
+    "an arm more": (SMOKE, f"arms: [{E1}, {E2}]", f"arms: [{E1}, {E2}, {E3}]", GATE | from_training(E3_RUNS) | RENDERED),
+    "a seed more": (SMOKE, "seeds: [1077, 1078]", "seeds: [1077, 1078, 1079]", from_training(NEW_SEED) | RENDERED),
+    "an NFE more": (
+        SMOKE, "nfe: [10, 50]", "nfe: [10, 20, 50]", GATE | from_samples(RUNS, (("ddpm", "0020"),)) | RENDERED,
+    ),
+    "two values swapped": (
+        SMOKE, "num_steps: 600\n  batch_size: 64", "num_steps: 64\n  batch_size: 600",
+        GATE | {"train_extractor", "compute_reference"} | from_features(RUNS) | RENDERED,
+    ),
+    "a threshold in the preregistration": (
+        "docs/experiments/E2_pre_reg.md", "threshold: 0.07", "threshold: 0.05",
+        GATE | {"decide_verdict", "draw_hypotheses"} | NOTEBOOKS | WORDS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", EDITS)
+def test_an_edit_plans_exactly_these_jobs(finished, change):
+    path, old, new, expected = EDITS[change]
+    edit(finished, path, old, new)
+    assert jobs(finished) == expected
+
+
+UPGRADES = {
+    "matplotlib": figures(*FIGURES) | NOTEBOOKS | PAGE,
+    "jinja2": NOTEBOOKS | WORDS,
+    # scikit-learn, which the digits come with, computes with it; what follows new data follows altogether
+    "scipy": {"prepare_data", "train_extractor", "compute_reference"} | from_training(RUNS) | RENDERED,
+    "filelock": set(),  # torch requires it, and it changes no number
+}
+
+
+@pytest.mark.parametrize("name", UPGRADES)
+def test_an_upgraded_package_runs_what_computes_with_it(finished, tmp_path, monkeypatch, name):
+    """Another version is found before the installed one; nothing of the project has changed."""
+    (tmp_path / "site" / f"{name}-99.0.0.dist-info").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    assert jobs(finished) == UPGRADES[name]
+
+
+def test_every_computed_file_is_asked_for_so_that_a_deleted_one_is_made_again(finished):
+    lines = dry_run(finished, ["preset=smoke"], "--forceall")
+    start = next(number for number, line in enumerate(lines) if line.startswith(("rule all:", "localrule all:")))
+    asked = next(line for line in lines[start:] if line.strip().startswith("input: ")).strip().removeprefix("input: ").split(", ")
+    assert set(asked) == set(planned_commands(finished, ["preset=smoke"]))
+
+
+def test_a_changed_threshold_is_refused_before_anything_runs(finished):
+    path, old, new, _ = EDITS["a threshold in the preregistration"]
+    edit(finished, path, old, new)
+    verdict = (finished / RESULTS / "verdict.json").stat().st_mtime_ns
+    for said in (plan(finished), snakemake(finished)):
+        assert said.returncode != 0 and "error: preregistration docs/experiments/E2_pre_reg.md" in said.stderr, said.stderr
+    assert (finished / RESULTS / "verdict.json").stat().st_mtime_ns == verdict
+
+
+def test_in_rounds_a_file_that_comes_out_as_it_was_runs_nothing_after_it(finished):
+    path = f"{RESULTS}/runs/{E2}/seed1078/samples/ddim_nfe0010.npz"
+    before = (finished / path).read_bytes()
+    (finished / path).unlink()
+    times = {other: other.stat().st_mtime_ns for other in finished.glob(f"{RESULTS}/**/*.json*") if "ddim_nfe0010.npz" not in other.name}
+    done = run_module(finished, "workflow_scripts.run_in_rounds", "--config", "preset=smoke")
+    planned = len(from_samples([(E2, "1078")], SAMPLERS[2:]))
+    assert done.returncode == 0, done.stderr
+    assert f"round 1: 1 of {planned} planned jobs" in done.stdout and "round 2" not in done.stdout and "nothing left to do" in done.stdout
+    assert (finished / path).read_bytes() == before
+    assert {other: other.stat().st_mtime_ns for other in times} == times
+
+
+def test_touching_every_file_plans_nothing(finished):
+    for folder, _, names in os.walk(finished):
+        for name in names:
+            if ".snakemake" not in folder:
+                os.utime(os.path.join(folder, name))
+    assert jobs(finished) == set()
+    assert plan(finished).stdout == "MS1_min_snr, preset smoke: nothing to do\n"
+
+
+def test_a_fresh_checkout_at_another_place_plans_nothing(finished, tmp_path):
+    """The project's files are all new, from git; results, report and Snakemake's records are carried along."""
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *arguments], cwd=finished, check=True, capture_output=True)
+
+    (finished / ".gitignore").write_text("/results\n/reports/MS1_min_snr\n/.snakemake\n")
+    for arguments in (("init",), ("add", "."), ("commit", "-m", "all"), ("clone", ".", str(tmp_path / "elsewhere" / "clone"))):
+        git(*arguments)
+    clone = tmp_path / "elsewhere" / "clone"
+    for computed in ("results", REPORT, ".snakemake"):
+        shutil.copytree(finished / computed, clone / computed, copy_function=shutil.copy2)
+    shutil.rmtree(finished)
+    assert jobs(clone) == set()
+
+
+def test_a_deleted_sample_file_is_made_again_with_what_follows(finished):
+    path = f"{RESULTS}/runs/{E2}/seed1078/samples/ddim_nfe0010.npz"
+    (finished / path).unlink()
+    assert jobs(finished) == from_samples([(E2, "1078")], SAMPLERS[2:])  # the report's grid shows another
+    said = plan(finished).stdout
+    assert f"1 set of samples, about 1 s: {E2} seed 1078 ddim nfe 10, because missing: {path}" in said
+
+
+def test_an_output_edited_by_hand_is_detected_by_the_plan_and_stops_the_run(finished):
+    path = f"{RESULTS}/verdict.json"
+    before = (finished / path).read_text()
+    (finished / path).write_text(before.replace("inconclusive", "conclusive!!", 1))
+    assert len((finished / path).read_text()) == len(before) and (finished / path).read_text() != before
+    said = plan(finished)
+    assert said.returncode == 1 and f"error: {path} is not what its step wrote" in said.stderr and "delete it" in said.stderr
+    page = (finished / REPORT / "report.html").read_bytes()
+    ran = snakemake(finished)
+    assert ran.returncode != 0 and f"error: {path} is not what its step wrote" in ran.stderr
+    assert (finished / REPORT / "report.html").read_bytes() == page
+    (finished / path).unlink()
+    assert jobs(finished) == {"decide_verdict", "draw_hypotheses"} | NOTEBOOKS | WORDS
+
+
+def test_an_edited_report_that_nothing_reads_is_detected_too(finished):
+    with open(finished / REPORT / "report.html", "a") as page:
+        page.write("<p>better</p>")
+    said = plan(finished)
+    assert "nothing to do" in said.stdout and said.returncode == 1
+    assert f"error: {REPORT}/report.html is not what its step wrote" in said.stderr
+
+
+def test_the_plan_names_key_module_and_cost_and_that_the_gate_is_closed(finished):
+    edit(finished, ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 1.0")
+    edit(finished, SAMPLE, "x_T", "x_start_noise")
+    said = plan(finished)
+    lines = said.stdout.splitlines()
+    assert any(line.startswith("  2 training runs, about ") and line.endswith(f" s: {E2} seeds 1077, 1078, because loss.min_snr_gamma 5 → 1") for line in lines)
+    assert any("sets of samples" in line and f"because changed: {SAMPLE}" in line for line in lines), said.stdout
+    assert said.returncode == 1 and "loss.min_snr_gamma has drifted from the lock" in said.stderr
+
+
+def test_without_manifests_the_plan_says_less_and_nothing_wrong(finished):
+    for path in finished.rglob("*.manifest.json"):
+        path.unlink()
+    edit(finished, SAMPLE, "x_T", "x_start_noise")
+    said = plan(finished).stdout
+    assert "12 sets of samples: " in said and "its settings, code or packages changed (no manifest says what they were)" in said
+    assert "sample.py" not in said and "how long is not known" in said
+
+
+def test_a_misspelt_preset_is_one_line(project):
+    said = run_module(project, "workflow_scripts.plan_study", "--config", "preset=smok")
+    assert said.returncode == 1 and said.stderr.startswith("error: ") and len(said.stderr.splitlines()) == 1
