@@ -44,6 +44,7 @@ onstart:
     check_writable(list(workflow.dag.needrun_jobs()))
     check_machine(workflow.dag.needrun_jobs())
     check_outputs(workflow.dag)
+    note_packages()
     check_data(workflow.dag.needrun_jobs())
     check_inception(workflow.dag.needrun_jobs())
     check_queue(workflow.dag.needrun_jobs())

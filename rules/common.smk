@@ -16,7 +16,7 @@ from workflow_scripts.common.other_runs import lock_advice
 from workflow_scripts.common.writable import require_writable
 from workflow_scripts.common.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.edited_outputs import edited_outputs
-from workflow_scripts.provenance.packages import package_versions
+from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
@@ -75,9 +75,14 @@ def source(entry, modules=()):
     return or_exit(source_digest, ROOT, entry, modules)
 
 
+PACKAGES = set()  # the names of all that counts for a step that has been asked about
+
+
 def packages(entry, modules=()):
     """The digest of the installed packages that a step's numbers depend on (provenance/packages.py has the policy)."""
-    return or_exit(package_versions, ROOT, entry, modules)["digest"]
+    found = or_exit(package_versions, ROOT, entry, modules)
+    PACKAGES.update(found["versions"])
+    return found["digest"]
 
 
 def or_exit(function, *arguments):
@@ -157,6 +162,12 @@ def check_gate():
         open_gate(ROOT, GATE_SETTINGS)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def note_packages():
+    """Say which packages are not the locked ones; that is allowed, since what is installed decides what runs again."""
+    for line in lock_differences(ROOT, PACKAGES):
+        print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
 
 
 def check_writable(jobs):

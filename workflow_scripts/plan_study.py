@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     for line in plan_lines(explained):
         print(f"  {line}")
     for line in lock_differences(root, {name for job in jobs for name in job.packages["versions"]}):
-        print(f"note: {line}")
+        print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
     for line in stops:
         print(f"error: {line}", file=sys.stderr)
     return 1 if stops else 0

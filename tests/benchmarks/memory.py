@@ -47,7 +47,7 @@ def measure(entry: str, settings: dict, inputs: dict[str, Path], outputs: dict[s
 
 def reference(folder: Path, extractor: dict, weights: Path, train: Path, test: Path) -> None:
     """Run compute_reference with these weights on these images."""
-    info = {"name": extractor["name"], "extractor_sha256": sha256_file(weights)}
+    info = {"name": extractor["name"], "feature_dim": extractor["feature_dim"], "extractor_sha256": sha256_file(weights)}
     write_json(folder / "extractor.json", info)
     names = {"reference": "reference.npz", "features": "features.npz", "info": "reference.json", "scale_marks": "marks.json"}
     count, held_out = (len(read_npz(path, "labels")[0]) for path in (train, test))

@@ -59,9 +59,12 @@ def test_preparation_holds_each_image_once_or_twice(tmp_path: Path) -> None:
 def extractor(tmp_path: Path) -> dict:
     torch.manual_seed(0)
     save_classifier(tmp_path / "extractor.pt", Classifier(8, 1, 10, 64))
-    write_json(tmp_path / "extractor.json", {"extractor_sha256": sha256_file(tmp_path / "extractor.pt")})
-    write_json(tmp_path / "manifest.json", {"train": {"sha256": "0" * 64}})
-    return {"name": "fd_digits", "kind": "classifier", "feature_dim": 64}
+    settings = {"name": "fd_digits", "kind": "classifier", "feature_dim": 64}
+    write_json(tmp_path / "extractor.json", {**settings, "extractor_sha256": sha256_file(tmp_path / "extractor.pt")})
+    part = {"count": 1, "sha256": "0" * 64}
+    manifest = {"title": "noise", "licence": "none", "shape": [8, 8, 1], "classes": ["0"], "train": part, "test": part}
+    write_json(tmp_path / "manifest.json", {**manifest, "sources_sha256": "0" * 64})
+    return settings
 
 
 def test_reference_statistics_stream(tmp_path: Path, extractor: dict) -> None:

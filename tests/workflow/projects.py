@@ -21,10 +21,15 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def run_module(project: Path, module: str, *arguments: str, **options) -> subprocess.CompletedProcess:
-    """Run `python -m <module>` inside the project, as in the activated venv, and capture what it says."""
+def run_module(project: Path, module: str, *arguments: str, search: Path | None = None, **options) -> subprocess.CompletedProcess:
+    """Run `python -m <module>` inside the project, as in the activated venv, and capture what it says.
+
+    `search` is a folder whose packages are found before the installed ones.
+    """
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
+    if search is not None:
+        environment["PYTHONPATH"] = str(search)
     return subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=project, env=environment, capture_output=True, text=True, **options
     )

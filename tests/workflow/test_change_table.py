@@ -153,6 +153,13 @@ def test_an_upgraded_package_runs_what_computes_with_it(finished, tmp_path, monk
     assert jobs(finished) == UPGRADES[name]
 
 
+def test_the_plan_names_the_upgraded_package_and_that_the_lock_says_another(finished):
+    (finished / "site" / "matplotlib-99.0.0.dist-info").mkdir(parents=True)
+    said = run_module(finished, "workflow_scripts.plan_study", "--config", "preset=smoke", search=finished / "site")
+    assert "because matplotlib " in said.stdout and " → 99.0.0" in said.stdout and said.returncode == 0
+    assert "warning: matplotlib 99.0.0 is installed, envs/requirements.lock says " in said.stderr
+
+
 def test_every_computed_file_is_asked_for_so_that_a_deleted_one_is_made_again(finished):
     lines = dry_run(finished, ["preset=smoke"], "--forceall")
     start = next(number for number, line in enumerate(lines) if line.startswith(("rule all:", "localrule all:")))

@@ -33,7 +33,7 @@ def reasons_of(job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, da
     manifest = last_manifest(job, root)
     missing = [path for path in job.outputs if not (root / path).exists()]
     if len(missing) == len(job.outputs):
-        own = ["it was not made yet"] if manifest is None else [f"missing: {_some(missing)}"]
+        own = ["there is none yet"] if manifest is None else [f"missing: {_some(missing)}"]
     else:
         own = [f"missing: {_some(missing)}"] if missing else []
     own += _changes(job, manifest, makers, root, data_root) if manifest else []

@@ -1,4 +1,4 @@
-"""The figures of the report by name: where each stands, its title, and its text for who cannot see it (no matplotlib)."""
+"""The figures of the report by name: heading, title, and text for who cannot see them (no matplotlib)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FigureInfo:
-    """Where a figure stands in the report (a heading of summary.md), its title, and its text for who cannot see it."""
+    """A figure's title, its text for who cannot see it, and `section`: the heading it has in Snakemake's own report.
+
+    In report.html it stands under the same heading, where the main metric's own name replaces "Fréchet distance".
+    """
 
     section: str
     title: str
@@ -16,24 +19,24 @@ class FigureInfo:
 
 FIGURES = {
     "hypotheses": FigureInfo(
-        "Verdict",
+        "Hypotheses",
         "Hypotheses",
         "Forest plot: one row per hypothesis with the estimated relative change, its interval and the threshold band.",
     ),
     "snr_and_weights": FigureInfo(
-        "Configurations",
+        "Loss weights",
         "Signal-to-noise ratio and loss weight",
         "Two line charts over the diffusion timestep: the signal-to-noise ratio of each noise schedule, "
         "and the loss weight of each arm.",
     ),
     "frechet_vs_nfe": FigureInfo(
-        "Results",
+        "Fréchet distance and network calls",
         "Fréchet distance against network calls",
         "Line charts, one panel per sampler: Fréchet distance against the number of network calls per image, "
         "one line per arm with intervals over seeds.",
     ),
     "sample_grid": FigureInfo(
-        "Results",
+        "Samples",
         "Samples",
         "Grid of generated images: one row per arm, and in each column images that began from the same noise.",
     ),

@@ -94,7 +94,7 @@ def test_a_job_that_waits_for_another_has_no_reason_of_its_own(root):
 def test_missing_and_never_made(root):
     (root / "run/1.pt").unlink()
     assert own(root, job()) == ("missing: run/1.pt",)
-    assert own(root, job(outputs=("run2/log.csv",))) == ("it was not made yet",)
+    assert own(root, job(outputs=("run2/log.csv",))) == ("there is none yet",)
 
 
 def test_without_a_manifest_only_snakemake_is_quoted(root):

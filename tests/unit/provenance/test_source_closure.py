@@ -3,6 +3,7 @@
 import pytest
 
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.provenance import source_closure as source_closure_module
 from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
 
 
@@ -67,3 +68,15 @@ def test_misspelt_entry_and_broken_source_are_named(project):
     (project / "workflow_scripts" / "maths" / "deep.py").write_text("def plus(:\n")
     with pytest.raises(PipelineError, match="deep.py, line 1"):
         _digest(project)
+
+
+def test_every_file_is_parsed_once_however_many_jobs_ask(project, monkeypatch):
+    """Planning asks for the digest once per job, thousands of times in a large study."""
+    parsed = []
+    real = source_closure_module.ast.parse
+    monkeypatch.setattr(source_closure_module.ast, "parse", lambda *args, **kwargs: parsed.append(kwargs["filename"]) or real(*args, **kwargs))
+    forget()
+    for _ in range(1000):
+        source_digest(project, "step")
+        source_digest(project, "step", ["other"])
+    assert len(parsed) == len(source_closure(project, "step", ["other"]))

@@ -45,7 +45,10 @@ def write_manifests(folder: Path, files: dict[str, str], versions: dict[str, str
             "rule": entry, "wildcards": {}, "entry": entry, "settings": held, "source": {"digest": "d", "files": files},
             "packages": {"digest": "p", "versions": versions}, "inputs": [], "outputs": [],
         }  # fmt: skip
-        circumstances = {"commit": "c" * 40, "volatile_inputs": [], "volatile_outputs": []}
+        circumstances = {
+            "commit": "c" * 40, "started": "2001-02-03T04:05:06Z", "ended": "2001-02-03T04:05:07Z", "threads": 1,
+            "volatile_inputs": [], "volatile_outputs": [],
+        }  # fmt: skip
         write_json(folder / f"{output}.manifest.json", {
             "manifest_version": 1, "lineage": lineage, "lineage_sha256": "l", "circumstances": circumstances,
             "circumstances_sha256": "x",
