@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import remove_leftovers, sha256_file, write_csv, write_json
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.resident_memory import peak_resident_bytes
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
@@ -73,7 +73,7 @@ def _train(
     timing = {
         "wall_s": session.wall_s,
         "steps_per_s": num_steps / session.wall_s,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_resident_bytes() / 2**20,
         "num_parameters": num_parameters,
     }
     write_json(step.output("timing"), timing)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,21 +28,30 @@ from workflow_scripts.common.files import read_npz, sha256_file, write_json, wri
 from workflow_scripts.metrics.classifier import Classifier, save_classifier  # noqa: E402
 from workflow_scripts.study.config import load_study  # noqa: E402
 
+# A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
+MEASURED = """
+import runpy, sys
+from workflow_scripts.common.resident_memory import peak_resident_bytes
+sys.argv = sys.argv[1:]
+runpy.run_module(f"workflow_scripts.{sys.argv[0]}", run_name="__main__")
+print(peak_resident_bytes())
+"""
+
 
 def measure(entry: str, settings: dict, inputs: dict[str, Path], outputs: dict[str, Path], images: int | None = None) -> None:
     """Run one step and print its peak memory, duration and rate."""
-    command = [sys.executable, "-m", f"workflow_scripts.{entry}", "--settings", json.dumps(settings)]
+    command = [sys.executable, "-c", MEASURED, entry, "--settings", json.dumps(settings)]
     for flag, paths in (("--input", inputs), ("--output", outputs)):
         command += [word for name, path in paths.items() for word in (flag, name, str(path))]
     started = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    took = time.monotonic() - started
-    if status != 0:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    took, usage = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
         sys.exit(f"{entry} failed; run it by hand to see why: {command}")
-    cpu = usage.ru_utime + usage.ru_stime
+    cpu = usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime
     rate = f", {images / took:.0f} images/s" if images else ""
-    print(f"{entry}: peak {usage.ru_maxrss / 1024:.0f} MiB, {took:.1f} s ({cpu:.1f} s of CPU){rate}", flush=True)
+    print(f"{entry}: peak {int(done.stdout.splitlines()[-1]) / 2**20:.0f} MiB, {took:.1f} s ({cpu:.1f} s of CPU){rate}", flush=True)
 
 
 def reference(folder: Path, extractor: dict, weights: Path, train: Path, test: Path) -> None:

@@ -18,11 +18,12 @@ from workflow_scripts.study.config import load_study
 
 ROOT = Path(__file__).parents[2]
 REAL = """
-import json, resource, sys
+import json, sys
 import numpy as np
 from pathlib import Path
 from workflow_scripts import probe_checkpoint, sample_images, train_model
 from workflow_scripts.common.files import write_npz
+from workflow_scripts.common.resident_memory import peak_resident_bytes
 from workflow_scripts.common.step import Step
 from workflow_scripts.training.device import require_determinism
 import torch
@@ -37,7 +38,7 @@ outputs = {"checkpoints": [checkpoint], "log": [folder / "log.csv"], "timing": [
            "samples": [folder / "samples.npz"], "probe": [folder / "probe.json"]}
 step = Step(rule, settings, {"train": [train], "checkpoint": [checkpoint]}, outputs, None, 1, {"save_every_s": "0"})
 {"train_model": train_model, "sample_images": sample_images, "probe_checkpoint": probe_checkpoint}[rule].main(step)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_resident_bytes())
 """
 
 

@@ -99,18 +99,18 @@ def test_a_gpu_that_is_not_there_is_refused_and_named(monkeypatch):
 
 
 def test_a_real_training_takes_about_what_was_estimated(tmp_path):
-    """Within a fifth below and a third above; all steps and presets are in tests/benchmarks/memory_estimate.py."""
+    """Growing with the batch, within a third; all steps and presets are in tests/benchmarks/memory_estimate.py."""
     path = ROOT / "tests/benchmarks/memory_estimate.py"
     module = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("memory_estimate", path))
     spec.loader.exec_module(module)
     real, estimated = {}, {}
     # two sizes, so that what the libraries take drops out
-    for size in (1, 32):
+    for size in (32, 128):
         settings = _settings("cifar10_micro", data={"num_train": 500}, training={"batch_size": size})
         folder = tmp_path / str(size)
         folder.mkdir()
         module.make_dataset(settings, folder, 500)
         real[size] = module.measured("train_model", settings, folder)
         estimated[size] = ESTIMATES["train_model"](settings, True)
-    difference = estimated[32] - estimated[1]
-    assert difference > 60 * 2**20 and 0.8 < (real[32] - real[1]) / difference < 1.5, (real, estimated)
+    difference = estimated[128] - estimated[32]
+    assert difference > 200 * 2**20 and 0.67 < (real[128] - real[32]) / difference < 1.33, (real, estimated)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -22,18 +21,24 @@ from workflow_scripts.metrics.classifier import Classifier, save_classifier
 ROOT = Path(__file__).parents[2]
 # What the allocator and the interpreter differ by between two runs of the same work.
 NOISE = 4 * 2**20
+# A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
+MEASURED = """
+import runpy, sys
+from workflow_scripts.common.resident_memory import peak_resident_bytes
+sys.argv = sys.argv[1:]
+runpy.run_module(f"workflow_scripts.{sys.argv[0]}", run_name="__main__")
+print(peak_resident_bytes())
+"""
 
 
 def peak_bytes(entry: str, settings: dict, inputs: dict[str, Path], outputs: dict[str, Path]) -> int:
     """The most memory that the step held, in a process of its own."""
-    command = [sys.executable, "-m", f"workflow_scripts.{entry}", "--settings", json.dumps(settings)]
+    command = [sys.executable, "-c", MEASURED, entry, "--settings", json.dumps(settings)]
     for flag, paths in (("--input", inputs), ("--output", outputs)):
         command += [word for name, path in paths.items() for word in (flag, name, str(path))]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    assert status == 0
-    return usage.ru_maxrss * 1024
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.splitlines()[-1])
 
 
 def test_preparation_holds_each_image_once_or_twice(tmp_path: Path) -> None:

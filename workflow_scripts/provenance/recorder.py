@@ -18,6 +18,7 @@ from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import sha256_file
+from workflow_scripts.common.resident_memory import peak_resident_bytes
 from workflow_scripts.provenance import manifest, surroundings
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.project_paths import portable_path
@@ -217,6 +218,6 @@ def _now() -> str:
 
 
 def _peak_memory_mb() -> float:
-    """The most memory this process, or one it waited for, held at once, in MiB (Linux counts in KiB)."""
-    usages = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(max(usages) / 1024, 1)
+    """The most memory this process, or one it waited for (a notebook's kernel), held at once, in MiB."""
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # Linux counts in KiB
+    return round(max(peak_resident_bytes(), of_children) / 2**20, 1)
