@@ -21,7 +21,7 @@ from workflow_scripts.provenance.packages import lock_differences
 from workflow_scripts.provenance.plan_words import Explained, plan_lines, total_words
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
 from workflow_scripts.provenance.why_planned import last_manifest, reasons_of
-from workflow_scripts.study.config import load_study, read_config
+from workflow_scripts.study.config import load_study, parse_overrides, read_config
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     if arguments.cores < 1 or any("=" not in word for word in arguments.config):
         parser.error("--cores is at least 1, and --config takes KEY=VALUE")
     try:
-        study, preset, data_root = read_config(root, dict(word.split("=", 1) for word in arguments.config))
+        study, preset, data_root = read_config(root, parse_overrides(arguments.config))
         jobs = planned_jobs(root, arguments.config)
         makers = {path: job for job in jobs for path in job.outputs}
         manifests = computed_by(root, study, preset)
