@@ -9,7 +9,7 @@ def sampling_settings(wildcards):
         "seed": int(wildcards.seed),
         "nfe": int(wildcards.nfe),
         "sampler": sampler_settings(wildcards.sampler),
-        "sampling": {key: STUDY.shared("sampling")[key] for key in ("num_samples", "batch_size", "clip_x_start")},
+        "sampling": {key: value for key, value in STUDY.shared("sampling").items() if key != "samplers"},
         "data": image_shape(),
         **sections(wildcards, "model", "diffusion"),
     }

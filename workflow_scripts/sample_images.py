@@ -1,7 +1,7 @@
 """Draw images from a checkpoint's EMA weights with one sampler at one NFE.
 
-Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start};
-sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample order), or
+Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start,
+precision, memory_format}; sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample order), or
 part, with the settings part and parts besides (see common/chunks.py).
 """
 
@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from workflow_scripts.common.chunks import Arrays, ChunkedWork
 from workflow_scripts.common.errors import PipelineError
@@ -19,6 +20,7 @@ from workflow_scripts.common.files import sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.precision import in_precision, place
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
 from workflow_scripts.training.device import device_of
@@ -33,7 +35,7 @@ def main(step: Step) -> None:
     sampler = _Sampler(step)
     key = {
         **{name: step.setting(name) for name in DECIDES},
-        "clip_x_start": step.setting("sampling.clip_x_start"),
+        **{name: step.setting(f"sampling.{name}") for name in ("clip_x_start", "precision", "memory_format")},
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
         "device": sampler.device.type,
@@ -56,10 +58,12 @@ class _Sampler:
         self.device = device_of(step)
 
     @cached_property
-    def network(self) -> torch.nn.Module:
+    def network(self) -> Callable[[Tensor, Tensor], Tensor]:
         # A network read with another schedule or prediction type runs without an error and draws wrong images.
         must_agree = ("seed", "model", "diffusion")
-        return load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree).to(self.device)
+        network = load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree)
+        precision, memory_format = self.step.setting("sampling.precision"), self.step.setting("sampling.memory_format")
+        return in_precision(place(network, self.device, memory_format), precision, memory_format)
 
     @cached_property
     def diffusion(self) -> GaussianDiffusion:

@@ -24,10 +24,23 @@ def choose_device(asked_for: str = "auto") -> torch.device:
 
 
 def device_of(step: Step) -> torch.device:
-    """The device that the machine setting `device` leads to; what `auto` came to is noted for the manifest."""
+    """The device that the machine setting `device` leads to, float32 meaning float32 there.
+
+    What `auto` came to is noted for the manifest.
+    """
     device = choose_device(step.machine.get("device", "auto"))
     step.machine["device"] = device.type
+    require_float32()
     return device
+
+
+def require_float32() -> None:
+    """Switch TF32 off: by itself a GPU multiplies float32 with 10 bits of mantissa in convolutions.
+
+    Each setting is named, since torch's general one (`torch.backends.fp32_precision`) leaves that of convolutions alone.
+    """
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
 
 
 def require_determinism(device: torch.device) -> None:

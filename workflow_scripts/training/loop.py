@@ -16,6 +16,7 @@ from workflow_scripts.diffusion.objective import weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.models.ema import ExponentialMovingAverage
+from workflow_scripts.models.precision import in_precision, place
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.log import DivergedError, TrainingLog
@@ -50,8 +51,9 @@ class TrainingState:
 def initial_state(settings: Mapping[str, Any], device: torch.device) -> TrainingState:
     """The state before the first step; arms with the same model settings and seed start with the same weights."""
     torch.manual_seed(torch_seed(settings["seed"], "init"))
-    model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"]).to(device)
     training = settings["training"]
+    model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
+    model = place(model, device, training["memory_format"])
     return TrainingState(
         model=model,
         ema=ExponentialMovingAverage(model, training["ema_decay"]),
@@ -90,6 +92,7 @@ def train(
     ).to(device)
     diffusion = diffusion.to(device)
     batches = Batches(images, seed, training["batch_size"], diffusion.num_timesteps, device)
+    network = in_precision(state.model, training["precision"], training["memory_format"])
     parameters = list(state.model.parameters())
     has_dropout = settings["model"]["dropout"] > 0
 
@@ -99,7 +102,7 @@ def train(
             if has_dropout:
                 torch.manual_seed(torch_seed(seed, "dropout", state.step))
             x_start, t, noise = batches.draw(state.step)
-            loss, mse = weighted_mse(state.model, diffusion, weights, x_start, t, noise)
+            loss, mse = weighted_mse(network, diffusion, weights, x_start, t, noise)
             state.optimizer.zero_grad()
             loss.backward()
             grad_norm = nn.utils.clip_grad_norm_(parameters, training["grad_clip_norm"])

@@ -40,6 +40,7 @@ DIFFUSION = {
     "beta_end": 0.2,
     "prediction_type": "eps",
 }
+SAMPLING = {"num_samples": 7, "batch_size": 3, "clip_x_start": True, "precision": "fp32", "memory_format": "contiguous"}
 
 
 def settings(**changes: object) -> dict[str, object]:
@@ -47,7 +48,7 @@ def settings(**changes: object) -> dict[str, object]:
         "model": MODEL,
         "data": {"image_size": 8, "channels": 1},
         "diffusion": DIFFUSION,
-        "sampling": {"num_samples": 7, "batch_size": 3, "clip_x_start": True},
+        "sampling": SAMPLING,
         "sampler": {"name": "ddpm"},
         "nfe": 4,
         "seed": 1077,
@@ -135,13 +136,13 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, c
     elif changed == "sampler":
         changes = {"sampler": {"name": "ddim", "eta": 0.0}}
     elif changed == "clip":
-        changes = {"sampling": {"num_samples": 7, "batch_size": 3, "clip_x_start": False}}
+        changes = {"sampling": SAMPLING | {"clip_x_start": False}}
     assert (draw(checkpoint, **changes)[:3] == 99).all() == (changed == "nothing")
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) -> None:
     output = checkpoint.parent / "samples.npz"
-    many = settings(sampling={"num_samples": 160, "batch_size": 4, "clip_x_start": True}, nfe=50)
+    many = settings(sampling=SAMPLING | {"num_samples": 160, "batch_size": 4}, nfe=50)
     command = [sys.executable, "-m", "workflow_scripts.sample_images", "--settings", canonical_json(many)]
     command += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

@@ -17,7 +17,9 @@ CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 
 
-def _settings(dropout: float = 0.0, learning_rate: float = 1e-3, weighting: str = "uniform", gamma=None) -> dict:
+def _settings(
+    dropout: float = 0.0, learning_rate: float = 1e-3, weighting: str = "uniform", gamma=None, precision="fp32", layout="contiguous"
+) -> dict:
     return {
         "arm": "E1_test",
         "seed": 5,
@@ -28,7 +30,8 @@ def _settings(dropout: float = 0.0, learning_rate: float = 1e-3, weighting: str 
                       "prediction_type": "eps"},
         "loss": {"weighting": weighting, "min_snr_gamma": gamma},
         "training": {"num_steps": 12, "batch_size": 6, "learning_rate": learning_rate, "grad_clip_norm": 0.5,
-                     "ema_decay": 0.9, "checkpoint_steps": [12], "log_every": 4},
+                     "ema_decay": 0.9, "checkpoint_steps": [12], "log_every": 4, "precision": precision,
+                     "memory_format": layout},
     }  # fmt: skip
 
 
@@ -40,9 +43,12 @@ def _bytes(state: TrainingState, settings: dict, folder) -> bytes:
     return (folder / "c.pt").read_bytes()
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_stopping_saving_and_going_on_changes_no_byte(tmp_path, dropout):
-    settings = _settings(dropout)
+@pytest.mark.parametrize(
+    ("dropout", "precision", "layout"),
+    [(0.0, "fp32", "contiguous"), (0.3, "fp32", "contiguous"), (0.3, "fp32", "channels_last"), (0.3, "bf16", "channels_last")],
+)
+def test_stopping_saving_and_going_on_changes_no_byte(tmp_path, dropout, precision, layout):
+    settings = _settings(dropout, precision=precision, layout=layout)
     straight, straight_log = initial_state(settings, CPU), TrainingLog(4)
     train(straight, IMAGES, settings, straight_log, until=12)
 
@@ -99,6 +105,25 @@ def test_steps_are_the_algorithm_written_out():
         # Adam divides by the gradient's own size, so a parameter whose gradient is rounding noise may move by up to
         # the learning rate of 1e-3 in either direction; a tenth of it tells such noise from a wrong formula
         torch.testing.assert_close(parameter, expected, atol=1e-4, rtol=0)
+
+
+def test_another_memory_format_trains_the_same_and_bf16_nearly():
+    rows = {}
+    for precision, layout in (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "channels_last")):
+        settings = _settings(precision=precision, layout=layout)
+        state, log = initial_state(settings, CPU), TrainingLog(1)
+        train(state, IMAGES, settings, log, until=3)
+        moments = [moment for values in state.optimizer.state.values() for moment in values.values()]
+        kept = [*state.model.parameters(), *state.ema.model.parameters(), *moments]
+        assert {value.dtype for value in kept} == {torch.float32}
+        if layout == "channels_last":
+            wide = [value for value in kept if value.ndim == 4]
+            assert wide and all(value.is_contiguous(memory_format=torch.channels_last) for value in wide)
+        rows[precision, layout] = np.array(log.rows)[:, 1]
+    exact = rows["fp32", "contiguous"]
+    np.testing.assert_allclose(rows["fp32", "channels_last"], exact, rtol=1e-4)  # sums in another order, three steps on
+    np.testing.assert_allclose(rows["bf16", "channels_last"], exact, rtol=1e-2)  # bfloat16 has 8 bits
+    assert (rows["bf16", "channels_last"] != exact).any()
 
 
 def test_arms_with_the_same_seed_start_alike_and_the_weighting_matters():

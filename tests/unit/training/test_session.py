@@ -28,7 +28,8 @@ SETTINGS = {
                   "prediction_type": "eps"},
     "loss": {"weighting": "uniform", "min_snr_gamma": None},
     "training": {"num_steps": NUM_STEPS, "batch_size": 6, "learning_rate": 1e-3, "grad_clip_norm": 0.5,
-                 "ema_decay": 0.9, "checkpoint_steps": list(CHECKPOINT_STEPS), "log_every": LOG_EVERY},
+                 "ema_decay": 0.9, "checkpoint_steps": list(CHECKPOINT_STEPS), "log_every": LOG_EVERY,
+                 "precision": "fp32", "memory_format": "contiguous"},
 }  # fmt: skip
 
 

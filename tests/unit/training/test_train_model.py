@@ -28,7 +28,7 @@ SETTINGS = {
                   "prediction_type": "eps"},
     "loss": {"weighting": "min_snr", "min_snr_gamma": 5.0},
     "training": {"num_steps": 6, "batch_size": 4, "learning_rate": 1e-3, "grad_clip_norm": 1.0, "ema_decay": 0.9,
-                 "checkpoint_steps": [4, 6], "log_every": 4},
+                 "checkpoint_steps": [4, 6], "log_every": 4, "precision": "fp32", "memory_format": "contiguous"},
 }  # fmt: skip
 
 
