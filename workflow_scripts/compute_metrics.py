@@ -21,7 +21,7 @@ from workflow_scripts.metrics.inception_score import inception_score
 from workflow_scripts.metrics.kernel_distance import kernel_distance, kernel_distance_name
 from workflow_scripts.metrics.precision_recall import precision_and_recall
 from workflow_scripts.metrics.statistics import load_statistics, statistics_of
-from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
+from workflow_scripts.study.results import FIELDS, check_row
 
 FROM_SETTINGS = ("study", "preset", "arm", "seed", "step", "sampler", "eta", "nfe", "num_samples", "ema", "metric")
 
@@ -38,9 +38,8 @@ def main(step: Step) -> None:
             "delete it and its samples and run again"
         )
     common = {
-        **dict.fromkeys(IDENTITY_FIELDS),
+        **dict.fromkeys(FIELDS),
         **{name: step.setting(name) for name in FROM_SETTINGS},
-        "stderr": None,
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "extractor": extractor_info["name"],
         "extractor_sha256": extractor_info["extractor_sha256"],
@@ -62,8 +61,9 @@ def _measure(
     metric = step.setting("metric")
     yield {"value": frechet_distance(statistics_of(features), load_statistics(step.input("reference")))}
     reference, radii = read_npz(step.input("reference_features"), "features", "radii")
-    value, spread = kernel_distance(features, reference)
-    yield {"metric": kernel_distance_name(metric), "value": value, "stderr": spread, **to_single_images}
+    value, spread, (low, high) = kernel_distance(features, reference)
+    with_interval = {"value": value, "stderr": spread, "interval_low": low, "interval_high": high}
+    yield {"metric": kernel_distance_name(metric), **with_interval, **to_single_images}
     precision, recall = precision_and_recall(features, reference, radii)
     yield {"metric": "precision", "value": precision, **to_single_images}
     yield {"metric": "recall", "value": recall, **to_single_images}

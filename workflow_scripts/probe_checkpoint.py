@@ -25,7 +25,7 @@ from workflow_scripts.data.images import load_dataset, to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.study.results import IDENTITY_FIELDS, check_row
+from workflow_scripts.study.results import FIELDS, check_row
 from workflow_scripts.training.ema_model import load_ema_model
 from workflow_scripts.training.device import device_of
 
@@ -46,7 +46,7 @@ def main(step: Step) -> None:
         sum(parameter.numel() for parameter in model.parameters()),
     )
     common = {
-        **dict.fromkeys(IDENTITY_FIELDS),
+        **dict.fromkeys(FIELDS),
         **{name: step.setting(name) for name in ("study", "preset", "arm", "seed", "step")},
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "ema": True,
@@ -110,7 +110,7 @@ def _curvature(
     )
     return [
         {"metric": "hessian_trace", "value": trace.value, "stderr": trace.stderr},
-        {"metric": "hessian_top_eigenvalue", "value": top.value, "stderr": None},
+        {"metric": "hessian_top_eigenvalue", "value": top.value},
     ]
 
 

@@ -139,9 +139,9 @@ function aboutRows(places) {
   const items = places.map(row), first = items[0];
   const common = FIELDS.filter(([name]) => items.every((item) => item[name] === first[name]) && first[name] !== null);
   const table = el("table", {},
-    el("thead", {}, el("tr", {}, ["Arm", "Seed", "Value", "Its own spread", "Checkpoint"].map((name) => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, ["Arm", "Seed", "Value", "95 % interval", "Its own spread", "Checkpoint"].map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, items.map((item) => el("tr", {}, el("th", { scope: "row" }, label(item.arm)), el("td", {}, String(item.seed)), el("td", {}, number(item.value)),
-      el("td", {}, number(item.stderr)), el("td", {}, hash(item.checkpoint_sha256))))));
+      el("td", {}, item.interval_low === null ? "–" : `${number(item.interval_low)} to ${number(item.interval_high)}`), el("td", {}, number(item.stderr)), el("td", {}, hash(item.checkpoint_sha256))))));
   return {
     title: `${metric(first.metric)}: ${items.length === 1 ? `${label(first.arm)}, seed ${first.seed}` : `${items.length} result rows`}`,
     parts: [

@@ -68,6 +68,17 @@ def test_a_number_opens_its_lineage_down_to_data_and_code(desktop, smoke_run):
     assert page.evaluate("document.activeElement.dataset.from").startswith("r:")  # focus returns to the number
 
 
+def test_a_kernel_distance_opens_with_its_interval(desktop, smoke_run):
+    page = desktop.page
+    page.locator("#table-further_metrics td .n").first.click()
+    rows = [json.loads(line) for line in (smoke_run[0] / RESULTS / "results.jsonl").read_text().splitlines()]
+    (row,) = [r for r in rows if (r["arm"], r["seed"], r["metric"], r["sampler"], r["nfe"])
+              == ("E1_baseline_linear", 1077, "kd_digits", "ddpm", 50)]  # fmt: skip
+    text = page.locator("#panel").inner_text()
+    assert "95 % interval" in text and f"{row['interval_low']} to {row['interval_high']}".replace("-", "\u2212") in text
+    assert row["interval_low"] < row["value"] < row["interval_high"]
+
+
 def test_every_origin_on_the_page_can_be_opened(desktop):
     page = desktop.page
     keys = page.evaluate("[...new Set([...document.querySelectorAll('[data-from]')].map(node => node.dataset.from))]")

@@ -9,12 +9,12 @@ import numpy as np
 
 from workflow_scripts.common.randomness import stream
 from workflow_scripts.metrics.frechet import frechet_distance
+from workflow_scripts.metrics.normal_interval import normal_interval
 from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
 
 NUM_RESAMPLES = 100
 PARTS = (8, 4, 2)
 NUM_DISTANCES = 1 + NUM_RESAMPLES + sum(PARTS)
-NORMAL_QUANTILE = 1.959964  # of 97.5 %
 # Fixed, so that runs with the same number of samples draw the same ones.
 SEED = 0
 
@@ -53,7 +53,7 @@ def finite_sample(
         "num_samples": count,
         "value": value,
         "stderr": stderr,
-        "interval": [value - NORMAL_QUANTILE * stderr, value + NORMAL_QUANTILE * stderr],
+        "interval": list(normal_interval(value, stderr)),
         "num_resamples": NUM_RESAMPLES,
         "by_num_samples": [*by_num_samples, {"num_samples": count, "value": value}],
     }

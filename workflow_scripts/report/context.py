@@ -68,11 +68,12 @@ class ReportContext:
     def rows(self, metric: str, **identity: Any) -> pd.DataFrame:
         """Result rows of the report's arms for one metric, with the EMA weights, restricted by further identity fields.
 
-        Columns arm, seed, step, sampler, eta, nfe, objective, value, stderr, and row, the place in `results`; empty when
-        there are none. Two rows of one run that the identity does not tell apart are an error: a figure must not average
+        Columns arm, seed, step, sampler, eta, nfe, objective, value, stderr, interval_low, interval_high, and row, the place
+        in `results`; empty when there are none. Two rows of one run that the identity does not tell apart are an error: a figure must not average
         unlike numbers.
         """
-        columns = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective", "value", "stderr", "row"]
+        told_apart_by = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective"]
+        columns = [*told_apart_by, "value", "stderr", "interval_low", "interval_high", "row"]
         wanted = {"metric": metric, "ema": True, **identity}
         rows = [
             {**{column: row.get(column) for column in columns}, "row": place}
@@ -81,7 +82,7 @@ class ReportContext:
         ]
         frame = pd.DataFrame(rows, columns=columns)
         frame = frame[frame["arm"].isin(self.arms)].reset_index(drop=True)
-        if frame.duplicated(columns[:-3]).any():
+        if frame.duplicated(told_apart_by).any():
             raise PipelineError(
                 f"results hold {metric} more than once for one arm, seed, step, sampler and NFE; "
                 "delete results.jsonl and run again"

@@ -18,7 +18,7 @@ from workflow_scripts.study.reasons import metric_name
 # The columns of a result row that hold text; each text is kept once.
 TEXT = ("arm", "metric", "checkpoint_sha256", "sampler", "extractor", "extractor_sha256", "reference_sha256", "objective",
         "probe_sha256")  # fmt: skip
-NUMBERS = ("seed", "step", "value", "stderr", "eta", "nfe", "num_samples", "num_probes", "ema")
+NUMBERS = ("seed", "step", "value", "stderr", "interval_low", "interval_high", "eta", "nfe", "num_samples", "num_probes", "ema")
 
 
 class Lineage:

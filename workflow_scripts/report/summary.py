@@ -171,8 +171,9 @@ def _further_metrics(context: ReportContext) -> str:
     sentences = [f"Further metrics on the same features, {_main_point(report)}, {_over_seeds(report)}."]
     if any(metric == "kid" or metric.startswith("kd_") for metric in metrics):
         sentences.append(
-            "Kernel distance: squared MMD with a cubic kernel, unbiased, lower is better; its spread is that between 100 random "
-            "subsets."
+            "Kernel distance: squared MMD with a cubic kernel, the mean over 100 random subsets, unbiased, lower is better. The 95 % "
+            "interval of one run says how its value might have come out with other samples of the same weights (reference kept, "
+            "jackknife); it says nothing about other seeds. It errs to the wide side where a distance is near zero."
         )
     if "precision" in metrics:
         sentences.append("Precision and recall (3 nearest neighbours): the share of samples near real images, and the reverse.")

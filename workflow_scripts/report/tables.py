@@ -163,7 +163,10 @@ def sweep_table(context: ReportContext) -> Table:
 
 
 def further_metrics_table(context: ReportContext) -> Table:
-    """Every other metric of samples, main sampler and network calls: mean ± sd over seeds, and its own mean spread."""
+    """Every other metric of samples, main sampler and network calls: mean ± sd over seeds.
+
+    Beside it the mean error of one run by itself: half of its 95 % interval where it has one, else its spread.
+    """
     names, columns = arm_names(context.report), ["Arm"]
     rows: dict[str, list[str]] = {arm: [names[arm]] for arm in context.arms}
     for metric in context.further_metrics:
@@ -171,11 +174,14 @@ def further_metrics_table(context: ReportContext) -> Table:
         columns.append(markdown(metric_name(metric)))
         for arm, cells in rows.items():
             cells.append(mean_sd_cell(frame[frame["arm"] == arm]))
-        if frame["stderr"].notna().any():
-            columns.append("spread within one run")
-            for arm, cells in rows.items():
-                mine = frame[frame["arm"] == arm]
-                cells.append(mean_cell(mine["stderr"], mine["row"]))
+        half = frame["interval_high"].astype(float).sub(frame["interval_low"].astype(float)) / 2
+        for title, errors in (("one run's 95 % interval, ±", half), ("spread within one run", frame["stderr"])):
+            if errors.notna().any():
+                columns.append(title)
+                for arm, cells in rows.items():
+                    mine = frame["arm"] == arm
+                    cells.append(mean_cell(errors[mine], frame["row"][mine]))
+                break
     return {"columns": columns, "rows": list(rows.values())}
 
 

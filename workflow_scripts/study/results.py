@@ -21,13 +21,14 @@ _IMAGES = {
     "sampler": str, "nfe": int, "num_samples": int, "extractor": str, "extractor_sha256": str, "reference_sha256": str,
 }  # fmt: skip
 _PROBES = {"objective": str, "num_probes": int, "probe_sha256": str}
-_OPTIONAL = {"stderr": float, "eta": float}
+_OPTIONAL = {"stderr": float, "interval_low": float, "interval_high": float, "eta": float}
 _TYPES = {**_REQUIRED, **_OPTIONAL, **_IMAGES, **_PROBES}
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 # What may differ between two rows that are compared; everything else is the row's identity.
-_NOT_IDENTITY = ("arm", "seed", "value", "stderr", "checkpoint_sha256")
-IDENTITY_FIELDS = tuple(name for name in _TYPES if name not in _NOT_IDENTITY)
+_NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")
+FIELDS = tuple(_TYPES)
+IDENTITY_FIELDS = tuple(name for name in FIELDS if name not in _NOT_IDENTITY)
 
 
 def check_row(row: Row, where: str | Path) -> None:
@@ -46,6 +47,9 @@ def check_row(row: Row, where: str | Path) -> None:
                 f"{where}: {name} of a metric row is {shorten(repr(value))}, must be {_TYPE_NAMES[kind]}; "
                 "delete the file and run again"
             )
+    low, high = row["interval_low"], row["interval_high"]
+    if (low is None) != (high is None) or (low is not None and not low <= high):
+        raise PipelineError(f"{where}: a metric row has an interval from {low} to {high}; delete the file and run again")
     given = {name for name in (*_IMAGES, *_PROBES) if row[name] is not None}
     if given not in (set(_IMAGES), set(_PROBES)):
         raise PipelineError(
@@ -64,7 +68,7 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What was measured and how: every field except arm, seed, value, stderr and checkpoint_sha256."""
+    """What was measured and how: every field except arm, seed, value, its errors and checkpoint_sha256."""
     return {name: row[name] for name in IDENTITY_FIELDS}
 
 

@@ -148,6 +148,8 @@ def test_rows_carry_their_identity(tmp_path):
         "metric": "hessian_top_eigenvalue",
         "value": row["value"],
         "stderr": None,
+        "interval_low": None,
+        "interval_high": None,
         "checkpoint_sha256": sha256_file(tmp_path / "checkpoint.pt"),
         "ema": True,
         "sampler": None,

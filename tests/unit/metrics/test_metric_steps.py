@@ -28,6 +28,7 @@ from workflow_scripts import (
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.files import sha256_file, write_json, write_npz
 from workflow_scripts.common.step import run
+from workflow_scripts.metrics.kernel_distance import kernel_distance
 from workflow_scripts.metrics.statistics import Origin, load_statistics
 from workflow_scripts.study.results import read_rows
 
@@ -206,6 +207,8 @@ def test_from_images_to_a_metric_row(ready, capsys):
     assert row.pop("value") == pytest.approx(fid_statistics_to_metric(ours, reference, False)[KEY_METRIC_FID], rel=1e-6)
     expected = ROW | {
         "stderr": None,
+        "interval_low": None,
+        "interval_high": None,
         "checkpoint_sha256": sha256_file(ready / "checkpoint.pt"),
         "extractor": "fd_digits",
         "extractor_sha256": info["extractor_sha256"],
@@ -221,12 +224,15 @@ def test_from_images_to_a_metric_row(ready, capsys):
     theirs = kid_features_to_metric(generated.double(), real.double(), kid_subset_size=60, verbose=False)
     assert kernel.pop("value") == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-9)
     assert kernel.pop("stderr") == pytest.approx(theirs[KEY_METRIC_KID_STD], rel=1e-9)
+    interval = kernel_distance(features[:60], reference_features(ready)).interval
+    assert (kernel.pop("interval_low"), kernel.pop("interval_high")) == interval
     theirs = prc_features_to_metric(generated, real, verbose=False)
     for row, key in ((precision, KEY_METRIC_PRECISION), (recall, KEY_METRIC_RECALL)):
         assert row.pop("value") == pytest.approx(theirs[key], rel=1e-6)  # theirs is a float32 mean
-        assert row.pop("stderr") is None
+        assert [row.pop(name) for name in ("stderr", "interval_low", "interval_high")] == [None] * 3
     expected["reference_sha256"] = reference_info["features_sha256"]
-    del expected["stderr"]
+    for name in ("stderr", "interval_low", "interval_high"):
+        del expected[name]
     names = ("kd_digits", "precision", "recall")
     assert others == [expected | {"metric": name} for name in names]
 

@@ -73,8 +73,8 @@ def result_rows(report: dict[str, Any], outcome: str = "better", arms: tuple[str
             factor = {"A_plain": 1.0, "C_cosine": 1.1}.get(arm, (1 + change) * math.exp(spread * SPREAD[index % 3]))
             base = {
                 "study": report["study"], "preset": report["preset"], "arm": arm, "seed": seed, "ema": True,
-                "checkpoint_sha256": f"{arm}{seed}", "step": 200, "stderr": None, "sampler": None, "eta": None, "nfe": None,
-                "num_samples": None, "extractor": None, "extractor_sha256": None, "reference_sha256": None,
+                "checkpoint_sha256": f"{arm}{seed}", "step": 200, "stderr": None, "interval_low": None, "interval_high": None,
+                "sampler": None, "eta": None, "nfe": None, "num_samples": None, "extractor": None, "extractor_sha256": None, "reference_sha256": None,
                 "objective": None, "num_probes": None, "probe_sha256": None,
             }  # fmt: skip
             for sampler in report["samplers"]:
@@ -85,7 +85,8 @@ def result_rows(report: dict[str, Any], outcome: str = "better", arms: tuple[str
                         "extractor": "fd_toy", "extractor_sha256": "e", "reference_sha256": "r",
                     }  # fmt: skip
                     rows.append(images | {"metric": "fd_toy", "value": value})
-                    rows.append(images | {"metric": "kd_toy", "value": value / 250, "stderr": value / 1000})
+                    interval = {"interval_low": value / 250 - value / 800, "interval_high": value / 250 + value / 800}
+                    rows.append(images | {"metric": "kd_toy", "value": value / 250, "stderr": value / 1000, **interval})
                     rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
             for step in (100, 200):
                 for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):

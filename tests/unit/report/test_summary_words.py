@@ -129,7 +129,10 @@ def derived(context: ReportContext) -> Iterator[float]:
     for rows in groups.values():
         values = [row["value"] for row in rows]
         yield from (np.mean(values), np.std(values, ddof=1))
-        yield from [np.mean([row["stderr"] for row in rows])] if rows[0]["stderr"] is not None else []
+        if rows[0]["interval_low"] is not None:
+            yield np.mean([(row["interval_high"] - row["interval_low"]) / 2 for row in rows])
+        elif rows[0]["stderr"] is not None:
+            yield np.mean([row["stderr"] for row in rows])
     for arm in {item["arm"] for item in context.finite_samples}:
         mine = [item for item in context.finite_samples if item["arm"] == arm]
         for index in range(len(mine[0]["by_num_samples"])):

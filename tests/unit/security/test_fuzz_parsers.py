@@ -277,7 +277,7 @@ def test_the_amendments_changed(configured, text):
 
 ROW = {
     "study": "S", "preset": "p", "arm": "A", "seed": 1, "step": 20, "metric": "fd_x", "value": 1.5, "stderr": None,
-    "checkpoint_sha256": "c", "ema": True, "sampler": "ddpm", "eta": None, "nfe": 10, "num_samples": 50, "extractor": "fd_x",
+    "interval_low": None, "interval_high": None, "checkpoint_sha256": "c", "ema": True, "sampler": "ddpm", "eta": None, "nfe": 10, "num_samples": 50, "extractor": "fd_x",
     "extractor_sha256": "e", "reference_sha256": "r", "objective": None, "num_probes": None, "probe_sha256": None,
 }  # fmt: skip
 

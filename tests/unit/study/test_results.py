@@ -15,7 +15,8 @@ from workflow_scripts.study.results import check_row, identity, merge_rows, read
 def fd_row(**changes):
     row = {
         "study": "MS1_min_snr", "preset": "digits", "arm": "E1_baseline_linear", "seed": 1077, "step": 2000,
-        "metric": "fd_digits", "value": 12.3, "stderr": None, "checkpoint_sha256": "c" * 64, "ema": True,
+        "metric": "fd_digits", "value": 12.3, "stderr": None, "interval_low": None, "interval_high": None,
+        "checkpoint_sha256": "c" * 64, "ema": True,
         "sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": 1500,
         "extractor": "fd_digits", "extractor_sha256": "e" * 64, "reference_sha256": "f" * 64,
         "objective": None, "num_probes": None, "probe_sha256": None,
@@ -31,7 +32,10 @@ def trace_row(**changes):
     return row | changes
 
 
-@pytest.mark.parametrize("row", [fd_row(), fd_row(value=3), fd_row(sampler="ddim", eta=0.0), trace_row()])
+@pytest.mark.parametrize(
+    "row",
+    [fd_row(), fd_row(value=3), fd_row(sampler="ddim", eta=0.0), fd_row(interval_low=-0.1, interval_high=13), trace_row()],
+)
 def test_complete_rows_are_accepted(row):
     check_row(row, "here")
 
@@ -45,6 +49,9 @@ def test_complete_rows_are_accepted(row):
         ({"value": True}, "value of a metric row is True"),
         ({"value": "12"}, "value of a metric row is '12'"),
         ({"stderr": float("nan")}, "stderr of a metric row is nan"),
+        ({"interval_low": float("-inf"), "interval_high": 1.0}, "interval_low of a metric row is -inf"),
+        ({"interval_low": 1.0}, "a metric row has an interval from 1.0 to None"),
+        ({"interval_low": 2.0, "interval_high": 1.0}, "a metric row has an interval from 2.0 to 1.0"),
         ({"seed": 1077.0}, "seed of a metric row is 1077.0, must be a whole number"),
         ({"ema": 1}, "ema of a metric row is 1, must be true or false"),
         ({"arm": None}, "arm of a metric row is None, must be text"),
@@ -68,10 +75,11 @@ def test_missing_and_unknown_keys_are_named():
 
 def test_rows_that_differ_only_in_arm_seed_and_result_are_comparable():
     a = fd_row()
-    b = fd_row(arm="E2_minsnr_linear", seed=1078, value=1.0, stderr=0.1, checkpoint_sha256="0" * 64)
+    errors = {"stderr": 0.1, "interval_low": 0.9, "interval_high": 1.1}
+    b = fd_row(arm="E2_minsnr_linear", seed=1078, value=1.0, checkpoint_sha256="0" * 64, **errors)
     require_comparable(a, b)
     assert identity(a) == identity(b)
-    assert set(fd_row()) - set(identity(a)) == {"arm", "seed", "value", "stderr", "checkpoint_sha256"}
+    assert set(fd_row()) - set(identity(a)) == {"arm", "seed", "value", "checkpoint_sha256", *errors}
 
 
 @pytest.mark.parametrize("name", sorted(identity(fd_row())))

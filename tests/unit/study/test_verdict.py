@@ -44,7 +44,8 @@ def trace_hypothesis(**changes):
 def fd_row(arm, seed, value, **changes):
     return {
         "study": "MS1_min_snr", "preset": "digits", "arm": arm, "seed": seed, "step": 2000, "metric": "fd_digits",
-        "value": value, "stderr": None, "checkpoint_sha256": f"{arm}{seed}", "ema": True, "sampler": "ddpm",
+        "value": value, "stderr": None, "interval_low": None, "interval_high": None,
+        "checkpoint_sha256": f"{arm}{seed}", "ema": True, "sampler": "ddpm",
         "eta": None, "nfe": 50, "num_samples": 1500, "extractor": "fd_digits", "extractor_sha256": "e",
         "reference_sha256": "f", "objective": None, "num_probes": None, "probe_sha256": None,
     } | changes  # fmt: skip
