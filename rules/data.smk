@@ -31,10 +31,22 @@ localrules: prepare_data, data
 
 
 def check_data(jobs):
-    """Stop before the first job when a user's own images are to be prepared and are gone: Snakemake would delete the
-    arrays that were made from them before the step could say so."""
-    if STUDY.shared("data")["source"] == "image_folder" and "prepare_data" in {job.rule.name for job in jobs}:
-        or_exit(require_source, DATA_ROOT / STUDY.shared("data")["path"])
+    """Stop before the first job when the dataset is to be prepared and cannot be had: Snakemake would delete the arrays
+    that were made from it before the step could say so.
+
+    Official datasets are downloaded if need be, and verified, which takes seconds; of a user's own images, which take as
+    long as preparing them, only the presence is asked. Digits come with scikit-learn.
+    """
+    data = STUDY.shared("data")
+    if "prepare_data" not in {job.rule.name for job in jobs} or data["source"] == "digits":
+        return
+    if data["source"] == "image_folder":
+        or_exit(require_source, DATA_ROOT / data["path"])
+        return
+    entry = [sys.executable, "-m", "workflow_scripts.supply_dataset", "--settings", canonical_json({"data": data})]
+    supplied = subprocess.run([*entry, "--input", "root", DATA_ROOT], cwd=ROOT)
+    if supplied.returncode:
+        sys.exit(supplied.returncode)
 
 
 rule prepare_data:

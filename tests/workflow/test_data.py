@@ -1,12 +1,15 @@
 """The dataset alone, and what makes it be prepared again."""
 
+import hashlib
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 from tests.unit.data.picture_files import picture, two_classes, write
 from tests.workflow.projects import snakemake
+from workflow_scripts.data.mnist import MD5
 
 DATA = "results/MS1_min_snr/own/data"
 
@@ -72,3 +75,64 @@ def test_a_link_is_one_line_when_the_workflow_is_parsed(own):
     result = _data(own)
     assert result.returncode != 0 and "Traceback" not in _said(result)
     assert "'set/train/cat/link.png' is a link" in _said(result)
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+@pytest.fixture
+def small_mnist(project, monkeypatch):
+    """A project for which 60 images in sets/mnist are the official MNIST, and no network."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    contents = {
+        IMAGES: bytes([0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 0, 28, 0, 0, 0, 28]) + images.tobytes(),
+        LABELS: bytes([0, 0, 8, 1, 0, 0, 0, 60, *(number % 10 for number in range(60))]),
+    }
+    source = project / "workflow_scripts/data/mnist.py"
+    text = source.read_text()
+    (project / "sets/mnist").mkdir(parents=True)
+    for name, content in contents.items():
+        (project / "sets/mnist" / name).write_bytes(content)
+        text = text.replace(MD5[name], hashlib.md5(content).hexdigest())
+    source.write_text(text)
+    preset = project / "config/preset/mnist_micro.yaml"
+    preset.write_text(preset.read_text().replace("num_train: 4000", "num_train: null").replace("num_test: 1000", "num_test: 10"))
+    return project
+
+
+def _mnist(project, root, *arguments):
+    return snakemake(project, "data", *arguments, config=f"preset=mnist_micro data_root={root}")
+
+
+@pytest.mark.parametrize("fault", ["wrong data root", "damaged file"])
+def test_official_images_that_cannot_be_had_do_not_take_the_prepared_arrays_with_them(small_mnist, fault):
+    folder = small_mnist / "results/MS1_min_snr/mnist_micro/data"
+    first = _mnist(small_mnist, "sets")
+    assert first.returncode == 0 and "MNIST: 50 training and 10 test images" in _said(first), _said(first)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "Nothing to be done" in _said(_mnist(small_mnist, "nowhere"))
+    # What makes the preparation run again: its code changed.
+    source = small_mnist / "workflow_scripts/data/mnist.py"
+    source.write_text(source.read_text() + "\nANOTHER = 1\n")
+    if fault == "damaged file":
+        path = small_mnist / "sets/mnist" / IMAGES
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    result = _mnist(small_mnist, "sets" if fault == "damaged file" else "nowhere")
+    assert result.returncode != 0 and "Traceback" not in _said(result)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
+    assert ("is not MNIST's" if fault == "damaged file" else f"cannot get MNIST's {IMAGES} in nowhere") in line
+
+
+@pytest.mark.parametrize(
+    ("preset", "where"),
+    [("cifar10", "nowhere/cifar-10-python.tar.gz"), ("mnist", f"nowhere/mnist/{IMAGES}.gz"), ("own", "nowhere/own")],
+)
+def test_without_network_and_files_one_line_says_what_to_put_where(own, monkeypatch, preset, where):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    result = snakemake(own, "data", config=f"preset={preset} data_root=nowhere")
+    assert result.returncode != 0 and "Traceback" not in _said(result)
+    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
+    assert where in line and "put " in line and "data_root=… (make: DATA=…)" in line
+    assert not list((own / "results").rglob("*.npz")) and not (own / "nowhere").exists()
