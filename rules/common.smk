@@ -23,6 +23,7 @@ from workflow_scripts.study.description import gate_settings, report_settings, v
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.study.setting_files import setting_files
 from workflow_scripts.report.terminal import verdict_table
 
 ROOT = Path(workflow.basedir)
@@ -35,6 +36,7 @@ try:
     GATE_SETTINGS = gate_settings(ROOT, STUDY, PREREGISTRATIONS)
     VERDICT_SETTINGS = verdict_settings(STUDY, PREREGISTRATIONS)
     REPORT_SETTINGS = report_settings(ROOT, STUDY, PREREGISTRATIONS)
+    SETTING_FILES = setting_files(ROOT, STUDY)
 except PipelineError as error:
     # One line, no traceback: the mistake is in a file that the user wrote.
     sys.exit(f"error: {error}")

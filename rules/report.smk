@@ -170,7 +170,7 @@ rule build_report:
     log:
         f"{RESULTS}/logs/build_report.log",
     params:
-        settings=canonical_json({"report": REPORT_SETTINGS}),
+        settings=canonical_json({"report": REPORT_SETTINGS, "setting_files": SETTING_FILES}),
         source=source("build_report"),
         packages=packages("build_report"),
     shell:

@@ -9,11 +9,14 @@ from workflow_scripts.report.manifests import upstream_manifests
 
 
 def main(step: Step) -> None:
-    """Settings `report`; inputs as report/html.py lists them; output html. Manifests are side files of the inputs."""
+    """Settings `report` and `setting_files`; inputs as report/html.py lists them; output html. Manifests are side files of the inputs."""
     for name in ("verdict", "gate", "results", "manifest", "extractor_info", "costs"):
         step.input(name)
     manifests = upstream_manifests([path for paths in step.inputs.values() for path in paths])
-    html = build_report(step.setting("report"), step.inputs, step.output("html"), manifests, step.input_lineage_sha256)
+    html = build_report(
+        step.setting("report"), step.inputs, step.output("html"), manifests, step.input_lineage_sha256,
+        step.setting("setting_files"),
+    )  # fmt: skip
     write_text(step.output("html"), html)
     step.say(f"{len(html.encode()) / 1e6:.1f} MB, {len(step.inputs.get('figures', []))} figures, lineage of {len(manifests)} steps")
 

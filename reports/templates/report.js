@@ -174,15 +174,47 @@ function aboutFigure(name) {
   return { title: `Figure: ${figure.title}`, parts: [el("h3", {}, "Verify"), command(figure.path), ...chain([figure.maker])] };
 }
 function aboutSteps(places) {
-  const paths = places.map((place) => graph.steps[place].outputs[0][1]);
   const title = places.length > 1 ? `${words(graph.steps[places[0]].entry)}: ${places.length} steps` : stepName(graph.steps[places[0]]);
-  return { title, parts: [el("h3", {}, "Verify"), command(...paths), ...chain(places)] };
+  return { title, parts: [el("h3", {}, "Verify"), command(...madeFirst(places)), ...chain(places)] };
+}
+const stepsOf = (entry) => graph.steps.flatMap((step, place) => (step.entry === entry ? [place] : []));
+const madeFirst = (places) => places.map((place) => graph.steps[place].outputs[0][1]);
+function aboutStage(entry, cost) {
+  const places = stepsOf(entry);
+  const parts = cost
+    ? [el("p", {}, "Time, memory and counts are measured where each step runs, and gathered from these steps' manifests. They differ between machines and from run to run, and are part of no result."),
+      el("h3", {}, "Verify"), command(data.costs.path), el("h3", {}, "The steps that were measured")]
+    : [el("h3", {}, "Verify"), command(...madeFirst(places)), el("h3", {}, "The steps that did this")];
+  return { title: `${cost ? "Cost of " : ""}${words(entry)}: ${counted(places.length, "step")}`, parts: [...parts, ...places.map((place) => stepDetails(place))] };
+}
+// The steps whose own settings hold this value; what arms and seeds there are shows in the training runs.
+function ranWith(arm, name, value) {
+  if (name === "arms" || name === "seeds") return stepsOf("train_model");
+  const [section, ...inner] = name.split("."), text = JSON.stringify(value);
+  return graph.steps.flatMap((step, place) => {
+    const held = inner.reduce((found, key) => (found === null || found === undefined ? found : found[key]), graph.settings[step.settings[section]]);
+    return JSON.stringify(held) === text && (!arm || step.wildcards.arm === arm) ? [place] : [];
+  });
+}
+function aboutSetting(key) {
+  const [name, arm] = key.split("/").reverse(), [value, file] = data.settings[key], places = ranWith(arm, name, value);
+  const locked = data.gate.locked === data.preset
+    ? ["The preregistration's lock holds this setting: "] : [`This is a rehearsal; the preregistration's lock holds the settings of the preset ${data.gate.locked}: `];
+  const facts = [["Value", el("code", {}, settingText(value))], ["File", el("code", {}, file)], ...(arm ? [["Arm", label(arm)]] : [])];
+  return { title: `Setting: ${name}`, parts: [
+    el("dl", { class: "facts-of" }, facts.flatMap(([title, shown]) => [el("dt", {}, title), el("dd", {}, shown)])),
+    el("p", {}, locked, el("code", {}, data.gate.lock), "."),
+    el("h3", {}, "Verify"), command(data.gate.path),
+    el("h3", {}, "Steps that ran with it"), ...(places.length ? stepList(places) : [el("p", { class: "note" }, "None of the steps that this page knows has it among its own settings.")]),
+  ] };
 }
 function about(key) {
-  const kind = key[0], names = key.slice(2).split(" ");
+  const kind = key[0], name = key.slice(2), names = name.split(" ");
   if (kind === "r") return aboutRows(names.map(Number));
   if (kind === "h") return aboutHypotheses(names);
-  return kind === "f" ? aboutFigure(names[0]) : aboutSteps(names.map(Number));
+  if (kind === "c") return aboutSetting(name);
+  if (kind === "e" || kind === "k") return aboutStage(name, kind === "k");
+  return kind === "f" ? aboutFigure(name) : aboutSteps(names.map(Number));
 }
 function openPanel(key) {
   const { title, parts } = about(key), panel = byId("panel");

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
+from tests.unit.report.unlinked_numbers import names_of, unlinked
 
 RESULTS = "results/MS1_min_snr/smoke"
 
@@ -82,7 +83,7 @@ def test_a_kernel_distance_opens_with_its_interval(desktop, smoke_run):
 def test_every_origin_on_the_page_can_be_opened(desktop):
     page = desktop.page
     keys = page.evaluate("[...new Set([...document.querySelectorAll('[data-from]')].map(node => node.dataset.from))]")
-    assert len(keys) > 40 and {key[0] for key in keys} == set("rhsf")
+    assert len(keys) > 100 and {key[0] for key in keys} == set("rhsfcek")
     shown = page.evaluate("""keys => keys.map(key => {
         openPanel(key);
         const panel = document.getElementById("panel");
@@ -90,6 +91,41 @@ def test_every_origin_on_the_page_can_be_opened(desktop):
     })""", keys)
     assert all(title and command.startswith("python -m workflow_scripts.audit ") for _, title, command in shown)
     assert desktop.complaints == []
+
+
+def test_no_number_that_is_seen_is_without_lineage(desktop, smoke_run):
+    """All text that is on the screen once everything is unfolded, less what a click answers, names, and column heads."""
+    page = desktop.page
+    texts = page.evaluate("""(() => {
+        document.querySelectorAll("details").forEach(node => { node.open = true; });
+        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), texts = [];
+        while (walker.nextNode()) {
+            const parent = walker.currentNode.parentElement;
+            const answers = parent.closest("button, a[href]:not([href^='#']), summary, svg, code, th[scope=col]");
+            if (!answers && parent.checkVisibility()) texts.push(walker.currentNode.textContent);
+        }
+        return texts;
+    })()""")
+    manifest = json.loads((smoke_run[0] / "reports/MS1_min_snr/smoke/report.html.manifest.json").read_text())
+    report = manifest["lineage"]["settings"]["report"]
+    assert len(texts) > 200 and unlinked(texts, names_of(report)) == []
+    figures = page.evaluate("[...document.querySelectorAll('figure')].every(node => node.querySelector('[data-from^=\"f:\"]'))")
+    assert figures  # numbers inside a figure: the figure opens its lineage
+
+
+def test_a_setting_shows_its_file_and_the_steps_that_ran_with_it(desktop):
+    page, panel = desktop.page, desktop.page.locator("#panel")
+    page.locator('.facts [data-from="c:training.num_steps"]').click()
+    text = panel.inner_text()
+    assert "config/preset/smoke.yaml" in text and "docs/experiments/MS1_min_snr.lock.json" in text and "rehearsal" in text
+    assert panel.locator("dd").first.inner_text() == "40" and "train model: 4 steps" in text
+    page.keyboard.press("Escape")
+    page.locator('#table-arms [data-from="c:E2_minsnr_linear/loss.min_snr_gamma"]').click()
+    text = panel.inner_text()
+    assert "config/study/MS1_min_snr/E2_minsnr_linear.yaml" in text and "train model: 2 steps" in text
+    page.keyboard.press("Escape")
+    page.locator('#table-cost_by_stage [data-from="k:train_model"]').first.click()
+    assert "costs.json" in panel.inner_text() and panel.locator("details.step").count() == 4
 
 
 def test_a_hash_is_copied_in_full(open_page, report_file):
@@ -178,7 +214,7 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(desktop):
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "report"
     seen = set()
-    for _ in range(40):
+    for _ in range(200):  # every number before the first figure is a stop
         page.keyboard.press("Tab")
         seen.add(page.evaluate("document.activeElement.className || document.activeElement.textContent.trim().slice(0, 20)"))
     assert {"n", "Enlarge", "Lineage", "scroll"} <= seen
@@ -192,6 +228,11 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(desktop):
     page.keyboard.press("Escape")
     reachable = page.evaluate("[...document.querySelectorAll('main button, main a, main summary')].every(node => node.tabIndex >= 0)")
     assert reachable
+
+
+def test_no_table_scrolls_on_a_desktop(desktop):
+    widths = desktop.page.evaluate("[...document.querySelectorAll('.scroll')].map(box => [box.firstElementChild.id, box.scrollWidth, box.clientWidth])")
+    assert len(widths) > 10 and [box for box in widths if box[1] > box[2]] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -219,12 +260,15 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(open_page, report
     assert page.evaluate(lightness.replace("{text}", ground)) == dark_ground
 
 
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("shown", ["page", "panel", "graph", "zoom"])
-def test_axe_finds_nothing(open_page, report_file, theme, shown):
+@pytest.mark.parametrize("shown", ["page", "panel", "setting", "graph", "zoom"])
+def test_axe_finds_nothing(open_page, report_file, size, theme, shown):
     axe = pytest.importorskip("axe_core_python.base", reason="axe-core-python is not installed; see envs/requirements-test.in")
-    page = open_page(report_file, theme=theme).page
-    if shown == "panel":
+    page = open_page(report_file, size, theme).page
+    if shown == "setting":
+        page.locator(".facts .n").first.click()
+    elif shown == "panel":
         page.locator("#table-main_result .n").first.click()
         page.locator("#panel details.step > summary").first.click()
     elif shown == "graph":

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workflow_scripts.report.labels import number
+from workflow_scripts.report.sourced_numbers import source_numbers
 from workflow_scripts.report.tables import NONE, Cell, Table, arm_names, markdown
 
 
 def stage_table(costs: Mapping[str, Any]) -> Table:
     """One row per kind of step, the longest first; memory is that of the hungriest step."""
     rows = [
-        [markdown(stage["stage"].replace("_", " ")), Cell(f"{stage['jobs']:,}", stage["jobs"]), _duration(stage["wall_s"]),
-         _count(stage["training_steps"]), _count(stage["images"]), _hours(stage["gpu_hours"]), _rounded(stage["peak_memory_mb"])]
+        [markdown(stage["stage"].replace("_", " ")), *(
+            _cell(text, stage[key], f"cost/{stage['stage']}")
+            for key, text in (("jobs", _count), ("wall_s", duration_text), ("training_steps", _count), ("images", _count),
+                              ("gpu_hours", _rounded), ("peak_memory_mb", _rounded))
+        )]
         for stage in costs["stages"]
     ]  # fmt: skip
     columns = ["Stage", "Steps of the pipeline", "Wall time", "Training steps", "Images", "GPU-hours", "Peak memory, MB"]
@@ -21,20 +25,24 @@ def stage_table(costs: Mapping[str, Any]) -> Table:
 
 
 def total_text(costs: Mapping[str, Any]) -> str:
-    """All stages together, in one sentence."""
+    """All stages together, in one sentence; its numbers are marked with their origin."""
     stages = costs["stages"]
     gpu_hours = [stage["gpu_hours"] for stage in stages if stage["gpu_hours"] is not None]
     gpu = f", {number(sum(gpu_hours), 3)} GPU-hours" if gpu_hours else ", no GPU"
     wall_s = duration_text(sum(stage["wall_s"] for stage in stages))
-    return f"All together: {sum(stage['jobs'] for stage in stages):,} steps of the pipeline, {wall_s} one after another{gpu}."
+    jobs = sum(stage["jobs"] for stage in stages)
+    return source_numbers(f"All together: {jobs:,} steps of the pipeline, {wall_s} one after another{gpu}.", "costs")
 
 
 def run_table(report: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
     """One row per training run that was timed."""
     names = arm_names(report)
     rows = [
-        [names.get(run["arm"], markdown(run["arm"])), str(run["seed"]), *(_rounded(run[key]) for key in
-         ("wall_s", "steps_per_s", "peak_memory_mb")), _count(run["num_parameters"])]
+        [names.get(run["arm"], markdown(run["arm"])), *(
+            _cell(text, run[key], f"run/{run['arm']}/{run['seed']}")
+            for key, text in (("seed", str), ("wall_s", _rounded), ("steps_per_s", _rounded), ("peak_memory_mb", _rounded),
+                              ("num_parameters", _count))
+        )]
         for run in costs["runs"]
     ]  # fmt: skip
     return {"columns": ["Arm", "Seed", "Training, s", "Steps/s", "Peak memory, MB", "Parameters"], "rows": rows}
@@ -48,17 +56,13 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def _duration(seconds: float | None) -> str:
-    return NONE if seconds is None else Cell(duration_text(seconds), seconds)
+def _cell(text: Callable[[Any], str], value: float | None, origin: str) -> str:
+    return NONE if value is None else Cell(text(value), value, of=[origin])
 
 
-def _hours(hours: float | None) -> str:
-    return NONE if hours is None else Cell(number(hours, 3), hours)
+def _count(count: int) -> str:
+    return f"{count:,}"
 
 
-def _count(count: int | None) -> str:
-    return NONE if count is None else Cell(f"{count:,}", count)
-
-
-def _rounded(value: float | None) -> str:
-    return NONE if value is None else Cell(number(value, 3), value)
+def _rounded(value: float) -> str:
+    return number(value, 3)

@@ -19,12 +19,13 @@ from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.html_tables import inline_html
 from workflow_scripts.report.inline_svg import color_variables, inline_svg
 from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line
-from workflow_scripts.report.linked_numbers import link_numbers
 from workflow_scripts.report.manifests import Manifest
 from workflow_scripts.report.page import render
 from workflow_scripts.report.page_data import Lineage, json_for_script
 from workflow_scripts.report.page_sections import Sections
+from workflow_scripts.report.sourced_numbers import linked, source_numbers
 from workflow_scripts.report.summary import summary_content
+from workflow_scripts.report.tables import markdown
 
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
 
@@ -35,20 +36,23 @@ def build_report(
     output: Path,
     manifests: Sequence[Manifest] = (),
     input_lineage_sha256: str | None = None,
+    setting_files: Mapping[str, str] | None = None,
 ) -> str:
     """The page as text; `output` is where it will lie, so that links to notebooks and CSV files are relative.
 
     Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
-    figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them, and
-    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage. Everything from files and settings is
+    figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them,
+    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage, and `setting_files`
+    (study/setting_files.py) says which file each setting stands in. Everything from files and settings is
     escaped. PipelineError when a figure is unknown or has no caption, or the verdict was decided from other results.
     """
     context = ReportContext.load(dict(report), {name: paths for name, paths in inputs.items() if name != "samples"})
     verdict, gate = context.verdict, read_json(inputs["gate"][0])
     data_manifest, extractor = read_json(inputs["manifest"][0]), read_json(inputs["extractor_info"][0])
-    lineage = Lineage(context, manifests, [path.as_posix() for paths in inputs.values() for path in paths])
+    files_read = [path.as_posix() for paths in inputs.values() for path in paths]
+    lineage = Lineage(context, manifests, files_read, setting_files or {}, gate["lock"]["path"])
     colors: set[str] = set()
-    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, colors)
+    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, colors, lineage)
     words = summary_content(context, gate, data_manifest, extractor)
     costs = read_json(inputs["costs"][0])
     files = {path.name: path for path in inputs["templates"]}
@@ -60,9 +64,9 @@ def build_report(
         banner=rehearsal_line(report) if report["rehearsal"] else "",
         question=report["question"],
         outcome=verdict["outcome"], outcome_words=OUTCOME_WORDS[verdict["outcome"]],
-        answer=link_numbers(inline_html(interpretation.answer(report, verdict)), verdict),
-        facts=_facts(context),
-        sections=Sections(context, gate, words, figures, costs, lineage.origin).all(),
+        answer=linked(inline_html(interpretation.answer(report, verdict)), lineage.key),
+        facts=[linked(inline_html(fact), lineage.key) for fact in _facts(context)],
+        sections=Sections(context, gate, words, figures, costs, lineage).all(),
         hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
         input_lineage_sha256=input_lineage_sha256, report_path=f"{lineage.rendered}/report.html",
         num_steps=len(lineage.graph["steps"]), unknown=lineage.graph["unknown"],
@@ -77,10 +81,13 @@ def build_report(
 
 def _facts(context: ReportContext) -> list[str]:
     report = context.report
-    return [
-        report["dataset_title"], counted(len(report["arms"]), "arm"), f"{counted(len(report['seeds']), 'seed')} per arm",
-        f"{report['final_step']:,} training steps", f"{report['sampling']['num_samples']:,} samples per run",
-    ]  # fmt: skip
+    counts = {
+        "arms": counted(len(report["arms"]), "arm"),
+        "seeds": f"{counted(len(report['seeds']), 'seed')} per arm",
+        "training.num_steps": f"{report['final_step']:,} training steps",
+        "sampling.num_samples": f"{report['sampling']['num_samples']:,} samples per run",
+    }
+    return [markdown(report["dataset_title"]), *(source_numbers(text, f"setting/{name}") for name, text in counts.items())]
 
 
 def _text_of(files: Mapping[str, Path], name: str) -> str:
@@ -101,7 +108,7 @@ def _csp_sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str]) -> dict[str, dict[str, Any]]:
+def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str], lineage: Lineage) -> dict[str, dict[str, Any]]:
     by_name = {path.stem: path for path in captions}
     drawn = {path.stem: path for path in paths}
     for name in drawn:
@@ -111,11 +118,12 @@ def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path, colo
     for name in (name for name in FIGURES if name in drawn):
         svg, used = inline_svg(drawn[name], name, FIGURES[name].alt, f"caption-{name}")
         colors |= used
+        caption = source_numbers(markdown(by_name[name].read_text(encoding="utf-8")), f"figure/{name}")
         figures[name] = {
             "name": name,
             "title": FIGURES[name].title,
             "svg": Markup(svg),
-            "caption": " ".join(by_name[name].read_text(encoding="utf-8").split()),
+            "caption": linked(inline_html(caption), lineage.key),
             "data": _relative(drawn[name].with_suffix(".csv"), output),
         }
     return figures

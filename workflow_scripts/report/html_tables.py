@@ -9,6 +9,7 @@ from typing import Any
 import mistune
 from markupsafe import Markup
 
+from workflow_scripts.report.sourced_numbers import linked
 from workflow_scripts.report.tables import NONE, Cell, Table
 
 # One number and nothing else, so that the CSV may hold it unrounded: 12.3, −2.9 %, 1.0e−06.
@@ -26,28 +27,31 @@ def block_html(text: str) -> Markup:
     return Markup(to_html(text))
 
 
-def page_table(name: str, caption: str, table: Table, origin: Callable[[Cell], str]) -> dict[str, Any]:
+def page_table(
+    name: str, caption: str, table: Table, origin: Callable[[Cell], str], key: Callable[[str], str]
+) -> dict[str, Any]:
     """What the template needs: columns, rows of cells `{html, text, value, csv, origin}`, and the name of the CSV file.
 
-    `origin` gives the key under which the page holds a cell's lineage, or "" where there is none to show.
+    `origin` gives the key under which the page holds a cell's lineage, or "" where there is none to show; `key` that of
+    a mark in the caption or in the text of a cell.
     """
-    rows = [[_cell(cell, origin) for cell in row] for row in table["rows"]]
+    rows = [[_cell(cell, origin, key) for cell in row] for row in table["rows"]]
     columns = [
         {"html": inline_html(column), "numeric": bool(rows) and all(_is_number(row[place]) for row in rows)}
         for place, column in enumerate(table["columns"])
     ]
-    return {"name": name, "caption": inline_html(caption), "columns": columns, "rows": rows}
+    return {"name": name, "caption": linked(inline_html(caption), key), "columns": columns, "rows": rows}
 
 
-def _cell(cell: str, origin: Callable[[Cell], str]) -> dict[str, Any]:
+def _cell(cell: str, origin: Callable[[Cell], str], key: Callable[[str], str]) -> dict[str, Any]:
     value = cell.value if isinstance(cell, Cell) else None
-    html = inline_html(cell)
+    html = linked(inline_html(cell), key)
     single = value is not None and SINGLE_NUMBER.fullmatch(cell) is not None
     return {
         "html": html,
         "text": html.striptags(),
         "value": value,
-        "csv": repr(float(value)) if single else None,
+        "csv": None if not single else str(value) if isinstance(value, int) else repr(float(value)),
         "origin": origin(cell) if isinstance(cell, Cell) else "",
     }
 

@@ -14,6 +14,7 @@ from workflow_scripts.report import interpretation, style, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import draw
+from workflow_scripts.report.sourced_numbers import plain
 
 
 def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) -> ReportContext:
@@ -23,7 +24,7 @@ def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) ->
 
 def show_answer(context: ReportContext) -> Markdown:
     """The study's outcome in one sentence."""
-    return Markdown(interpretation.answer(context.report, context.verdict))
+    return Markdown(plain(interpretation.answer(context.report, context.verdict)))
 
 
 def show_hypotheses(context: ReportContext) -> Markdown:

@@ -13,21 +13,35 @@ from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, thresh
 from workflow_scripts.report.lineage_graph import Interned, lineage_graph
 from workflow_scripts.report.manifests import Manifest
 from workflow_scripts.report.tables import NONE, Cell
+from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
 
 # The columns of a result row that hold text; each text is kept once.
 TEXT = ("arm", "metric", "checkpoint_sha256", "sampler", "extractor", "extractor_sha256", "reference_sha256", "objective",
         "probe_sha256")  # fmt: skip
 NUMBERS = ("seed", "step", "value", "stderr", "interval_low", "interval_high", "eta", "nfe", "num_samples", "num_probes", "ema")
+# The sections of the settings that every arm of a report shares.
+SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 
 
 class Lineage:
     """The lineage of one report: the graph of steps, and which of them made a result row, a figure or a file."""
 
-    def __init__(self, context: ReportContext, manifests: Sequence[Manifest], inputs: Sequence[str]) -> None:
-        """`inputs` are the report's inputs as manifests spell them, relative to the project's root."""
+    def __init__(
+        self,
+        context: ReportContext,
+        manifests: Sequence[Manifest],
+        inputs: Sequence[str],
+        setting_files: Mapping[str, str],
+        lock: str,
+    ) -> None:
+        """`inputs` are the report's inputs and `lock` the preregistration's lock as manifests spell them, relative to the
+        project's root; `setting_files` says which file each setting stands in."""
         report = context.report
-        self.context = context
+        self.context, self.lock = context, lock
+        self.settings = {
+            name: [value, setting_files[name]] for name, value in _setting_values(report).items() if name in setting_files
+        }
         self.results = f"results/{report['study']}/{report['preset']}"
         self.rendered = f"reports/{report['study']}/{report['preset']}"
         self.graph = lineage_graph(manifests, inputs, context.arms)
@@ -46,31 +60,64 @@ class Lineage:
             return f"{run}/metrics/{row['sampler']}_nfe{row['nfe']:04d}.json"
         return f"{run}/probes/step{row['step']:07d}.json"
 
-    def of(self, name: str) -> str:
-        """The file that a table's cell names when it shows no result: `lock`, `reference`, `finite_sample/<arm>/<seed>`."""
-        if name == "lock":
-            return f"{self.results}/gate.json"
-        if name == "reference":
-            return f"{self.results}/stats/scale_marks.json"
-        _, arm, seed = name.split("/")
+    def _made_by(self, path: str) -> str:
+        step = self.maker(path)
+        return "" if step is None else f"s:{step}"
+
+    def key(self, origin: str) -> str:
+        """The key of a lineage, for an origin by name; empty where the page knows nothing of it.
+
+            hypothesis/<id> <id> …       h:  hypotheses
+            setting/[<arm>/]<name>       c:  a setting and its file; where the study has no such arm here, as `lock`
+            figure/<name>                f:
+            stage/<entry>, cost/<entry>  e: and k:  every step of one entry point, and what these steps cost; as `costs`
+                                         where the page knows none of them
+            lock, reference, data, extractor, verdict, results, costs, run/<arm>/<seed>, finite_sample/<arm>/<seed>
+                                         s:  the step that made the file
+        """
+        kind, _, rest = origin.partition("/")
+        if kind == "hypothesis":
+            return f"h:{rest}"
+        if kind == "figure":
+            return f"f:{rest}"
+        if kind in ("stage", "cost"):
+            if any(step["entry"] == rest for step in self.graph["steps"]):
+                return f"{'e' if kind == 'stage' else 'k'}:{rest}"
+            return self._made_by(self.file_of("costs")) if kind == "cost" else ""
+        if kind == "setting":
+            return f"c:{rest}" if rest in self.settings else self._made_by(self.file_of("lock"))
+        return self._made_by(self.file_of(origin))
+
+    def file_of(self, origin: str) -> str:
+        """The file that an origin with a step stands for."""
+        kind, *run = origin.split("/")
         report = self.context.report
-        file = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}.json"
-        return f"{self.results}/runs/{arm}/seed{seed}/finite_sample/{file}"
+        if kind == "run":
+            return f"{self.results}/runs/{run[0]}/seed{run[1]}/timing.json"
+        if kind == "finite_sample":
+            name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
+            return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{name}.json"
+        return f"{self.results}/" + {
+            "lock": "gate.json", "reference": "stats/scale_marks.json", "data": "data/manifest.json", "costs": "costs.json",
+            "extractor": "extractor/extractor.json", "verdict": "verdict.json", "results": "results.jsonl",
+        }[kind]  # fmt: skip
 
     def origin(self, cell: Cell) -> str:
-        """The key of a cell's lineage: `r:` result rows, `h:` hypotheses, `s:` steps; empty where nothing is known."""
+        """The key of a cell's lineage: that of its hypothesis, of its result rows (`r:`), or of its origins by name."""
         if cell == NONE:
             return ""
         if cell.hypothesis is not None:
-            return f"h:{cell.hypothesis}"
+            return self.key(f"hypothesis/{cell.hypothesis}")
         if cell.rows:
             return "r:" + " ".join(map(str, cell.rows))
-        steps = sorted({step for name in cell.of if (step := self.maker(self.of(name))) is not None})
-        return "s:" + " ".join(map(str, steps)) if steps else ""
+        keys = [found for name in cell.of if (found := self.key(name))]
+        if len(keys) < 2:
+            return "".join(keys)
+        return "s:" + " ".join(map(str, sorted({int(found.removeprefix("s:")) for found in keys})))
 
     def data(self, figures: Mapping[str, Mapping[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
         """Everything the page's script looks things up in."""
-        texts = Interned()
+        texts, report = Interned(), self.context.report
         rows = [
             [*(texts.place(row.get(name)) for name in TEXT), *(row.get(name) for name in NUMBERS),
              self.maker(self.row_path(row))]
@@ -79,7 +126,12 @@ class Lineage:
         metrics = {row["metric"] for row in self.context.results}
         return {
             "folders": {"results": self.results, "rendered": self.rendered},
-            "labels": {arm["name"]: arm["label"] for arm in self.context.report["arms"]},
+            "settings": self.settings,
+            "gate": {"path": self.file_of("lock"), "maker": self.maker(self.file_of("lock")), "lock": self.lock,
+                     "locked": report["preregistered_preset"]},
+            "costs": {"path": self.file_of("costs"), "maker": self.maker(self.file_of("costs"))},
+            "preset": report["preset"],
+            "labels": {arm["name"]: arm["label"] for arm in report["arms"]},
             "metrics": {metric: metric_name(metric) for metric in sorted(metrics)},
             "columns": [*TEXT, *NUMBERS, "maker"],
             "num_texts": len(TEXT),
@@ -115,6 +167,16 @@ class Lineage:
                 for seed in item["seeds"]
             ],
         }  # fmt: skip
+
+
+def _setting_values(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that the report knows, by the name it has in `study/setting_files.py`."""
+    shared = {section: report[section] for section in SETTING_SECTIONS}
+    values = {"arms": [arm["name"] for arm in report["arms"]], "seeds": report["seeds"], **flatten(shared)}
+    for arm in report["arms"]:
+        own = flatten({"diffusion": arm["diffusion"], "loss": arm["loss"]})
+        values |= {f"{arm['name']}/{name}": value for name, value in own.items()}
+    return values
 
 
 def json_for_script(value: Any) -> Markup:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from workflow_scripts.report import tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.cost_tables import run_table, stage_table, total_text
-from workflow_scripts.report.html_tables import block_html, page_table
-from workflow_scripts.report.linked_numbers import link_numbers
-from workflow_scripts.report.tables import Cell, Table, markdown, setting_value
-from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.html_tables import block_html, inline_html, page_table
+from workflow_scripts.report.page_data import SETTING_SECTIONS, Lineage
+from workflow_scripts.report.sourced_numbers import linked, source_numbers
+from workflow_scripts.report.tables import Table, markdown, setting_cell
+from workflow_scripts.study.config import flatten
 
 Part = dict[str, Any]
-SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 
 
 class Sections:
@@ -27,23 +28,22 @@ class Sections:
         words: Mapping[str, str],
         figures: Mapping[str, Part],
         costs: Mapping[str, Any],
-        origin: Callable[[Cell], str],
+        lineage: Lineage,
     ) -> None:
         """`words` is the Markdown of summary.summary_content, `figures` what the template shows by figure name."""
         self.context, self.gate, self.words, self.figures = context, gate, words, figures
-        self.costs, self.origin = costs, origin
+        self.costs, self.lineage = costs, lineage
 
     def all(self) -> list[dict[str, Any]]:
         """`{id, heading, parts}` in reading order; provenance is the template's own."""
-        metric = metric_name(self.context.report["metric"])
         parts = {
-            ("verdict", "Hypotheses"): self._hypotheses(),
+            ("verdict", FIGURES["hypotheses"].section): self._hypotheses(),
             ("deviations", "Deviations and amendments"): self._deviations(),
-            ("frontier", f"{metric} and network calls"): self._frontier(),
-            ("curvature", "Curvature"): self._curvature(),
-            ("weights", "Loss weights"): self._weights(),
-            ("training", "Training"): [self._text("training"), *self._drawn("training_curves", "timestep_mse")],
-            ("samples", "Samples"): self._drawn("sample_grid"),
+            ("frontier", FIGURES["frechet_vs_nfe"].section): self._frontier(),
+            ("curvature", FIGURES["curvature_vs_step"].section): self._curvature(),
+            ("weights", FIGURES["snr_and_weights"].section): self._weights(),
+            ("training", FIGURES["training_curves"].section): self._training(),
+            ("samples", FIGURES["sample_grid"].section): self._drawn("sample_grid"),
             ("cost", "Cost"): self._cost(),
             ("methods", "Methods"): self._methods(),
         }
@@ -56,13 +56,13 @@ class Sections:
         report, verdict = self.context.report, self.context.verdict
         caption = "Each hypothesis with the threshold that was locked before training, and its outcome"
         return [
-            self._linked("verdict_line"),
+            self._text("verdict_line"),
             self._table("hypotheses", caption, tables.hypothesis_table(report, verdict)),
             *self._drawn("hypotheses"),
-            self._linked("interpretation"),
+            self._text("interpretation"),
             self._text("verdict_notes"),
             _heading("Exploratory"),
-            self._linked("exploratory"),
+            self._text("exploratory"),
         ]
 
     def _deviations(self) -> list[Part | None]:
@@ -72,7 +72,7 @@ class Sections:
             self._text("missing"),
             self._text("preregistration"),
             self._text("amendments"),
-            self._table("deviations", caption, substituted) if substituted["rows"] else _note("Nothing else differs."),
+            self._table("deviations", caption, substituted) if substituted["rows"] else self._note("Nothing else differs."),
         ]
 
     def _frontier(self) -> list[Part | None]:
@@ -112,15 +112,19 @@ class Sections:
             self._table("arms", caption, tables.configuration_table(self.context.report)),
         ]
 
+    def _training(self) -> list[Part | None]:
+        return [self._text("training"), *self._drawn("training_curves", "timestep_mse")]
+
     def _cost(self) -> list[Part | None]:
         note = "Measured where the steps ran. It differs between machines and from run to run, and is part of no result."
+        machines = "; ".join(map(markdown, self.costs["machines"]))
         stages, runs = stage_table(self.costs), run_table(self.context.report, self.costs)
         return [
-            _note(note + (f" Machines: {'; '.join(self.costs['machines'])}." if self.costs["machines"] else "")),
-            _note(total_text(self.costs)) if stages["rows"] else None,
+            self._note(note + (source_numbers(f" Machines: {machines}.", "costs") if machines else "")),
+            self._note(total_text(self.costs)) if stages["rows"] else None,
             self._table("cost_by_stage", "Cost of each stage, all its steps together", stages) if stages["rows"] else None,
-            self._table("cost_by_run", "Cost of each training run", runs) if runs["rows"] else _note("No run was timed."),
-            *[_note(text) for text in self.costs["missing"]],
+            self._table("cost_by_run", "Cost of each training run", runs) if runs["rows"] else self._note("No run was timed."),
+            *[self._note(text) for text in self.costs["missing"]],
         ]
 
     def _methods(self) -> list[Part | None]:
@@ -142,34 +146,31 @@ class Sections:
         ]  # fmt: skip
 
     def _text(self, name: str) -> Part | None:
-        return {"kind": "text", "html": block_html(self.words[name])} if self.words[name].strip() else None
+        words = self.words[name]
+        return {"kind": "text", "html": linked(block_html(words), self.lineage.key)} if words.strip() else None
 
-    def _linked(self, name: str) -> Part | None:
-        return {"kind": "text", "html": link_numbers(block_html(self.words[name]), self.context.verdict)}
+    def _note(self, text: str) -> Part:
+        return {"kind": "note", "html": linked(inline_html(text), self.lineage.key)}
 
     def _drawn(self, *names: str) -> list[Part]:
         return [
-            {"kind": "figure", **self.figures[name]} if name in self.figures else _note(f"Figure not drawn: {name}.")
+            {"kind": "figure", **self.figures[name]} if name in self.figures else self._note(f"Figure not drawn: {markdown(name)}.")
             for name in names
         ]
 
     def _table(self, name: str, caption: str, table: Table) -> Part:
-        return {"kind": "table", **page_table(name, caption.rstrip(":"), table, self.origin)}
+        return {"kind": "table", **page_table(name, caption.rstrip(":"), table, self.lineage.origin, self.lineage.key)}
 
 
 def shared_settings_table(report: Mapping[str, Any]) -> Table:
     """Every setting that all arms share."""
     rows = [
-        [f"`{section}.{key}`", markdown(setting_value(value))]
+        [f"`{section}.{key}`", setting_cell(value, f"setting/{section}.{key}")]
         for section in SETTING_SECTIONS
-        for key, value in report[section].items()
+        for key, value in flatten(report[section]).items()
     ]
     return {"columns": ["Setting", "Value"], "rows": rows}
 
 
 def _heading(text: str) -> Part:
     return {"kind": "heading", "text": text}
-
-
-def _note(text: str) -> Part:
-    return {"kind": "note", "text": text}

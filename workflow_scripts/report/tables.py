@@ -10,6 +10,7 @@ import pandas as pd
 
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, number, threshold_text
+from workflow_scripts.report.sourced_numbers import plain, source_numbers
 from workflow_scripts.report.statistics import mean_and_sd
 from workflow_scripts.study.reasons import metric_name
 
@@ -21,8 +22,8 @@ class Cell(str):
     """Markdown text of a table's cell that knows which number it shows and where that came from.
 
     `value` is the number unrounded (None where there is none), `rows` are places in results.jsonl, `hypothesis` is the
-    id of the one that the verdict decides, `of` names what made it where it is no result: `lock`, `reference`, or
-    `finite_sample/<arm>/<seed>`.
+    id of the one that the verdict decides, `of` holds its origins where it is no result, as `page_data.Lineage.key`
+    lists them: `lock`, `reference`, `setting/<name>` and more.
     """
 
     value: float | None
@@ -52,9 +53,9 @@ def markdown(value: Any) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """A table in Markdown; its cells are Markdown already."""
+    """A table in Markdown; its cells are Markdown already, of which marks of origin are dropped."""
     lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(plain, line))} |" for line in lines)
 
 
 def setting_value(value: Any) -> str:
@@ -87,7 +88,7 @@ def configuration_table(report: Mapping[str, Any]) -> Table:
     varied = [key for key in keys if len({str(settings.get(key)) for settings in flat.values()}) > 1]
     rows = [
         [markdown(arm["name"]), markdown(arm["label"]), markdown(arm["experiment"]), "yes" if arm["baseline"] else "no"]
-        + [_setting_cell(flat[arm["name"]].get(key)) for key in varied]
+        + [setting_cell(flat[arm["name"]].get(key), f"setting/{arm['name']}/{key}") for key in varied]
         for arm in report["arms"]
     ]
     return {"columns": ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)], "rows": rows}
@@ -103,7 +104,8 @@ def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> T
         low = item["interval"][0] if item["interval"] else None
         decided = {"hypothesis": item["id"]}
         rows.append([
-            markdown(item["id"]), item["role"], f"{arm} / {comparator}", markdown(estimand_label(item["metric_used"])),
+            markdown(item["id"]), item["role"], f"{arm} / {comparator}",
+            source_numbers(markdown(estimand_label(item["metric_used"])), f"hypothesis/{item['id']}"),
             Cell(f"{threshold_text(item['threshold'])} {item['direction']}", item["threshold"], of=["lock"]),
             Cell(change_text(item["relative_change"]), item["relative_change"], **decided),
             Cell(level + interval_text(item["interval"]), low, **decided),
@@ -224,7 +226,8 @@ def error_rate_table(verdict: Mapping[str, Any]) -> Table:
     """Simulated error rates of the rule, per hypothesis and number of seeds."""
     rows = [
         [markdown(item["id"]), _decided(item, number(item["error_rates"]["log_sd_of_paired_difference"], 2),
-                                        item["error_rates"]["log_sd_of_paired_difference"]), str(point["num_seeds"]),
+                                        item["error_rates"]["log_sd_of_paired_difference"]),
+         _decided(item, str(point["num_seeds"]), point["num_seeds"]),
          *(_decided(item, rate_text(point[key]), point[key])
            for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold"))]
         for item in verdict["hypotheses"]
@@ -239,9 +242,10 @@ def _decided(item: Mapping[str, Any], text: str, value: float) -> Cell:
     return Cell(text, value, hypothesis=item["id"])
 
 
-def _setting_cell(value: Any) -> Cell:
+def setting_cell(value: Any, origin: str = "lock") -> Cell:
+    """A setting's value, by default as the preregistration's gate knows it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Cell(markdown(setting_value(value)), float(value) if is_number else None, of=["lock"])
+    return Cell(markdown(setting_value(value)), float(value) if is_number else None, of=[origin])
 
 
 def rate_text(rate: float) -> str:
@@ -252,9 +256,10 @@ def rate_text(rate: float) -> str:
 def scale_mark_table(context: ReportContext) -> Table:
     """What distances between known sets of images come to on the same features."""
     rows = [
-        [markdown(mark["label"]), Cell(number(mark["value"]), mark["value"], of=["reference"]), f"{mark['num_samples']:,}"]
+        [source_numbers(markdown(mark["label"]), "reference"), Cell(number(mark["value"]), mark["value"], of=["reference"]),
+         Cell(f"{mark['num_samples']:,}", mark["num_samples"], of=["reference"])]
         for mark in context.scale_marks
-    ]
+    ]  # fmt: skip
     return {"columns": ["Known distance", markdown(metric_name(context.report["metric"])), "Images"], "rows": rows}
 
 
@@ -263,14 +268,15 @@ def substitution_table(verdict: Mapping[str, Any]) -> Table:
     rows = []
     for item in verdict["hypotheses"]:
         changes = [
-            [markdown(change["field"]), *(_setting_cell(change[key]) for key in ("preregistered", "used"))]
+            [markdown(change["field"]), *(setting_cell(change[key]) for key in ("preregistered", "used"))]
             for change in item["substitutions"]
         ]
         if item["outcome"] == "not_run":
             changes = [["arm", Cell("run", of=["lock"]), Cell("not run in this preset", hypothesis=item["id"])]]
         elif item["missing_seeds"]:
             missing = ", ".join(str(seed) for seed in item["missing_seeds"])
-            changes.append(["seeds", f"{len(item['seeds']) + len(item['missing_seeds'])}",
+            planned = len(item["seeds"]) + len(item["missing_seeds"])
+            changes.append(["seeds", Cell(str(planned), planned, of=["setting/seeds"]),
                             Cell(f"{len(item['seeds'])}; missing {missing}", hypothesis=item["id"])])  # fmt: skip
         rows += [[markdown(item["id"]), *change] for change in changes]
     return {"columns": ["Hypothesis", "What", "Preregistered", "Here"], "rows": rows}
@@ -282,7 +288,8 @@ def matched_compute_table(report: Mapping[str, Any], gate: Mapping[str, Any]) ->
     rows = [
         [markdown(comparison["experiment"]),
          *(names.get(comparison[key], markdown(comparison[key])) for key in ("arm", "comparator")),
-         f"`{markdown(item['key'])}`", *(_setting_cell(item[key]) for key in ("arm_value", "comparator_value"))]
+         f"`{markdown(item['key'])}`",
+         *(setting_cell(item[f"{side}_value"], f"setting/{comparison[side]}/{item['key']}") for side in ("arm", "comparator"))]
         for comparison in gate["comparisons"]
         for item in comparison["differences"]
     ]  # fmt: skip

@@ -25,7 +25,8 @@ SHARED_SECTIONS = ("data", "extractor", "sampling", "curvature")
 class Arm:
     """One configuration of a study: `name` is its file's name, `experiment` the part before the first underscore.
 
-    `look` is the number of its colour and marker in figures, the same in every preset.
+    `look` is the number of its colour and marker in figures, the same in every preset; `files` says which file each
+    setting comes from, by its flattened name.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Arm:
     baseline: bool
     look: int
     settings: dict[str, Any]
+    files: dict[str, str]
 
     @property
     def experiment(self) -> str:
@@ -162,7 +164,8 @@ def _load_arm(study: str, preset: str, name: str, base: dict, scale: dict, own: 
         return next((path for path, layer in reversed(layers.items()) if key in flatten(layer)), preset_file)
 
     check_settings(settings, file_of)
-    return Arm(name, own.get("label", name), own.get("baseline", False), look, settings)
+    files = {key: file_of(key) for key in flatten(settings)}
+    return Arm(name, own.get("label", name), own.get("baseline", False), look, settings, files)
 
 
 def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def manifests(report: dict[str, Any], figures: tuple[str, ...] = ("hypotheses", 
         rendered = f"reports/{report['study']}/{report['preset']}/figures/{figure}"
         outputs = [f"{rendered}.{end}" for end in ("svg", "png", "csv")]
         chain.step(f"draw_{figure}", "draw_figure", [f"{folder}/verdict.json"], outputs, {"figure": figure})
+    chain.step("collect_costs", "collect_costs", [f"{folder}/verdict.json"], [f"{folder}/costs.json"], {})
     return chain.manifests
 
 
@@ -73,7 +74,7 @@ def _run(chain: Chain, report: dict, train: str, extractor: list[str], reference
     of = {"arm": arm["name"], "seed": seed}
     last = f"{run}/checkpoints/step{report['final_step']:07d}.pt"
     settings = {"training": report["training"], "loss": arm["loss"], "seed": int(seed)}
-    chain.step("train_model", "train_model", [train], [last, f"{run}/log.csv"], settings, **of)
+    chain.step("train_model", "train_model", [train], [last, f"{run}/log.csv", f"{run}/timing.json"], settings, **of)
     rows = [f"{run}/probes/step{report['final_step']:07d}.json"]
     chain.step("probe_checkpoint", "probe_checkpoint", [last, train], rows[:], {}, **of, step=f"{report['final_step']:07d}")
     for sampler in report["samplers"]:

@@ -64,6 +64,15 @@ def report_settings(seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, titl
     }
 
 
+def setting_files(report: dict[str, Any]) -> dict[str, str]:
+    """Which file each setting of the study stands in, as study/setting_files.py says it."""
+    names = ["arms", "seeds"]
+    names += [f"{part}.{key}" for part in ("data", "extractor", "model", "training", "sampling", "curvature") for key in report[part]]
+    for arm in report["arms"]:
+        names += [f"{arm['name']}/{part}.{key}" for part in ("diffusion", "loss") for key in arm[part]]
+    return dict.fromkeys(names, "config/preset/tiny.yaml")
+
+
 def result_rows(report: dict[str, Any], outcome: str = "better", arms: tuple[str, ...] = ARMS) -> list[dict[str, Any]]:
     """Metric rows in which B_weighted differs from A_plain so that the rule gives `outcome`."""
     change, spread = CHANGES[outcome]

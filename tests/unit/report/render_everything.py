@@ -39,7 +39,8 @@ def main() -> None:
         "notebooks": sorted(out.glob("0*.html")),
         "templates": [templates / name for name in ("report.html.j2", "report.css", "report.js")],
     }
-    run(build_report.main, made_up.arguments({"report": report}, page, {"html": out / "report.html"}))
+    settings = {"report": report, "setting_files": made_up.setting_files(report)}
+    run(build_report.main, made_up.arguments(settings, page, {"html": out / "report.html"}))
 
 
 if __name__ == "__main__":

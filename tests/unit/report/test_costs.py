@@ -9,6 +9,7 @@ from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts.common.files import write_json
 from workflow_scripts.report.cost_tables import duration_text, run_table, stage_table, total_text
 from workflow_scripts.report.costs import collect_costs
+from workflow_scripts.report.sourced_numbers import plain
 
 
 def test_stages_add_up(tmp_path):
@@ -23,7 +24,7 @@ def test_stages_add_up(tmp_path):
     assert sampling["images"] == 40 * 3 * runs and sampling["training_steps"] is None and sampling["gpu_hours"] is None
     assert [stage["wall_s"] for stage in costs["stages"]] == sorted((s["wall_s"] for s in costs["stages"]), reverse=True)
     jobs, wall_s = sum(s["jobs"] for s in stages.values()), duration_text(36.0 * sum(s["jobs"] for s in stages.values()))
-    assert total_text(costs) == f"All together: {jobs} steps of the pipeline, {wall_s} one after another, 0.0900 GPU-hours."
+    assert plain(total_text(costs)) == f"All together: {jobs} steps of the pipeline, {wall_s} one after another, 0.0900 GPU-hours."
     assert costs["machines"] == ["a CPU, 2 cores", "a CPU, 2 cores, a GPU"] and costs["missing"] == []
     assert len(costs["runs"]) == runs and costs["runs"][0]["wall_s"] == 12.5
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
+from tests.unit.report.unlinked_numbers import names_of, texts_of, unlinked
 from workflow_scripts import build_report, draw_figure, write_summary
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import write_json
@@ -64,11 +65,12 @@ def make(root: Path, figures=("hypotheses", "frechet_vs_nfe"), **choices) -> tup
         "figures": [root / f"figures/{name}.svg" for name in figures],
         "captions": [REPORTS / f"captions/{name}.rst" for name in figures],
         "templates": PAGES,
-        "costs": [root / "costs.json"],
+        "costs": [root / "results/S1_made_up/tiny/costs.json"],
         "notebooks": [root / "notebooks/01_results.html"],
     }
-    write_json(root / "costs.json", collect_costs(inputs["timings"], manifests(report, figures)))
-    run(build_report.main, made_up.arguments({"report": report}, inputs, {"html": root / "report.html"}))
+    write_json(inputs["costs"][0], collect_costs(inputs["timings"], manifests(report, figures)))
+    settings = {"report": report, "setting_files": made_up.setting_files(report)}
+    run(build_report.main, made_up.arguments(settings, inputs, {"html": root / "report.html"}))
     return report, inputs, (root / "report.html").read_text(encoding="utf-8")
 
 
@@ -145,22 +147,54 @@ def test_rehearsal_banner(tmp_path):
 def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # manifests name files relative to the project
     report, inputs, _ = make(Path("."))
-    html = build(report, inputs, tmp_path / "report.html", manifests(report))
+    html = build(report, inputs, tmp_path / "report.html", manifests(report), setting_files=made_up.setting_files(report))
     data = embedded(html)
-    for name in ("main_result", "by_nfe", "curvature", "further_metrics", "finite_sample", "scale", "error_rates"):
+    for name in ("main_result", "by_nfe", "curvature", "further_metrics", "finite_sample", "scale", "error_rates", "cost_by_run"):
         table = html.split(f'<table id="table-{name}"')[1].split("</table>")[0].split("<tbody>")[1]
         cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", table, flags=re.DOTALL)
         assert cells and all('class="n" data-from="' in cell for cell in cells), name
     answer = html.split('<p class="answer">')[1].split("</p>")[0]
     assert re.findall(r'data-from="h:B\.H1[^"]*">([^<]+)<', answer)[0] == "20.0 %"
-    for key in re.findall(r'data-from="([^"]+)"', html):
-        kind, names = key[0], key[2:].split(" ")
-        known = {"r": range(len(data["rows"])), "s": range(len(data["graph"]["steps"]))}
-        assert all(int(name) in known[kind] for name in names) if kind in known else True
-        assert kind in "rs" or set(names) <= {"r": 0, **data["hypotheses"], **data["figures"]}.keys()
+    entries = {step["entry"] for step in data["graph"]["steps"]}
+    known = {
+        "r": set(map(str, range(len(data["rows"])))), "s": set(map(str, range(len(data["graph"]["steps"])))),
+        "h": set(data["hypotheses"]), "f": set(data["figures"]), "c": set(data["settings"]), "e": entries, "k": entries,
+    }  # fmt: skip
+    keys = re.findall(r'data-from="([^"]+)"', html)
+    assert all(set(key[2:].split(" ")) <= known[key[0]] for key in keys) and {key[0] for key in keys} == set(known)
     # a result row leads to the step that computed it, and that to its sampler, checkpoint and data
     row = dict(zip(data["columns"], data["rows"][0]))
     assert data["graph"]["steps"][row["maker"]]["entry"] in ("compute_metrics", "probe_checkpoint")
+
+
+@pytest.mark.parametrize("choices", [
+    *({"outcome": outcome} for outcome in made_up.CHANGES), {"rehearsal": False}, {"seeds": (11,)}, {"arms": made_up.ARMS[:2]},
+], ids=str)  # fmt: skip
+def test_no_number_of_the_page_is_without_lineage(choices, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report, inputs, _ = make(Path("."), figures=tuple(FIGURES), **choices)
+    html = build(report, inputs, Path("report.html"), manifests(report), setting_files=made_up.setting_files(report))
+    assert unlinked(texts_of(html), names_of(report)) == []
+    # The search finds what is not linked.
+    assert len(unlinked(texts_of(build(report, inputs, Path("report.html"))), names_of(report))) > 50
+
+
+def test_a_setting_names_its_file_and_a_cost_its_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report, inputs, _ = make(Path("."))
+    files = made_up.setting_files(report) | {"training.batch_size": "config/preset/other.yaml"}
+    html = build(report, inputs, Path("report.html"), manifests(report), setting_files=files)
+    data = embedded(html)
+    methods = html.split('<section id="methods">')[1]
+    assert 'of batch <button type="button" class="n" data-from="c:training.batch_size">8</button>' in methods
+    assert data["settings"]["training.batch_size"] == [8, "config/preset/other.yaml"]
+    assert data["settings"]["B_weighted/loss.min_snr_gamma"] == [5.0, "config/preset/tiny.yaml"]
+    assert re.search(r'data-from="c:B_weighted/loss.min_snr_gamma">5<', html)
+    stages = html.split('<table id="table-cost_by_stage"')[1].split("</table>")[0]
+    assert 'data-from="k:train_model">9</button>' in stages  # three arms, three seeds
+    runs = html.split('<table id="table-cost_by_run"')[1].split("</table>")[0]
+    for step in map(int, re.findall(r'data-from="s:(\d+)"', runs)):
+        assert data["graph"]["steps"][step]["entry"] == "train_model"
 
 
 def test_the_same_bytes_wherever_it_is_built(tmp_path, monkeypatch):

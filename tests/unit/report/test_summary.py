@@ -13,6 +13,7 @@ from workflow_scripts.common.files import read_json
 from workflow_scripts.common.step import run
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
 
@@ -73,8 +74,8 @@ def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_say
         "metric_used": {"metric": "fd_toy"}, "outcome": "better", "relative_change": -0.09, "confidence": 0.95,
         "reason": "", "direction": "lower",
     }  # fmt: skip
-    narrow = interpretation.hypothesis_paragraph(report, item | {"interval": [-0.10, -0.08]})
-    wide = interpretation.hypothesis_paragraph(report, item | {"interval": [-0.15, -0.02]})
+    narrow = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.10, -0.08]}))
+    wide = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.15, -0.02]}))
     assert "Every value inside the interval exceeds the threshold." in narrow
     assert "also holds changes smaller than the threshold" in wide
 
@@ -82,8 +83,8 @@ def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_say
 @pytest.mark.parametrize(
     ("interval", "phrase"),
     [
-        ([-0.06, -0.01], "The interval holds decreases only, but the estimate does not reach the threshold"),
-        ([0.01, 0.06], "The interval holds increases only, but the estimate does not reach the threshold"),
+        ([-0.06, -0.01], "The interval holds decreases only, but the estimate does not reach −7.0 %"),
+        ([0.01, 0.06], "The interval holds increases only, but the estimate does not reach +7.5 %"),
         ([-0.20, 0.01], "The interval holds zero change and a decrease beyond −7.0 %:"),
         ([-0.01, 0.20], "The interval holds zero change and an increase beyond +7.5 %:"),
     ],
@@ -95,7 +96,7 @@ def test_an_open_question_names_what_the_interval_leaves_open(interval, phrase):
         "metric_used": {"metric": "fd_toy"}, "outcome": "inconclusive", "relative_change": 0.0, "confidence": 0.95,
         "reason": "", "interval": interval,
     }  # fmt: skip
-    assert phrase in interpretation.hypothesis_paragraph(report, item)
+    assert phrase in plain(interpretation.hypothesis_paragraph(report, item))
 
 
 def test_opposite_results_give_the_study_no_direction(tmp_path):
@@ -103,8 +104,8 @@ def test_opposite_results_give_the_study_no_direction(tmp_path):
     verdict = read_json(inputs["verdict"][0])
     verdict["hypotheses"][1] |= {"outcome": "worse", "relative_change": 0.2, "interval": [0.1, 0.3]}
     verdict["outcome"] = "inconclusive"
-    assert "opposite directions" in interpretation.study_paragraph(report, verdict)
-    assert "1 better and 1 worse" in interpretation.answer(report, verdict)
+    assert "opposite directions" in plain(interpretation.study_paragraph(report, verdict))
+    assert "1 better and 1 worse" in plain(interpretation.answer(report, verdict))
 
 
 def test_every_seed_of_the_main_metric_is_listed(tmp_path):

@@ -18,6 +18,7 @@ from tests.unit.report import made_up_report as made_up
 from workflow_scripts.report import interpretation
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.gaps import gaps
+from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
@@ -99,7 +100,7 @@ def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, thres
         "metric_used": {"metric": "fd_toy"}, "outcome": outcome, "relative_change": mean, "interval": [low, high],
         "confidence": 0.95, "reason": "", "direction": "lower",
     }  # fmt: skip
-    words = interpretation.hypothesis_paragraph(made_up.report_settings(), item)
+    words = plain(interpretation.hypothesis_paragraph(made_up.report_settings(), item))
     assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high), words
     assert f"{'lower' if mean < 0 else 'higher'} than" in words
     if "Every value inside the interval exceeds" in words:
@@ -220,14 +221,27 @@ def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_p
     assert "Hessian trace was measured on both arms for 0 of 3 seeds" in paragraph(text, "B.H2")
 
 
+def test_neutral_excludes_no_more_than_the_interval_does():
+    """A threshold of 7 % allows +7.4 % upwards, so it must not be said that changes as large as 7 % are excluded."""
+    report = made_up.report_settings()
+    verdict = made_up.verdict(report, made_up.result_rows(report, "neutral"))
+    item = verdict["hypotheses"][0] | {"interval": [-0.06, 0.074], "relative_change": 0.005, "outcome": "neutral"}
+    verdict["hypotheses"] = [item]
+    assert round(100 * (1 / 0.93 - 1), 1) == 7.5
+    assert "too small to count (−7.0 % to +7.5 %)" in plain(interpretation.answer(report, verdict))
+    assert "lies between −7.0 % and +7.5 %" in plain(interpretation.hypothesis_paragraph(report, item))
+    for words in (interpretation.answer(report, verdict), interpretation.hypothesis_paragraph(report, item)):
+        assert "as large as" not in words
+
+
 def test_ten_times_the_arms_keep_the_answer_short():
     """Thirty confirmatory hypotheses that came out better: three are spelt out, the others counted."""
     report = made_up.report_settings()
     verdict = made_up.verdict(report, made_up.result_rows(report, "better"))
     first = verdict["hypotheses"][0]
     verdict["hypotheses"] = [first | {"id": f"B.H{number}"} for number in range(30)]
-    answer = interpretation.answer(report, verdict)
+    answer = plain(interpretation.answer(report, verdict))
     assert "and 27 more that the table lists" in answer and len(answer) < 900
     verdict |= {"outcome": "inconclusive"}
     verdict["hypotheses"] = [item | {"outcome": "inconclusive"} for item in verdict["hypotheses"]]
-    assert "the table lists 27 more" in interpretation.answer(report, verdict)
+    assert "the table lists 27 more" in plain(interpretation.answer(report, verdict))

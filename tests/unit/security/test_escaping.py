@@ -119,7 +119,7 @@ def render(root: Path, attack: bool, monkeypatch) -> dict[str, str]:
     given = {**inputs, "summary": [root / "summary.md"], "figures": figures, "captions": captions, "templates": pages["report"],
              "notebooks": [root / "notebooks/01_results.html"], "costs": [root / "costs.json"]}  # fmt: skip
     write_json(root / "costs.json", collect_costs(inputs["timings"], manifests(report, tuple(FIGURES))))
-    call(build_report.main, {}, given, html="report.html")
+    call(build_report.main, {"setting_files": made_up.setting_files(report)}, given, html="report.html")
     assert words.count > 40
     monkeypatch.undo()
     paths = [*figures, root / "summary.md", root / "notebooks/01_results.html", root / "report.html"]
@@ -142,7 +142,9 @@ def rendered(tmp_path_factory):
 @pytest.mark.parametrize("name", ["report.html", "01_results.html"])
 def test_pages_have_the_elements_of_plain_words(rendered, name):
     attacked, plain = (Elements(files[name]) for files in rendered)
-    assert attacked.tags == plain.tags
+    # A digit in a sentence opens its lineage, and some attacks hold one.
+    numbers = ("button", ("type", "class", "data-from"))
+    assert [tag for tag in attacked.tags if tag != numbers] == [tag for tag in plain.tags if tag != numbers]
     assert [link for link in attacked.links if not link.startswith(("data:", "#"))] == [
         link for link in plain.links if not link.startswith(("data:", "#"))
     ]
