@@ -12,7 +12,7 @@ The estimate per job, in bytes, P being the number of parameters and the peaks c
 20 P are weights, gradients, EMA and Adam's two moments in float32; 32 P is the most that writing a state or a checkpoint
 holds on top. K is 2 on a CPU, whose convolutions keep scratch of their own in the backward pass (with the batch, training was
 measured to grow 1.6 to 2.3 times as fast as what torch itself holds), and 1 on a GPU. `base` is what this process itself has taken after a first small step (`base_bytes`); on a GPU it is the driver's
-context, and the dataset stays outside. Training images: `data.num_train`, or all that the source has.
+context, and only training holds the dataset there. Training images: `data.num_train`, or all that the source has.
 """
 
 from __future__ import annotations
@@ -113,16 +113,16 @@ def _dataset(settings: Mapping[str, Any]) -> int:
     return count * (data["channels"] * data["image_size"] ** 2 + 8)
 
 
-def _training(settings: Mapping[str, Any], dataset_counts: bool) -> int:
+def _training(settings: Mapping[str, Any], on_cpu: bool) -> int:
     network = _network(settings).train()
     x, t = _batch(settings, settings["training"]["batch_size"])
     parameters = _parameters(network)
     passes = peak_bytes(lambda: (network(x * 1.0, t) - x * 1.0).square().mean().backward())
-    scratch = CPU_SCRATCH if dataset_counts else 1
-    return dataset_counts * _dataset(settings) + 20 * parameters + max(scratch * (passes - 4 * parameters), 32 * parameters)
+    scratch = CPU_SCRATCH if on_cpu else 1
+    return _dataset(settings) + 20 * parameters + max(scratch * (passes - 4 * parameters), 32 * parameters)
 
 
-def _sampling(settings: Mapping[str, Any], dataset_counts: bool) -> int:
+def _sampling(settings: Mapping[str, Any], on_cpu: bool) -> int:
     network, sampling = _network(settings), settings["sampling"]
     x, t = _batch(settings, min(sampling["batch_size"], sampling["num_samples"]))
     with torch.inference_mode():
@@ -131,7 +131,7 @@ def _sampling(settings: Mapping[str, Any], dataset_counts: bool) -> int:
     return 4 * _parameters(network) + batch + 3 * images
 
 
-def _probing(settings: Mapping[str, Any], dataset_counts: bool) -> int:
+def _probing(settings: Mapping[str, Any], on_cpu: bool) -> int:
     network, curvature = _network(settings), settings["curvature"]
     x, t = _batch(settings, curvature["batch_size"])
     parameters = list(network.parameters())
@@ -143,7 +143,7 @@ def _probing(settings: Mapping[str, Any], dataset_counts: bool) -> int:
     wide_x, wide_t = _batch(settings, curvature["timestep_mse_batch_size"])
     with torch.no_grad():
         forward = peak_bytes(lambda: network(wide_x * 1.0, wide_t))
-    return dataset_counts * _dataset(settings) + 4 * _parameters(network) + max(peak_bytes(product), forward)
+    return on_cpu * _dataset(settings) + 4 * _parameters(network) + max(peak_bytes(product), forward)
 
 
 ESTIMATES: dict[str, Callable[[Mapping[str, Any], bool], int]] = {

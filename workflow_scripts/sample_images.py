@@ -22,8 +22,8 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.precision import in_precision, place
 from workflow_scripts.sampling.noise import SampleNoise
-from workflow_scripts.sampling.sample import sample
-from workflow_scripts.training.device import device_of
+from workflow_scripts.sampling.sample import SamplingLoop
+from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.ema_model import load_ema_model
 
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
@@ -38,7 +38,7 @@ def main(step: Step) -> None:
         **{name: step.setting(f"sampling.{name}") for name in ("clip_x_start", "precision", "memory_format")},
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
-        "device": sampler.device.type,
+        "device": kind_of(sampler.device),
     }
     # A chunk is a batch: for another batch size a network's convolutions may round differently.
     work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)
@@ -56,6 +56,8 @@ class _Sampler:
         eta = self.settings.get("eta")
         self.title = f"{self.settings['name']}{'' if eta is None else f' eta {eta:g}'}, NFE {self.nfe}"
         self.device = device_of(step)
+        require_determinism(self.device)
+        self._loops: dict[int, SamplingLoop] = {}  # the last one, by its batch's size
 
     @cached_property
     def network(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -79,14 +81,21 @@ class _Sampler:
             # Part of a batch counts as that share of its images, so that slow batches show life as well.
             on_images(len(batch) * calls_done // self.nfe)
 
-        x_T, clip_x_start = noise.x_T.to(self.device), self.step.setting("sampling.clip_x_start")
+        x_T = noise.x_T.to(self.device)
         try:
-            x_start = sample(
-                self.network, self.diffusion, self.settings, self.nfe, x_T, noise.step, clip_x_start, on_call
-            )
+            x_start = self._loop(x_T).draw(x_T, noise.step, on_call)
         except PipelineError as error:
             raise PipelineError(f"{self.step.input('checkpoint')}: {error}") from error
         return {"images": to_uint8(x_start)}
+
+    def _loop(self, x_T: Tensor) -> SamplingLoop:
+        """The loop for batches of this size: every batch but the last has the same, for which a GPU records it once."""
+        if len(x_T) not in self._loops:
+            clip_x_start = self.step.setting("sampling.clip_x_start")
+            self._loops = {
+                len(x_T): SamplingLoop(self.network, self.diffusion, self.settings, self.nfe, x_T, clip_x_start)
+            }
+        return self._loops[len(x_T)]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from workflow_scripts.common.resident_memory import peak_resident_bytes
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.training.device import device_of, require_determinism
+from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
-from workflow_scripts.training.loop import initial_state, train
+from workflow_scripts.training.loop import train
 from workflow_scripts.training.saved_run import SavedRun
 from workflow_scripts.training.session import Session
+from workflow_scripts.training.state import initial_state
 
 
 def main(step: Step) -> None:
@@ -85,7 +86,7 @@ def _identity(step: Step, device: torch.device) -> dict[str, Any]:
         "settings": step.settings,
         "train": sha256_file(step.input("train")),
         "code": step.code_sha256,
-        "device": device.type,
+        "device": kind_of(device),
         "threads": step.threads,
     }
 

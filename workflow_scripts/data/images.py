@@ -15,8 +15,14 @@ def to_float(images: np.ndarray) -> torch.Tensor:
     """Scale u8 `[N, H, W, C]` to float32 `[N, C, H, W]` in [-1, 1] by `x / 127.5 - 1`; ValueError for another dtype."""
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(f"expected uint8 [N, H, W, C], got {images.dtype} {list(images.shape)}")
-    channels_first = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    return channels_first.to(torch.float32).div_(127.5).sub_(1.0)
+    return scaled(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
+
+
+def scaled(images: torch.Tensor) -> torch.Tensor:
+    """The same for u8 `[N, C, H, W]` on any device, to the same bits on each."""
+    # by a tensor: a GPU multiplies by the reciprocal of a plain number, which rounds differently
+    divisor = torch.full((), 127.5, device=images.device)
+    return images.contiguous().to(torch.float32).div_(divisor).sub_(1.0)
 
 
 def to_uint8(x: torch.Tensor) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -23,7 +24,13 @@ class StepCoefficients:
         """Whether step k adds noise."""
         return bool(self.noise_std[k] > 0)
 
-    def advance(self, k: int, pred_x_start: Tensor, x_t: Tensor, noise: Tensor | None) -> Tensor:
-        """Take step k: tensors [B, C, H, W] in, x_prev out; `noise` is ignored where needs_noise(k) is false."""
-        x_prev = float(self.pred_x_start[k]) * pred_x_start + float(self.x_t[k]) * x_t
-        return x_prev + float(self.noise_std[k]) * noise if self.needs_noise(k) else x_prev
+    def table(self, like: Tensor) -> Tensor:
+        """The three numbers of every step, [nfe, 3], in the type and on the device of `like`; `advance` takes a row."""
+        columns = np.stack((self.pred_x_start, self.x_t, self.noise_std), axis=1)
+        return torch.from_numpy(columns).to(like)
+
+
+def advance(row: Tensor, pred_x_start: Tensor, x_t: Tensor, noise: Tensor | None) -> Tensor:
+    """Take the step of a table's row [1, 3]: tensors [B, C, H, W] in, x_prev out; no noise is added where it is None."""
+    x_prev = row[:, 0] * pred_x_start + row[:, 1] * x_t
+    return x_prev if noise is None else x_prev + row[:, 2] * noise

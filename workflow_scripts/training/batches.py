@@ -10,40 +10,39 @@ import torch
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.data.images import to_float
 
 
 class Batches:
-    """Batches of `batch_size` from images u8 `[N, H, W, C]`, in an order shuffled anew for every epoch.
+    """Batches of `batch_size` from images of `shape` (N, H, W, C), in an order shuffled anew for every epoch.
 
     The epochs follow each other without a gap: a batch may end one and begin the next, so every image is met equally
     often and no step has fewer images than another.
     """
 
-    def __init__(self, images: np.ndarray, seed: int, batch_size: int, num_timesteps: int, device: torch.device):
-        if len(images) == 0:
+    def __init__(self, shape: tuple[int, int, int, int], seed: int, batch_size: int, num_timesteps: int):
+        self.num_images, height, width, channels = shape
+        if self.num_images == 0:
             raise PipelineError("there are no training images")
-        self.images, self.seed, self.batch_size = images, seed, batch_size
-        self.num_timesteps, self.device = num_timesteps, device
+        self.seed, self.batch_size, self.num_timesteps = seed, batch_size, num_timesteps
+        self._noise_shape = (batch_size, channels, height, width)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The batch of the update that follows `step` updates: (x_start, t, noise).
+        """The batch of the update that follows `step` updates, on the CPU: (indices, t, noise).
 
-        x_start and noise are float32 `[B, C, H, W]`, x_start in [-1, 1]; t is int64 `[B]`, uniform in [0, T).
+        indices int64 `[B]` say which images; t is int64 `[B]`, uniform in [0, T); noise is float32 `[B, C, H, W]`.
         """
-        x_start = to_float(self.images[self.indices(step)])
         t = stream(self.seed, "timesteps", step).integers(0, self.num_timesteps, size=self.batch_size)
-        noise = stream(self.seed, "noise", step).standard_normal(tuple(x_start.shape), dtype=np.float32)
-        return x_start.to(self.device), torch.from_numpy(t).to(self.device), torch.from_numpy(noise).to(self.device)
+        noise = stream(self.seed, "noise", step).standard_normal(self._noise_shape, dtype=np.float32)
+        return torch.from_numpy(self.indices(step)), torch.from_numpy(t), torch.from_numpy(noise)
 
     def indices(self, step: int) -> np.ndarray:
         """Which images that batch holds: int64 `[B]`."""
-        epochs, places = np.divmod(np.arange(step * self.batch_size, (step + 1) * self.batch_size), len(self.images))
+        epochs, places = np.divmod(np.arange(step * self.batch_size, (step + 1) * self.batch_size), self.num_images)
         return np.concatenate([self._epoch_order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = stream(self.seed, "order", epoch).permutation(len(self.images))
+            self._order = stream(self.seed, "order", epoch).permutation(self.num_images)
         return self._order

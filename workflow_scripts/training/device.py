@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from workflow_scripts.common.errors import PipelineError
@@ -43,12 +45,21 @@ def require_float32() -> None:
     torch.backends.cudnn.conv.fp32_precision = "ieee"
 
 
-def require_determinism(device: torch.device) -> None:
-    """On a CPU, let torch refuse whatever would not give the same bytes for the same seed and number of threads.
+def kind_of(device: torch.device) -> str:
+    """`cpu`, or a GPU's model: what results are the same bytes on, as far as the device decides them."""
+    return device.type if device.type == "cpu" else f"{device.type} {torch.cuda.get_device_name(device)}"
 
-    On a GPU they need not be the same: some reductions there add in no fixed order.
+
+def require_determinism(device: torch.device) -> None:
+    """Let torch refuse whatever would not give the same bytes for the same seed: per number of threads, or kind of GPU.
+
+    To be called before anything is computed: cuBLAS reads its setting when it is first used.
     """
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        # torch would also overwrite every fresh buffer with NaN to show reads of unset memory; that only costs time here
-        torch.utils.deterministic.fill_uninitialized_memory = False
+    if device.type == "cuda":
+        # Eight workspaces of 4 MiB, of its own for every stream; torch accepts this value and ":16:8".
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        # Trying algorithms out would choose by the clock.
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    # torch would also overwrite every fresh buffer with NaN to show reads of unset memory; that only costs time here
+    torch.utils.deterministic.fill_uninitialized_memory = False

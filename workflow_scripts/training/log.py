@@ -30,9 +30,10 @@ class TrainingLog:
         self._waiting: list[torch.Tensor] = []
         self._window: list[tuple[int, float, float, float]] = []
 
-    def add(self, step: int, loss: torch.Tensor, mse: torch.Tensor, grad_norm: torch.Tensor) -> None:
-        """Note the scalars of update number `step` (from 1); DivergedError when a full window holds a bad one."""
-        self._waiting.append(torch.stack((loss.detach(), mse.detach(), grad_norm.detach())))
+    def add(self, step: int, values: torch.Tensor) -> None:
+        """Note a copy of (loss, mse, grad_norm) of update number `step` (from 1); DivergedError when a full window holds a
+        bad one."""
+        self._waiting.append(values.clone())
         if step % self.every == 0:
             self.check(step)
             self._close_window()

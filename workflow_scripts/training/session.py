@@ -10,8 +10,8 @@ from workflow_scripts.common.errors import PipelineError, Stopped
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.loop import TrainingState
 from workflow_scripts.training.saved_run import SavedRun
+from workflow_scripts.training.state import TrainingState
 
 # Saving may take this share of the time at most, however slow the disk and however short the interval asked for.
 MOST_OF_THE_TIME = 0.01

@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.recorded_graphs import RecordedGraphs
+from workflow_scripts.common.capture import WARM_UP
 from workflow_scripts.common.errors import ConfigError, PipelineError
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.noise import SampleNoise
-from workflow_scripts.sampling.sample import sample
+from workflow_scripts.sampling.sample import LOOK_EVERY, SamplingLoop, sample
 
 SHAPE = (1, 4, 4)
 SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name": "ddim", "eta": 1.0})
@@ -101,6 +103,37 @@ def test_a_prediction_that_is_not_finite_stops_at_its_step(
 
     with pytest.raises(PipelineError, match=r"ddpm: the prediction is not finite at step 3 of 4 \(t = 99\)"):
         sample(model, diffusion, {"name": "ddpm"}, 4, torch.zeros(2, *SHAPE), lambda k: torch.zeros(2, *SHAPE), clip)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("nfe", [1, 3, 15])
+def test_one_recording_does_for_every_step_and_batch(diffusion, sampler, nfe) -> None:
+    """Replayed on fixed tensors, byte for byte what calling the step gives; with few NFE it is recorded in a later batch."""
+    model, graphs = optimal_for_unit_gaussians(diffusion, 0.2, 0.8), RecordedGraphs()
+    batches = [range(first, first + 3) for first in (0, 3, 6, 9, 12)]
+    loop = SamplingLoop(model, diffusion, sampler, nfe, torch.empty(3, *SHAPE), True, graphs)
+    drawn, expected = [], []
+    for batch in batches:
+        noise, again = SampleNoise(7, batch, SHAPE), SampleNoise(7, batch, SHAPE)
+        drawn.append(loop.draw(noise.x_T, noise.step))
+        expected.append(sample(model, diffusion, sampler, nfe, again.x_T, again.step, True))
+    assert torch.cat(drawn).numpy().tobytes() == torch.cat(expected).numpy().tobytes()
+    assert (graphs.eager_calls, graphs.recordings, graphs.replays) == (WARM_UP, 1, 5 * nfe - WARM_UP)
+
+
+@pytest.mark.parametrize("bad", [LOOK_EVERY - 2, LOOK_EVERY, LOOK_EVERY + 1])
+def test_the_first_bad_step_is_named_wherever_it_is_looked_for(diffusion: GaussianDiffusion, bad: int) -> None:
+    nfe, told = LOOK_EVERY + 10, []
+    first_t = SamplingLoop(lambda x, t: x, diffusion, {"name": "ddim"}, nfe, torch.zeros(1, *SHAPE), True)._chain.timesteps[bad]
+
+    def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        # once not finite, finite again: only a note of it can tell
+        return torch.where((t == int(first_t)).reshape(-1, 1, 1, 1), torch.inf, 0.0) + torch.zeros_like(x_t)
+
+    loop = SamplingLoop(model, diffusion, {"name": "ddpm"}, nfe, torch.zeros(2, *SHAPE), True, RecordedGraphs())
+    with pytest.raises(PipelineError, match=rf"at step {bad + 1} of {nfe} \(t = {int(first_t)}\)"):
+        loop.draw(torch.zeros(2, *SHAPE), lambda k: torch.zeros(2, *SHAPE), told.append)
+    assert len(told) < bad + 1 + LOOK_EVERY
 
 
 @pytest.mark.parametrize(

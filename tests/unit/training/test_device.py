@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
 from workflow_scripts.common.step import Step
-from workflow_scripts.training.device import device_of
+from workflow_scripts.training.device import device_of, kind_of, require_determinism
 
 
 @pytest.fixture(autouse=True)
 def _leave_torch_as_it_was():
     convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
     before = convolutions.fp32_precision, products.fp32_precision
+    deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     yield
     convolutions.fp32_precision, products.fp32_precision = before
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = benchmark
 
 
 def test_float32_is_float32_on_a_gpu_too():
@@ -21,3 +26,25 @@ def test_float32_is_float32_on_a_gpu_too():
     step = Step("sample_images", {}, {}, {}, machine={"device": "cpu"})
     assert device_of(step) == torch.device("cpu") and step.machine["device"] == "cpu"
     assert torch.backends.cudnn.conv.fp32_precision == "ieee" and torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
+def test_on_a_gpu_only_deterministic_kernels_are_left(monkeypatch):
+    """Settings only: what they do could be seen on a GPU alone."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")  # what torch refuses
+    torch.backends.cudnn.benchmark = True
+    torch.use_deterministic_algorithms(False)
+    require_determinism(torch.device("cuda"))
+    # one of the two values that cuBLAS's documentation calls deterministic is what torch looks for
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] in (":4096:8", ":16:8")
+    assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+
+
+def test_a_cpu_needs_no_setting_of_cublas(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    require_determinism(torch.device("cpu"))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ and torch.are_deterministic_algorithms_enabled()
+
+
+def test_kinds_are_the_cpu_and_models_of_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    assert kind_of(torch.device("cpu")) == "cpu" and kind_of(torch.device("cuda")) == "cuda NVIDIA H200"

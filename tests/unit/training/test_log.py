@@ -7,7 +7,7 @@ from workflow_scripts.training.log import DivergedError, TrainingLog
 
 
 def _add(log: TrainingLog, step: int, loss: float, grad_norm: float = 1.0) -> None:
-    log.add(step, torch.tensor(loss), torch.tensor(2 * loss), torch.tensor(grad_norm))
+    log.add(step, torch.tensor([loss, 2 * loss, grad_norm]))
 
 
 def test_rows_are_means_over_windows_and_the_last_may_be_shorter():
@@ -48,3 +48,11 @@ def test_a_log_that_was_saved_in_the_middle_of_a_window_goes_on_bit_for_bit(cut)
     straight.finish(8)
     second.finish(8)
     assert second.rows == straight.rows and [row[0] for row in straight.rows] == [5, 8]
+
+
+def test_values_that_the_next_step_overwrites_are_kept():
+    log, values = TrainingLog(3), torch.empty(3)
+    for step in range(1, 4):
+        values.fill_(float(step))
+        log.add(step, values)
+    assert log.rows == [(3, 2.0, 2.0, 2.0)]

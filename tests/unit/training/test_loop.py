@@ -11,7 +11,8 @@ from workflow_scripts.common.randomness import stream, torch_seed
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.loop import TrainingState, initial_state, train
+from workflow_scripts.training.loop import train
+from workflow_scripts.training.state import TrainingState, initial_state
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)

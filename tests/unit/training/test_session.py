@@ -12,9 +12,10 @@ from workflow_scripts.common.errors import PipelineError, Stopped
 from workflow_scripts.common.stop_signals import StopSignals
 from workflow_scripts.training import session as session_module
 from workflow_scripts.training.log import DivergedError, TrainingLog
-from workflow_scripts.training.loop import initial_state, train
+from workflow_scripts.training.loop import train
 from workflow_scripts.training.saved_run import SavedRun
 from workflow_scripts.training.session import Session
+from workflow_scripts.training.state import initial_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 NUM_STEPS, CHECKPOINT_STEPS, LOG_EVERY = 10, (3, 10), 4

@@ -1,0 +1,68 @@
+"""One update as one function of fixed tensors: forward, backward, clipping, Adam and EMA, launched at once on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from workflow_scripts.common.capture import Graphs, captured, send
+from workflow_scripts.common.randomness import torch_seed
+from workflow_scripts.data.images import scaled
+from workflow_scripts.diffusion.objective import weighted_mse
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.models.precision import in_precision
+from workflow_scripts.training.batches import Batches
+from workflow_scripts.training.state import TrainingState
+
+
+class TrainingStep:
+    """Ho et al. 2020, algorithm 1, on a batch: the gradient of the weighted loss, clipped, Adam, EMA.
+
+    Images u8 `[N, H, W, C]` stay on the device of the state's network; per update the host sends which of them, the
+    timesteps and the noise. `values`, float32 `[3]` on the device, are the last update's loss, unweighted MSE and gradient
+    norm before clipping; the next update overwrites them. A state that is loaded later is not seen: load it first.
+    """
+
+    def __init__(
+        self, state: TrainingState, images: np.ndarray, settings: Mapping[str, Any], graphs: Graphs | None = None
+    ):
+        training, device = settings["training"], next(state.model.parameters()).device
+        diffusion = GaussianDiffusion.from_settings(settings["diffusion"])
+        weighting, gamma = settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"]
+        weights = loss_weights(diffusion.snr.numpy(), diffusion.prediction_type, weighting, gamma)
+        self._state, self._seed = state, settings["seed"]
+        self._diffusion, self._weights = diffusion.to(device), torch.from_numpy(weights).to(device)
+        self._network = in_precision(state.model, training["precision"], training["memory_format"])
+        self._parameters, self._clip_norm = list(state.model.parameters()), training["grad_clip_norm"]
+        self._has_dropout = settings["model"]["dropout"] > 0
+        self._images = torch.from_numpy(images).to(device)
+        self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
+        self._inputs = tuple(torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step))
+        self.values = torch.empty(3, device=device)
+        self._run = captured(self._update, device, graphs)
+
+    def run(self) -> None:
+        """Do the update that follows `state.step` updates; on a GPU it has not been done yet when this returns."""
+        for drawn, fixed in zip(self._batches.draw(self._state.step), self._inputs):
+            send(drawn, fixed)
+        if self._has_dropout:
+            # here, since a graph asks for the generator's seed whenever it is replayed
+            torch.manual_seed(torch_seed(self._seed, "dropout", self._state.step))
+        self._run()
+        self._state.step += 1
+
+    def _update(self) -> None:
+        indices, t, noise = self._inputs
+        x_start = scaled(self._images.index_select(0, indices).permute(0, 3, 1, 2))
+        loss, mse = weighted_mse(self._network, self._diffusion, self._weights, x_start, t, noise)
+        self._state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self._state.optimizer.step()
+        self._state.ema.update(self._state.model)
+        self.values.copy_(torch.stack((loss.detach(), mse, grad_norm)))
