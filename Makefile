@@ -3,6 +3,7 @@ STUDY ?=
 PRESET ?=
 DATA ?=
 CORES ?= 2
+SHARE_GPU ?=
 PYTHON ?= python3.11
 CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(DATA),data_root="$(DATA)"))
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -12,10 +13,10 @@ PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsaf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2"
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 SHARE_GPU=yes"
 
 report: .venv/installed ## run the whole study and print the verdict and the report's path
-	@$(VENV) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) $(if $(SHARE_GPU),python -m workflow_scripts.share_gpu --) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 data: .venv/installed ## prepare and verify the dataset of PRESET, below the folder DATA, and nothing else
 	@$(VENV) snakemake data --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))

@@ -1,8 +1,8 @@
 """Draw images from a checkpoint's EMA weights with one sampler at one NFE.
 
-Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start,
-precision, memory_format}; sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample order), or
-part, with the settings part and parts besides (see common/chunks.py).
+Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start, precision,
+memory_format}; sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample
+order), or part, with the settings part and parts besides (see common/chunks.py).
 """
 
 from __future__ import annotations

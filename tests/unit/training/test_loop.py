@@ -19,7 +19,12 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8
 
 
 def _settings(
-    dropout: float = 0.0, learning_rate: float = 1e-3, weighting: str = "uniform", gamma=None, precision="fp32", layout="contiguous"
+    dropout: float = 0.0,
+    learning_rate: float = 1e-3,
+    weighting: str = "uniform",
+    gamma: float | None = None,
+    precision: str = "fp32",
+    layout: str = "contiguous",
 ) -> dict:
     return {
         "arm": "E1_test",

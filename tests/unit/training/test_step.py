@@ -49,7 +49,9 @@ def _trained(settings: dict, until: int, graphs=None, state: TrainingState | Non
     return state, log.rows
 
 
-@pytest.mark.parametrize(("precision", "layout"), [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "channels_last")])
+@pytest.mark.parametrize(
+    ("precision", "layout"), [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "channels_last")]
+)
 def test_replayed_steps_are_the_steps(precision, layout):
     settings, graphs = _settings(precision=precision, memory_format=layout), RecordedGraphs()
     eager, eager_rows = _trained(settings, 12, every=5)
