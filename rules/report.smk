@@ -18,7 +18,11 @@ FINITE_SAMPLES = expand(
 # What each figure is drawn from.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
-    "frechet_vs_nfe": {"results": f"{RESULTS}/results.jsonl", "scale_marks": f"{RESULTS}/stats/scale_marks.json"},
+    "frechet_vs_nfe": {
+        "results": f"{RESULTS}/results.jsonl",
+        "scale_marks": f"{RESULTS}/stats/scale_marks.json",
+        "verdict": f"{RESULTS}/verdict.json",
+    },
     "sample_grid": {"samples": GRID_SAMPLES},
     "curvature_vs_step": {"results": f"{RESULTS}/results.jsonl"},
     "curvature_vs_frechet": {"results": f"{RESULTS}/results.jsonl"},

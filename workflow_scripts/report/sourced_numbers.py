@@ -20,7 +20,8 @@ LEFT_ALONE = r"\[[^\[\]]*\]\([^()\s]*\)|`[^`]*`|“[^”]*”"
 # A date, or a number with its sign and per cent. Digits inside a word (E2.H1, CIFAR-10, FID@10k) are a name's.
 NUMBER = r"(?<![\w@.-])(?:\d{4}-\d\d-\d\d|[+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?(?: %)?)(?!\w)"
 TOKEN = re.compile(rf"(?P<left>{LEFT_ALONE})|{NUMBER}")
-LINK = re.compile(r'<a href="#from:([^"]*)">(.*?)</a>')
+# With the punctuation around it, from which a line must not part the number.
+LINK = re.compile(r'(?P<before>[(“]?)<a href="#from:(?P<origin>[^"]*)">(?P<text>.*?)</a>(?P<after>[).,;:”]*)')
 
 
 def sourced(text: str, origin: str) -> str:
@@ -44,13 +45,19 @@ def linked(text: str, key: Callable[[str], str]) -> Markup:
     `hash/<sha256>` is no lineage: it becomes the button that copies the whole of a shortened hash.
     """
 
+    def together(match: re.Match) -> str:
+        before, shown, after = match["before"], button(match), match["after"]
+        kept = shown != match["text"] and before + after
+        return f'<span class="w">{before}{shown}{after}</span>' if kept else before + shown + after
+
     def button(match: re.Match) -> str:
-        origin = unquote(html.unescape(match[1]))
+        origin = unquote(html.unescape(match["origin"]))
         if origin.startswith("hash/"):
             digest = escape(origin.removeprefix("hash/"))
             label = f"Copy {digest[:12]}… in full"
-            return f'<button type="button" class="hash" data-hash="{digest}" title="{digest}" aria-label="{label}">{match[2]}</button>'
+            named = f'data-hash="{digest}" title="{digest}" aria-label="{label}"'
+            return f'<button type="button" class="hash" {named}>{match["text"]}</button>'
         found = key(origin)
-        return f'<button type="button" class="n" data-from="{escape(found)}">{match[2]}</button>' if found else match[2]
+        return f'<button type="button" class="n" data-from="{escape(found)}">{match["text"]}</button>' if found else match["text"]
 
-    return Markup(LINK.sub(button, str(text)))
+    return Markup(LINK.sub(together, str(text)))

@@ -179,13 +179,28 @@ def test_no_two_texts_overlap(name, num_arms, tmp_path, monkeypatch):
     monkeypatch.setattr(Text, "draw", lambda self, *rest, **more: (drawn.update({id(self): self}), original(self, *rest, **more)))
     figure.savefig(io.BytesIO(), dpi="figure")
     boxes = [(item.get_text(), item.get_window_extent()) for item in drawn.values() if item.get_text().strip() and item.get_visible()]
-    assert len(boxes) > num_arms
+    assert len(boxes) > min(num_arms, 15)  # of many arms the frontier names some
     for index, (text, box) in enumerate(boxes):
         for other, second in boxes[index + 1 :]:
             # Boxes hold the room above and below letters: a pixel in common is no collision.
             wide = min(box.x1, second.x1) - max(box.x0, second.x0)
             high = min(box.y1, second.y1) - max(box.y0, second.y0)
             assert wide < 1 or high < 1, (text, other)
+
+
+def test_with_ten_times_the_arms_the_frontier_names_the_preregistered_ones_and_the_lowest():
+    context = many_arms(40)
+    confirmatory = {"role": "confirmatory", "comparator": "E30_arm", "arm": "E20_arm"}
+    context = ReportContext(context.report, context.results, {"hypotheses": [confirmatory]}, context.scale_marks)
+    figure, frame = draw("frechet_vs_nfe", context)
+    # The values grow with the arm's number, so the first three are the lowest.
+    texts = [text.get_text().replace("\n", " ") for text in figure.findobj(lambda item: hasattr(item, "get_text"))]
+    names = [text for text in texts if re.match(r"linear betas, Min-SNR γ=\d+", text)]
+    assert sorted(names) == sorted(f"linear betas, Min-SNR γ={number}, mean weight 1" for number in (1, 2, 3, 20, 30))
+    assert any("Named are 5 of 40 arms" in text and "no test" in text for text in texts)
+    assert frame.loc[frame["kind"] == "geometric mean", "arm"].nunique() == 40  # the plotted data leaves none out
+    grey = [line for line in figure.axes[0].lines if line.get_color() == style.EDGE and line.get_linewidth() == 0.6]
+    assert len(grey) == 35
 
 
 def test_backgrounds_are_left_to_the_page_and_what_is_no_data_is_grey(tmp_path):

@@ -186,7 +186,7 @@ def test_a_setting_names_its_file_and_a_cost_its_steps(tmp_path, monkeypatch):
     html = build(report, inputs, Path("report.html"), manifests(report), setting_files=files)
     data = embedded(html)
     methods = html.split('<section id="methods">')[1]
-    assert 'of batch <button type="button" class="n" data-from="c:training.batch_size">8</button>' in methods
+    assert '<button type="button" class="n" data-from="c:training.batch_size">8</button>' in methods
     assert data["settings"]["training.batch_size"] == [8, "config/preset/other.yaml"]
     assert data["settings"]["B_weighted/loss.min_snr_gamma"] == [5.0, "config/preset/tiny.yaml"]
     assert re.search(r'data-from="c:B_weighted/loss.min_snr_gamma">5<', html)

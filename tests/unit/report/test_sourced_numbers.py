@@ -57,6 +57,12 @@ def test_origins_with_odd_letters_arrive_as_they_were():
     assert '"<' not in str(linked(inline_html(sourced("5", odd)), lambda origin: origin))
 
 
+def test_no_line_parts_a_number_from_its_punctuation():
+    assert re.sub(r"<button[^>]*>", "<b>", page(source_numbers("(97.5 % of 3), 4", "lock"))) == (
+        '<span class="w">(<b>97.5 %</button></span> of <span class="w"><b>3</button>),</span> <b>4</button>'
+    )
+
+
 def test_a_hash_copies_in_full():
     digest = "0123456789ab" + "c" * 52
     html = page(sourced(digest[:12], f"hash/{digest}"))
