@@ -34,14 +34,14 @@ def check_data(jobs):
     """Stop before the first job when the dataset is to be prepared and cannot be had: Snakemake would delete the arrays
     that were made from it before the step could say so.
 
-    Official datasets are downloaded if need be, and verified, which takes seconds; of a user's own images, which take as
-    long as preparing them, only the presence is asked. Digits come with scikit-learn.
+    Official datasets are downloaded if need be, and verified, which takes seconds; a user's own images, which would take as
+    long as preparing them, must be there and have the sum that the settings may name. Digits come with scikit-learn.
     """
     data = STUDY.shared("data")
     if "prepare_data" not in {job.rule.name for job in jobs} or data["source"] == "digits":
         return
     if data["source"] == "image_folder":
-        or_exit(require_source, DATA_ROOT / data["path"])
+        or_exit(require_source, DATA_ROOT / data["path"], data.get("sha256"))
         return
     entry = [sys.executable, "-m", "workflow_scripts.supply_dataset", "--settings", canonical_json({"data": data})]
     supplied = subprocess.run([*entry, "--input", "root", DATA_ROOT], cwd=ROOT)

@@ -61,6 +61,19 @@ def test_images_that_are_gone_do_not_take_the_prepared_arrays_with_them(own):
     assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
 
 
+def test_other_images_than_the_settings_pin_do_not_take_the_prepared_arrays_with_them(own):
+    assert _data(own).returncode == 0
+    before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
+    preset = own / "config/preset/own.yaml"
+    content = yaml.safe_load(preset.read_text())
+    content["data"]["sha256"] = "0" * 64
+    preset.write_text(yaml.safe_dump(content))
+    result = _data(own)
+    assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
+    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
+    assert f"data.sha256 is {'0' * 64}: it is damaged or another dataset" in line
+
+
 def test_bad_images_are_one_line_and_leave_nothing(own):
     (own / "sets/own/set/train/cat/0.png").write_bytes(b"no image")
     result = _data(own)

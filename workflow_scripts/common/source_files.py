@@ -25,13 +25,23 @@ class SourceFile(NamedTuple):
 LAYOUT = "<class>/* or {train,test}/<class>/*"
 
 
-def require_source(path: Path) -> None:
-    """PipelineError, saying what to put where, unless something lies at the path of a user's own images."""
+def require_source(path: Path, expected_sha256: str | None = None) -> list[SourceFile]:
+    """The files of a user's own images; PipelineError, saying what to put where, when there are none or others.
+
+    `expected_sha256`, if given, is what `combined_sha256` must give.
+    """
     if not path.exists():
         raise PipelineError(
             f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, or say where "
             "data lies: --config data_root=… (make: DATA=…)"
         )
+    files = describe_source(path)
+    if expected_sha256 is not None and (found := combined_sha256(files)) != expected_sha256:
+        raise PipelineError(
+            f"{path} has sha256 {found}, data.sha256 is {expected_sha256}: it is damaged or another dataset; put the right one "
+            "there, or change data.sha256 if this one is meant"
+        )
+    return files
 
 
 def describe_file(path: Path, name: str | None = None) -> SourceFile:

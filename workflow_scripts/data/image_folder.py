@@ -10,7 +10,7 @@ import numpy as np
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.common.source_files import LAYOUT, combined_sha256, describe_source, require_source
+from workflow_scripts.common.source_files import LAYOUT, require_source
 from workflow_scripts.data.archives import iterate_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
@@ -27,9 +27,7 @@ def load(
     PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or mixed, and for an empty class.
     """
     path = root / settings_data["path"]
-    require_source(path)
-    sources = describe_source(path)
-    _require_sha256(path, combined_sha256(sources), settings_data.get("sha256"))
+    sources = require_source(path, settings_data.get("sha256"))
     rule = Rule(settings_data["image_size"], settings_data["channels"], settings_data.get("resize"))
     images, others, folders, mode = _read(path, rule, on_images)
     parts = _parts(path, images)
@@ -56,14 +54,6 @@ def load(
         preparation=rule.describe(mode),
         sources=tuple(sources),
     )
-
-
-def _require_sha256(path: Path, found: str, expected: str | None) -> None:
-    if expected is not None and found != expected:
-        raise PipelineError(
-            f"{path} has sha256 {found}, data.sha256 is {expected}: it is damaged or another dataset; put the right one "
-            "there, or change data.sha256 if this one is meant"
-        )
 
 
 def _read(
