@@ -17,8 +17,8 @@ from markupsafe import Markup, escape
 MARK = re.compile(r"\[((?:\\.|[^\[\]\\])*)\]\(#from:[^()\s]*\)")
 # What is left alone: marks, code, and “names in quotes”, whose digits are part of a name.
 LEFT_ALONE = r"\[[^\[\]]*\]\([^()\s]*\)|`[^`]*`|“[^”]*”"
-# A date, or a number with its sign and per cent. Digits inside a word (E2.H1, CIFAR-10, FID@10k) are a name's.
-NUMBER = r"(?<![\w@.-])(?:\d{4}-\d\d-\d\d|[+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?(?: %)?)(?!\w)"
+# A date, with or without its time, or a number with its sign and per cent. Digits inside a word (E2.H1, CIFAR-10, FID@10k) are a name's.
+NUMBER = r"(?<![\w@.-])(?:\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?|[+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?(?: %)?)(?!\w)"
 TOKEN = re.compile(rf"(?P<left>{LEFT_ALONE})|{NUMBER}")
 # With the punctuation around it, from which a line must not part the number.
 LINK = re.compile(r'(?P<before>[(“]?)<a href="#from:(?P<origin>[^"]*)">(?P<text>.*?)</a>(?P<after>[).,;:”]*)')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -287,14 +288,28 @@ def _hash(digest: str) -> str:
 def _amendments(gate: Mapping[str, Any]) -> list[str]:
     lines = []
     for item in gate["amendments"]:
-        changes = "; ".join(
-            f"{markdown(change['what'])}: "
-            f"{markdown(setting_value(change['locked']))} → {markdown(setting_value(change['now']))}"
-            for change in item["changes"]
-        )
         seen = "results had been seen" if item["results_seen"] else "no results had been seen"
-        lines.append(source_numbers(f"{markdown(item['date'])}, {seen}: {markdown(item['reason'])} ({changes})", "lock"))
+        text = f"{markdown(item['date'])}, {seen}: {markdown(item['reason'])} ({_changes(item['changes'])})"
+        lines.append(source_numbers(text, "lock"))
     return lines or ["None."]
+
+
+def _changes(changes: list[Mapping[str, Any]]) -> str:
+    """What an amendment changed; arms that changed alike are named together."""
+    arms: dict[str, list[str]] = {}
+    for change in changes:
+        arm, _, key = change["what"].rpartition(": ")
+        text = f"{markdown(key)}: {_locked_value(change['locked'])} → {_locked_value(change['now'])}"
+        arms.setdefault(text, []).append(markdown(arm))
+    together: dict[str, list[str]] = {}
+    for text, names in arms.items():
+        together.setdefault(", ".join(filter(None, names)), []).append(text)
+    return "; ".join(f"{names}: {', '.join(texts)}" if names else ", ".join(texts) for names, texts in together.items())
+
+
+def _locked_value(value: Any) -> str:
+    is_hash = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return f"sha256 {_hash(value)}" if is_hash else markdown(setting_value(value))
 
 
 def _limitations(report: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:

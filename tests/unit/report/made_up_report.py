@@ -156,8 +156,11 @@ def gate(report: dict[str, Any]) -> dict[str, Any]:
             ],
         }],
         "amendments": [{
-            "date": "2001-02-03", "reason": "fewer steps fit", "results_seen": False, "results_existed": False,
-            "changes": [{"what": "A_plain: training.num_steps", "locked": 400, "now": 200}],
+            "date": "2001-02-03T04:05:06Z", "reason": "fewer steps fit", "results_seen": False, "results_existed": False,
+            "changes": [
+                *({"what": f"{arm}: training.num_steps", "locked": 400, "now": 200} for arm in ARMS),
+                {"what": "preregistration docs/experiments/B_pre_reg.md", "locked": "0123456789ab" + "c" * 52, "now": "b" * 64},
+            ],
         }],
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ def buttons(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("number", [
-    "40", "2,000", "0.002", "1e-05", "1e−05", "3.10e-06", "20.0 %", "−12.3 %", "+71.1 %", "7 %", "2001-02-03", "+1.23e+03 %",
+    "40", "2,000", "0.002", "1e-05", "1e−05", "3.10e-06", "20.0 %", "−12.3 %", "+71.1 %", "7 %", "2001-02-03", "2001-02-03T04:05:06Z", "+1.23e+03 %",
 ])  # fmt: skip
 def test_a_number_is_one_button_with_its_sign_and_unit(number):
     assert buttons(source_numbers(f"about {number}, or so", "lock")) == [("lock", number)]

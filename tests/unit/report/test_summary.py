@@ -146,7 +146,10 @@ def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):
         cells = [f"{100 * point[key]:.1f} %" for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")]
         assert f"| {point['num_seeds']} | {' | '.join(cells)} |" in section(text, "How often the rule errs")
     amendments = section(text, "Preregistration and amendments")
-    assert "- 2001-02-03, no results had been seen: fewer steps fit" in amendments and "400 → 200" in amendments
+    assert "- 2001-02-03T04:05:06Z, no results had been seen: fewer steps fit (A_plain, B_weighted, C_cosine: training.num_steps: " in (
+        amendments
+    )
+    assert amendments.count("400 → 200") == 1 and "sha256 0123456789ab → sha256 bbbbbbbbbbbb)" in amendments
     assert "| `loss.weighting` | min_snr | uniform |" in section(text, "Matched compute")
     assert "metric fd_toy in place of fid (B.H1, B.X1, B.X2)" in text
     assert "wall_s" not in text and "12.5" not in text  # cost differs between machines and stays out of the summary
