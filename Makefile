@@ -9,7 +9,7 @@ CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) 
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help report data update plan audit crate publish compare pictures test test-cluster lock amend relock clean
+.PHONY: help report data update plan audit crate publish compare pictures test test-cluster bench lock amend relock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-cluster: .venv/installed-test ## run the smoke study through a real SLURM o
 	@tests/install_packages.sh slurm-wlm
 	@$(VENV) python -m pytest tests/cluster
 
+bench: .venv/installed-bench ## time it side by side with what else would be used, and write docs/benchmarks.md (an hour; let nothing else run)
+	@$(VENV) python tests/benchmarks/run_benchmarks.py
+
 compare: .venv/installed ## put two reports side by side: A=… B=… (STUDY/PRESET here, or the path of a results or report folder)
 	@$(VENV) python -m workflow_scripts.compare_reports "$(A)" "$(B)"
 
@@ -59,6 +62,7 @@ relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (needs pip-t
 	@.venv/bin/pip install --quiet pip-tools
 	@cd envs && ../.venv/bin/$(PIP_COMPILE) --output-file requirements.lock requirements.in
 	@cd envs && ../.venv/bin/$(PIP_COMPILE) --output-file requirements-test.lock requirements-test.in
+	@cd envs && ../.venv/bin/$(PIP_COMPILE) --output-file bench.lock bench.in
 
 clean: ## delete the results and the report of STUDY and PRESET (both must be named)
 	@test -n "$(STUDY)" -a -n "$(PRESET)" || { echo "error: name what to delete: make clean STUDY=... PRESET=..." >&2; exit 2; }
@@ -73,4 +77,9 @@ clean: ## delete the results and the report of STUDY and PRESET (both must be na
 .venv/installed-test: .venv/installed envs/requirements-test.lock
 	@echo "installing envs/requirements-test.lock into .venv"
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements-test.lock
+	@touch $@
+
+.venv/installed-bench: .venv/installed envs/bench.lock
+	@echo "installing envs/bench.lock into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/bench.lock
 	@touch $@

@@ -1,6 +1,6 @@
 """Several trainings on one device: total steps per second one after another against all at once, and whether bytes differ.
 
-    PYTHONPATH=. python tests/benchmarks/packed_training.py [--device cuda] [--model smoke|digits|cifar10] [--runs N] …
+    python tests/benchmarks/packed_training.py [--device cuda] [--model smoke|digits|cifar10] [--runs N] …
 
 Each run is a process of train_model with a seed of its own, on random images. On a GPU the packed ones share it through MPS
 (`share_gpu`), on a CPU they are plain processes of one thread. Both ways take turns, the first way alternating. Steps per
@@ -26,11 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.common.files import sha256_file, write_npz
-from workflow_scripts.share_gpu import multi_process_service
-from workflow_scripts.study.config import load_study
-
 ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
+
+from side_by_side import Row  # noqa: E402
+
+from workflow_scripts.common.files import sha256_file, write_npz  # noqa: E402
+from workflow_scripts.share_gpu import multi_process_service  # noqa: E402
+from workflow_scripts.study.config import load_study  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,43 @@ def measure(arguments: argparse.Namespace, train: Path, packed: bool) -> Measure
         return Measured(total / (max(seconds) if packed else sum(seconds)), total / wall_s, checkpoints)
 
 
-def main(argv: list[str] | None = None) -> None:
+def rows(pairs: int, device: str = "cuda") -> list[Row]:
+    """For `make bench`: eight runs of the preregistered network on a GPU, seconds of the training alone."""
+    arguments = parse(["--device", device, "--model", "cifar10", "--runs", "8", "--steps", "2000", "--pairs", str(pairs)])
+    measured = measure_pairs(arguments)
+    total = arguments.runs * arguments.steps
+    return [
+        Row(
+            what=f"{arguments.runs} trainings at once on one device, {arguments.model}",
+            peer="the same ones one after another",
+            work=total,
+            unit="steps",
+            ours_s=[total / pair[True].training for pair in measured],
+            theirs_s=[total / pair[False].training for pair in measured],
+            distance=0.0,
+            tolerance=0.0,
+            equality="the checkpoints of every seed are equal byte for byte, packed and unpacked",
+            bar=3.0,
+        )
+    ]
+
+
+def measure_pairs(arguments: argparse.Namespace) -> list[dict[bool, Measured]]:
+    """Both ways in turn; SystemExit when a checkpoint differs between any two trainings of a seed."""
+    pairs: list[dict[bool, Measured]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(train := Path(folder) / "train.npz", training_settings(arguments, 0)["data"])
+        for number in range(arguments.pairs):
+            ways = (False, True) if number % 2 == 0 else (True, False)
+            pairs.append({packed: measure(arguments, train, packed) for packed in ways})
+            first = pairs[0][False].checkpoints
+            for way in pairs[-1].values():
+                if differing := [seed for seed, digest in way.checkpoints.items() if digest != first[seed]]:
+                    raise SystemExit(f"pair {number + 1}: the checkpoints of seeds {differing} differ; nothing is compared")
+    return pairs
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--model", default="smoke", metavar="PRESET", help="whose network, batch and loss are trained")
@@ -104,21 +143,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--precision", choices=("fp32", "bf16"))
     parser.add_argument("--memory-format", choices=("contiguous", "channels_last"))
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
     settings = training_settings(arguments, 0)
     print(f"{arguments.model} on {arguments.device}: {arguments.runs} runs of {arguments.steps} steps, batch "
           f"{settings['training']['batch_size']}, {settings['training']['precision']}, "
           f"{settings['training']['memory_format']}; {arguments.pairs} pairs", flush=True)  # fmt: skip
-    pairs: list[dict[bool, Measured]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_dataset(train := Path(folder) / "train.npz", settings["data"])
-        for number in range(arguments.pairs):
-            ways = (False, True) if number % 2 == 0 else (True, False)
-            pairs.append({packed: measure(arguments, train, packed) for packed in ways})
-            first = pairs[0][False].checkpoints
-            for way in pairs[-1].values():
-                if differing := [seed for seed, digest in way.checkpoints.items() if digest != first[seed]]:
-                    raise SystemExit(f"pair {number + 1}: the checkpoints of seeds {differing} differ; nothing is compared")
+    pairs = measure_pairs(arguments)
     print(f"checkpoints of all {arguments.runs} seeds are equal byte for byte in {2 * arguments.pairs} trainings each")
     for name in ("training", "processes"):
         alone, packed = ([getattr(pair[way], name) for pair in pairs] for way in (False, True))

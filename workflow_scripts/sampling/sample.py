@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch
 from torch import Tensor
 
 from workflow_scripts.common.capture import Graphs, captured, send

@@ -1,0 +1,143 @@
+"""FID from uint8 images to the number: ours against torch_fidelity.calculate_metrics and pytorch-fid, on a CPU or GPU.
+
+With fewer images than an evaluation has (128, so that seven pairs take minutes). The network's time grows with the images
+and the distance's does not, so the ratio at 10,000 images lies between the one seen here and that of the features alone.
+The reference's features are computed by both sides, or kept by both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import torch_fidelity
+from inception_features import BATCH
+from PIL import Image
+from pytorch_fid import fid_score
+from pytorch_fid import inception as pytorch_fid_inception
+from random_inception import write_random_inception
+from side_by_side import Comparison
+from torch.utils.data import Dataset
+
+from workflow_scripts.metrics.extractors import load_extractor
+from workflow_scripts.metrics.frechet import frechet_distance
+from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
+
+IMAGES = 128
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """Against torch-fidelity with both sets' features to compute, and with the reference's at hand; against pytorch-fid."""
+    random = np.random.default_rng(0)
+    generated = random.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    reference = random.integers(0, 200, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = write_random_inception(folder / "weights.pth")
+        ours = OurFid(weights, device)
+        kept = ours.statistics(reference)
+        fidelity = TorchFidelity(weights, folder / "cache", device)
+        fidelity.keep(reference)
+        pytorch = PytorchFid(weights, folder, reference, device)
+        # Fewer images than dimensions: the roots of singular covariances leave torch-fidelity an error of this size.
+        # pytorch-fid resizes images in another way than the published network did, so its features are others.
+        for peer, ours_from, theirs_from, tolerance in (
+            ("torch_fidelity.calculate_metrics, both sets new", lambda: ours(generated, ours.statistics(reference)), lambda: fidelity(generated, reference), 1e-4),
+            ("torch_fidelity.calculate_metrics, reference kept", lambda: ours(generated, kept), lambda: fidelity(generated, None), 1e-4),
+            ("pytorch-fid on PNG files, reference kept", lambda: ours(generated, kept), lambda: pytorch(generated), 0.1),
+        ):
+            yield Comparison(
+                what=f"FID end to end, {IMAGES} uint8 images",
+                peer=peer,
+                ours=ours_from,
+                theirs=theirs_from,
+                work=1,
+                unit="s",
+                check=lambda ours_from=ours_from, theirs_from=theirs_from: abs(ours_from() / theirs_from() - 1),
+                tolerance=tolerance,
+                equality="relative difference of the two distances, from random weights in the published format",
+                note="The time to read files is part of pytorch-fid's." if "PNG" in peer else "",
+                bar=1.6,
+                warmups=0,
+            )
+
+
+class OurFid:
+    """What extract_features and compute_metrics do: features batch by batch, their Gaussian, the distance."""
+
+    def __init__(self, weights: Path, device: torch.device):
+        self.features = load_extractor({"kind": "inception", "feature_dim": 2048}, weights, choose_device=lambda: device)
+
+    def statistics(self, images: np.ndarray) -> GaussianStatistics:
+        batches = (self.features(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
+        return statistics_of(np.concatenate(list(batches)))
+
+    def __call__(self, generated: np.ndarray, reference: GaussianStatistics) -> float:
+        return frechet_distance(self.statistics(generated), reference)
+
+
+class Tensors(Dataset):
+    """Images u8 [N, H, W, C] as torch-fidelity takes them, u8 [C, H, W] each."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.images[index]
+
+
+class TorchFidelity:
+    """calculate_metrics as its users call it; the reference's statistics may lie in its cache."""
+
+    def __init__(self, weights: Path, cache: Path, device: torch.device):
+        self.options = {
+            "fid": True, "cuda": device.type == "cuda", "batch_size": BATCH, "verbose": False, "save_cpu_ram": True,
+            "feature_extractor_weights_path": str(weights), "cache_root": str(cache),
+        }  # fmt: skip
+
+    def keep(self, reference: np.ndarray) -> None:
+        self.reference = Tensors(reference)
+        self(reference, None)
+
+    def __call__(self, generated: np.ndarray, reference: np.ndarray | None) -> float:
+        if reference is not None:
+            second = {"input2": Tensors(reference), "cache": False}
+        else:
+            second = {"input2": self.reference, "input2_cache_name": "reference"}
+        return torch_fidelity.calculate_metrics(input1=Tensors(generated), **second, **self.options)["frechet_inception_distance"]
+
+
+class PytorchFid:
+    """pytorch-fid's own functions; it reads images from files only, so they are written before, and not timed."""
+
+    def __init__(self, weights: Path, folder: Path, reference: np.ndarray, device: torch.device):
+        self.folder, self.device = folder, device
+        state = torch.load(weights)
+        with mock.patch.object(pytorch_fid_inception, "load_state_dict_from_url", lambda *a, **k: state):
+            block = pytorch_fid_inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]
+            self.network = pytorch_fid_inception.InceptionV3([block]).to(device).eval()
+        self.kept = self._statistics(self._written("reference", reference))
+
+    def __call__(self, generated: np.ndarray) -> float:
+        files = self._written("generated", generated)
+        return float(fid_score.calculate_frechet_distance(*self._statistics(files), *self.kept))
+
+    def _written(self, name: str, images: np.ndarray) -> list[Path]:
+        files = [self.folder / name / f"{index:05d}.png" for index in range(len(images))]
+        if not files[0].exists():
+            files[0].parent.mkdir()
+            for image, file in zip(images, files):
+                Image.fromarray(image).save(file)
+        return files
+
+    def _statistics(self, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+        return fid_score.calculate_activation_statistics(files, self.network, BATCH, 2048, self.device, num_workers=0)
+
+

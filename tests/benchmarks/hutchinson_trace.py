@@ -1,0 +1,70 @@
+"""The Hessian's trace from 16 probes: ours against PyHessian, the same network, batch and probe vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from networks import cifar_settings, our_network
+from pyhessian import hessian
+from side_by_side import Comparison
+from torch import Tensor, nn
+
+from workflow_scripts.curvature.hessian import HessianVectorProduct
+from workflow_scripts.curvature.hutchinson import hutchinson_trace
+
+PROBES, BATCH = 16, 8
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """PyHessian given one batch, where it keeps the first derivatives' graph as we do, and given a data loader."""
+    torch.manual_seed(0)
+    network = our_network(cifar_settings()).to(device).eval()
+    x, noise = torch.randn(2, BATCH, 3, 32, 32, device=device)
+    t = torch.randint(1000, (BATCH,), device=device)
+    parameters = list(network.parameters())
+
+    def ours() -> float:
+        return hutchinson_trace(
+            HessianVectorProduct(lambda: nn.functional.mse_loss(network(x, t), noise), parameters), probes(parameters)
+        ).value
+
+    def theirs(data: dict[str, Any]) -> float:
+        torch.manual_seed(1)
+        made = hessian(AtTimesteps(network, t), nn.functional.mse_loss, **data, cuda=device.type == "cuda")
+        return float(np.mean(made.trace(maxIter=PROBES, tol=0)))
+
+    ways = {"PyHessian, given the batch": {"data": (x, noise)}, "PyHessian, given a data loader": {"dataloader": [(x, noise)]}}
+    for peer, data in ways.items():
+        yield Comparison(
+            what=f"Hutchinson trace, {PROBES} probes, unet_cifar32, batch {BATCH}",
+            peer=peer,
+            ours=ours,
+            theirs=lambda data=data: theirs(data),
+            work=1,
+            unit="s",
+            check=lambda data=data: abs(ours() / theirs(data) - 1),
+            tolerance=1e-5,
+            equality="relative difference of the two estimates, from the same probe vectors",
+            bar=2.2,
+        )
+
+
+def probes(parameters: list[Tensor]) -> Iterator[Tensor]:
+    """The vectors that PyHessian draws after the same seed, in one piece each."""
+    torch.manual_seed(1)
+    for _ in range(PROBES):
+        yield torch.cat([(2.0 * torch.randint_like(parameter, high=2) - 1).flatten() for parameter in parameters])
+
+
+class AtTimesteps(nn.Module):
+    """The network as a function of the images alone, which is what PyHessian differentiates."""
+
+    def __init__(self, network: nn.Module, t: Tensor):
+        super().__init__()
+        self.network, self.t = network, t
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x, self.t)

@@ -1,0 +1,71 @@
+"""The networks that the benchmarks run: the study's U-Net for 32x32 images, and diffusers' of equal size and depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from workflow_scripts.models.registry import build_model
+from workflow_scripts.study.config import load_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def cifar_settings() -> dict[str, Any]:
+    """What the baseline arm of the preregistered preset is run with."""
+    return load_study(ROOT, "MS1_min_snr", "cifar10").arms[0].settings
+
+
+def our_network(settings: dict[str, Any], seed: int = 0) -> nn.Module:
+    """The U-Net in training mode, with weights as after some training: none of its layers is left at zero."""
+    torch.manual_seed(seed)
+    network = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return network
+
+
+def their_network(settings: dict[str, Any], seed: int = 0) -> UNet2DModel:
+    """diffusers' U-Net of the same depth: four levels, one block each way, attention at 16 and 8 pixels.
+
+    The widths are chosen so that parameters and multiplications are those of ours within 1 % (`size` says both).
+    """
+    torch.manual_seed(seed)
+    return UNet2DModel(
+        sample_size=settings["data"]["image_size"],
+        in_channels=settings["data"]["channels"],
+        out_channels=settings["data"]["channels"],
+        layers_per_block=1,
+        block_out_channels=(24, 48, 48, 104),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=None,  # one head, as ours
+        norm_num_groups=settings["model"]["norm_groups"],
+        dropout=settings["model"]["dropout"],
+    )
+
+
+class Plain(nn.Module):
+    """A diffusers network as `network(x, t) -> Tensor`, which is what the library calls."""
+
+    def __init__(self, network: UNet2DModel):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.network(x, t, return_dict=False)[0]
+
+
+def size(network: nn.Module) -> tuple[int, float]:
+    """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two)."""
+    x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
+    plain = Plain(network) if isinstance(network, UNet2DModel) else network
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        plain(x, t)
+    return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() / 2

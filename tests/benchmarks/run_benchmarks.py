@@ -1,0 +1,94 @@
+"""Measure this pipeline side by side with what else would be used: python tests/benchmarks/run_benchmarks.py [NAME…]
+
+Runs every comparison, or those named, each in a process of its own, prints a table of ratios and writes it, with the
+hardware, to docs/benchmarks.md: the part about this kind of device is renewed, the other stays. NAME is a file of this
+folder. `make bench` does it in an environment that has the peers (envs/bench.lock).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# `tests` may be another package's name where this one is not installed, so its modules are found by their folder.
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+
+import torch  # noqa: E402
+from benchmark_page import renew_page, table  # noqa: E402
+from hardware import describe_hardware  # noqa: E402
+from side_by_side import Row, measure  # noqa: E402
+
+ON_CPU = (
+    "training_step", "sampling", "inception_features", "frechet_distance", "fid_end_to_end", "hutchinson_trace",
+    "whole_study", "planning_time",
+)  # fmt: skip
+ON_CUDA = ("training_step", "sampling", "inception_features", "packed_training")
+PAGE = ROOT / "docs/benchmarks.md"
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.into is not None:
+        measure_here(arguments)
+        return
+    names = arguments.names or (ON_CPU if arguments.device == "cpu" else ON_CUDA)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        found = in_a_process(name, arguments)
+        print(table([Row(**row) for row in found]), flush=True)
+        rows += found
+    hardware = describe_hardware(arguments.device, arguments.threads)
+    print(f"\n{hardware}")
+    if arguments.names and not arguments.write:
+        print("Only some were measured, so docs/benchmarks.md is left as it is (--write renews their rows).")
+        return
+    renew_page(PAGE, arguments.device, hardware, [Row(**row) for row in rows], arguments.pairs)
+    print(f"written to {PAGE.relative_to(ROOT)}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*ON_CPU, *ON_CUDA[-1:], []])
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2, help="of both sides, on a CPU")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--write", action="store_true", help="renew the rows of the named ones in docs/benchmarks.md")
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of one file, measured where nothing else is in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        into = Path(folder) / "rows.json"
+        command = [sys.executable, "-W", "ignore", __file__, name, "--into", str(into)]
+        options = ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads), "--device", arguments.device]
+        done = subprocess.run([*command, *options], cwd=ROOT)
+        if done.returncode:
+            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; nothing was written")
+        return json.loads(into.read_text())
+
+
+def measure_here(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(arguments.threads)
+    module = importlib.import_module(arguments.names[0])
+    if hasattr(module, "rows"):  # whole programs, which time themselves
+        rows = module.rows(arguments.pairs)
+    else:
+        rows = []
+        for comparison in module.comparisons(torch.device(arguments.device)):
+            print(f"  {comparison.what}, against {comparison.peer} …", file=sys.stderr, flush=True)
+            rows.append(measure(comparison, arguments.pairs))
+    arguments.into.write_text(json.dumps([row.as_json() for row in rows]))
+
+
+if __name__ == "__main__":
+    main()

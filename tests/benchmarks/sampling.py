@@ -1,0 +1,129 @@
+"""Sampling with 50 network calls: ours against diffusers' DDPM and DDIM pipelines with the same network weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
+from networks import cifar_settings, our_network, size
+from side_by_side import Comparison
+from torch import Tensor, nn
+
+from workflow_scripts.data.images import to_uint8
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.precision import in_precision, place
+from workflow_scripts.sampling.noise import SampleNoise
+from workflow_scripts.sampling.sample import sample
+
+NFE = 50
+SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta": 0.0}}
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """Both samplers, in fp32 and with our network in bf16; diffusers' pipeline is fp32 always."""
+    num_images = 16 if device.type == "cpu" else 1000
+    settings = cifar_settings()
+    network = our_network(settings).to(device).eval()
+    _, flop = size(network.cpu())
+    network.to(device)
+    for name in SAMPLERS:
+        for precision in ("fp32", "bf16"):
+            mine = OurSampling(network, settings, name, precision, device)
+            yours = TheirPipeline(network, settings, name, device)
+            yield Comparison(
+                what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
+                peer=f"diffusers' {type(yours.pipeline).__name__} with the same network weights, fp32",
+                ours=lambda mine=mine: mine.draw(num_images),
+                theirs=lambda yours=yours: yours.draw(num_images),
+                work=num_images,
+                unit="images",
+                check=lambda mine=mine, yours=yours: distance(mine, yours, device),
+                # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
+                tolerance=1e-4 if precision == "fp32" else 0.1,
+                equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
+                bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
+                note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both.",
+            )
+
+
+class OurSampling:
+    """What sample_images does with one batch."""
+
+    def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device):
+        # bf16 is fastest contiguous on a CPU and channels last on a GPU; each side of the bar is what a preset can name.
+        memory_format = "contiguous" if device.type == "cpu" else "channels_last"
+        self.network, self.device = in_precision(place(copy.deepcopy(network), device, memory_format), precision, memory_format), device
+        self.sampler = SAMPLERS[sampler]
+        self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
+
+    @torch.inference_mode()
+    def images(self, x_T: Tensor, noise_fn) -> Tensor:
+        return sample(self.network, self.diffusion, self.sampler, NFE, x_T.to(self.device), noise_fn, True)
+
+    def draw(self, count: int) -> np.ndarray:
+        noise = SampleNoise(0, range(count), (3, 32, 32))
+        return to_uint8(self.images(noise.x_T, noise.step))
+
+
+class TheirPipeline:
+    """diffusers' pipeline, set to the same timesteps, variance and clipping as ours."""
+
+    def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, device: torch.device):
+        diffusion, self.sampler, self.device = settings["diffusion"], sampler, device
+        schedule = {
+            "num_train_timesteps": diffusion["num_timesteps"],
+            "beta_start": diffusion["beta_start"],
+            "beta_end": diffusion["beta_end"],
+            "beta_schedule": diffusion["schedule"],
+            "timestep_spacing": "trailing",
+            "clip_sample": True,
+        }
+        wrapped = AsTheirs(network, settings["data"])
+        if sampler == "ddpm":
+            self.pipeline = DDPMPipeline(wrapped, DDPMScheduler(**schedule, variance_type="fixed_small"))
+        else:
+            self.pipeline = DDIMPipeline(wrapped, DDIMScheduler(**schedule))
+        self.pipeline.set_progress_bar_config(disable=True)
+        # Where x_start was clipped, the noise follows from it: what our DDIM does always.
+        self.options = {} if sampler == "ddpm" else {"eta": 0.0, "use_clipped_model_output": True}
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> np.ndarray:
+        made = self.pipeline(
+            batch_size=count, num_inference_steps=NFE, generator=generator, output_type="np", **self.options
+        )
+        return made.images if generator is not None else (made.images * 255).round().astype(np.uint8)
+
+
+class AsTheirs(nn.Module):
+    """Our network with the face of diffusers' UNet2DModel, which is what its pipelines call."""
+
+    def __init__(self, network: nn.Module, data: dict[str, Any]):
+        super().__init__()
+        self.network = network
+        self.config = SimpleNamespace(in_channels=data["channels"], sample_size=data["image_size"])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def forward(self, x: Tensor, t: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.network(x, t.expand(len(x)).to(x.device)))
+
+
+def distance(mine: OurSampling, yours: TheirPipeline, device: torch.device, count: int = 4) -> float:
+    """How far the images are apart when both draw their noise from one generator, in the pipeline's order."""
+    theirs = torch.from_numpy(yours.draw(count, torch.Generator().manual_seed(0))).permute(0, 3, 1, 2) * 2 - 1
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, 3, 32, 32)
+    x_T = torch.randn(shape, generator=generator)
+    ours = mine.images(x_T, lambda k: torch.randn(shape, generator=generator)).float().cpu().clamp(-1, 1)
+    return (ours - theirs).square().mean().sqrt().item()

@@ -1,0 +1,105 @@
+"""Two ways to one result, timed in turn in one process, and what their times say.
+
+Whatever else the machine does falls on both sides alike: each pair times both, the first one in turn, and the median of the
+pairs' ratios counts. A ratio stands only beside a check that both sides computed the same thing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row of the table.
+
+    `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns how far apart the two sides'
+    results are, which must not exceed `tolerance`; `equality` says in words what it compares and why that far is the same.
+    `bar` is the ratio asked for, None where none is. `note` is what a reader must know to judge the ratio.
+    """
+
+    what: str
+    peer: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any]
+    work: float
+    unit: str
+    check: Callable[[], float]
+    tolerance: float
+    equality: str
+    bar: float | None
+    note: str = ""
+    warmups: int = 1
+    pairs: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a comparison came to: seconds per call of both sides, pair by pair, and the distance of their results."""
+
+    what: str
+    peer: str
+    work: float
+    unit: str
+    ours_s: list[float]
+    theirs_s: list[float]
+    distance: float
+    tolerance: float
+    equality: str
+    bar: float | None
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times faster ours is, pair by pair."""
+        return [theirs / ours for ours, theirs in zip(self.ours_s, self.theirs_s, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is: the median over the pairs."""
+        return statistics.median(self.ratios)
+
+
+def measure(comparison: Comparison, pairs: int) -> Row:
+    """Check, warm up, and time `pairs` pairs. SystemExit when the two sides did not compute the same thing."""
+    distance = comparison.check()
+    if not distance <= comparison.tolerance:
+        raise SystemExit(
+            f"{comparison.what} against {comparison.peer}: the results are {distance:.2e} apart, more than "
+            f"{comparison.tolerance:.0e}, so their times say nothing"
+        )
+    sides = (comparison.ours, comparison.theirs)
+    for side in sides * comparison.warmups:
+        side()
+    taken: tuple[list[float], list[float]] = ([], [])
+    for number in range(comparison.pairs or pairs):
+        for index in (0, 1) if number % 2 else (1, 0):
+            taken[index].append(_seconds(sides[index]))
+    ours_s, theirs_s = taken
+    return Row(
+        comparison.what, comparison.peer, comparison.work, comparison.unit, ours_s, theirs_s, distance,
+        comparison.tolerance, comparison.equality, comparison.bar, comparison.note,
+    )  # fmt: skip
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    """How long a call takes, what it left running on a GPU included."""
+    _wait()
+    started = time.perf_counter()
+    call()
+    _wait()
+    return time.perf_counter() - started
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,98 @@
+"""The harness of the benchmarks: which way its ratios go, that unequal results stop it, and what it leaves on its page."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark_modules(monkeypatch):
+    """The folder of the benchmarks on the path; what is imported from it is forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def comparison(distance: float = 0.0):
+    from side_by_side import Comparison
+
+    return Comparison(
+        what="waiting", peer="waiting longer", ours=lambda: time.sleep(0.005), theirs=lambda: time.sleep(0.02), work=1,
+        unit="s", check=lambda: distance, tolerance=1e-3, equality="nothing", bar=2.0,
+    )  # fmt: skip
+
+
+def test_a_ratio_above_one_means_that_ours_is_faster(benchmark_modules):
+    from side_by_side import measure
+
+    row = measure(comparison(), pairs=3)
+    assert len(row.ratios) == 3
+    # 4 but for what a wake-up costs
+    assert 1.5 < row.ratio < 4.5
+
+
+@pytest.mark.parametrize("distance", [2e-3, float("nan")])
+def test_no_ratio_where_the_results_differ(benchmark_modules, distance):
+    from side_by_side import measure
+
+    with pytest.raises(SystemExit, match="their times say nothing"):
+        measure(comparison(distance), pairs=1)
+
+
+def test_the_page_keeps_what_another_device_measured(benchmark_modules, tmp_path):
+    from benchmark_page import renew_page
+    from side_by_side import measure
+
+    page = tmp_path / "benchmarks.md"
+    page.write_text((BENCHMARKS.parents[1] / "docs/benchmarks.md").read_text())
+    row = measure(comparison(), pairs=1)
+    renew_page(page, "cuda", "a GPU", [row], 1)
+    renew_page(page, "cpu", "a CPU", [row, row], 1)
+    text = page.read_text()
+    gpu, cpu = text[text.index("<!-- cuda") :], text[text.index("<!-- cpu") : text.index("<!-- end of cpu")]
+    assert gpu.count("| waiting | waiting longer |") == 1
+    assert cpu.count("| waiting | waiting longer |") == 2
+    assert "a GPU" in gpu and "a CPU" in cpu
+    page.write_text("no markers")
+    with pytest.raises(SystemExit, match="put both lines back"):
+        renew_page(page, "cpu", "a CPU", [row], 1)
+
+
+def test_training_equals_the_loop_of_diffusers(benchmark_modules):
+    """One network in both loops on the same batches: what the EMA weights predict, relative to how far training moved it.
+
+    Adam divides each gradient by its own size, so that rounding decides the sign of those near zero: 1e-3, seen 5e-4.
+    """
+    from networks import cifar_settings
+    from training_step import distance_of_loops
+
+    settings = {**cifar_settings(), "seed": 0, "arm": "E1"}
+    settings["training"] = {**settings["training"], "batch_size": 4}
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    assert distance_of_loops(settings, images, torch.device("cpu")) < 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_sampling_equals_the_pipelines_of_diffusers(benchmark_modules, monkeypatch, sampler):
+    """Images in [-1, 1] from the same noise: 1e-4, seen below 1e-5; a grey level is 8e-3."""
+    import sampling
+    from networks import cifar_settings, our_network
+
+    monkeypatch.setattr(sampling, "NFE", 10)
+    settings, device = cifar_settings(), torch.device("cpu")
+    network = our_network(settings).eval()
+    ours = sampling.OurSampling(network, settings, sampler, "fp32", device)
+    assert sampling.distance(ours, sampling.TheirPipeline(network, settings, sampler, device), device) < 1e-4
+    other = sampling.OurSampling(network, settings, {"ddpm": "ddim", "ddim": "ddpm"}[sampler], "fp32", device)
+    assert sampling.distance(other, sampling.TheirPipeline(network, settings, sampler, device), device) > 1e-2
