@@ -56,7 +56,8 @@ class _Sampler:
         eta = self.settings.get("eta")
         self.title = f"{self.settings['name']}{'' if eta is None else f' eta {eta:g}'}, NFE {self.nfe}"
         self.device = device_of(step)
-        require_determinism(self.device)
+        if self.device.type == "cuda":  # a CPU's forward pass is the same every time, and asking costs 0.7 s of start-up
+            require_determinism(self.device)
         self._loops: dict[int, SamplingLoop] = {}  # the last one, by its batch's size
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.precision import in_precision, place
 from workflow_scripts.sampling.noise import SampleNoise
-from workflow_scripts.sampling.sample import sample
+from workflow_scripts.sampling.sample import SamplingLoop
 
 NFE = 50
 SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta": 0.0}}
@@ -26,7 +26,7 @@ SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Both samplers, in fp32 and with our network in bf16; diffusers' pipeline is fp32 always."""
-    num_images = 16 if device.type == "cpu" else 1000
+    num_images = 16 if device.type == "cpu" else 500
     settings = cifar_settings()
     network = our_network(settings).to(device).eval()
     _, flop = size(network.cpu())
@@ -60,10 +60,15 @@ class OurSampling:
         self.network, self.device = in_precision(place(copy.deepcopy(network), device, memory_format), precision, memory_format), device
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
+        self._loops: dict[int, SamplingLoop] = {}
 
     @torch.inference_mode()
-    def images(self, x_T: Tensor, noise_fn) -> Tensor:
-        return sample(self.network, self.diffusion, self.sampler, NFE, x_T.to(self.device), noise_fn, True)
+    def images(self, x_T: Tensor, noise_fn: Callable[[int], Tensor]) -> Tensor:
+        """x_0 [B, C, H, W]; the loop is kept for batches of one size, as sample_images keeps it."""
+        x_T = x_T.to(self.device)
+        if len(x_T) not in self._loops:
+            self._loops[len(x_T)] = SamplingLoop(self.network, self.diffusion, self.sampler, NFE, x_T, True)
+        return self._loops[len(x_T)].draw(x_T, noise_fn)
 
     def draw(self, count: int) -> np.ndarray:
         noise = SampleNoise(0, range(count), (3, 32, 32))

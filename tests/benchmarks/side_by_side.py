@@ -83,7 +83,7 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     taken: tuple[list[float], list[float]] = ([], [])
     for number in range(comparison.pairs or pairs):
         for index in (0, 1) if number % 2 else (1, 0):
-            taken[index].append(_seconds(sides[index]))
+            taken[index].append(seconds(sides[index]))
     ours_s, theirs_s = taken
     return Row(
         comparison.what, comparison.peer, comparison.work, comparison.unit, ours_s, theirs_s, distance,
@@ -91,7 +91,7 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     )  # fmt: skip
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def seconds(call: Callable[[], Any]) -> float:
     """How long a call takes, what it left running on a GPU included."""
     _wait()
     started = time.perf_counter()
