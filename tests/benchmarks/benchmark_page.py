@@ -17,19 +17,20 @@ def table(rows: list[Row]) -> str:
     return "\n".join([HEAD, *(_line(row) for row in rows)])
 
 
-def renew_page(page: Path, device: str, hardware: str, rows: list[Row], pairs: int) -> None:
-    """Put the rows between the markers of `device`; rows of the page that were not measured now stay."""
+def renew_page(page: Path, device: str, hardware: str, rows: list[Row]) -> None:
+    """Put the rows between the markers of `device`; SystemExit when the page lacks them."""
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {device}: made by `make bench` -->", f"<!-- end of {device} -->"
     match = re.search(re.escape(begin) + "(.*?)" + re.escape(end), text, flags=re.DOTALL)
     if match is None:
         raise SystemExit(f"error: {page} has no part between {begin} and {end}; put both lines back")
-    new = f"\n{_section(hardware, rows, pairs)}\n"
+    new = f"\n{_section(hardware, rows)}\n"
     page.write_text(text[: match.start(1)] + new + text[match.end(1) :], encoding="utf-8")
 
 
-def _section(hardware: str, rows: list[Row], pairs: int) -> str:
-    lines = [f"Measured on {date.today().isoformat()} on {hardware} At least {pairs} pairs each, after a warm-up.", "", table(rows), ""]
+def _section(hardware: str, rows: list[Row]) -> str:
+    fewest = min(len(row.ratios) for row in rows)
+    lines = [f"Written on {date.today().isoformat()}, measured on {hardware} {fewest} pairs or more in each row.", "", table(rows), ""]
     lines.append("What both sides are, and how it was checked that they compute the same:")
     lines.append("")
     lines += [f"- **{row.what}**, against {row.peer}: {row.equality}.{' ' + row.note if row.note else ''}" for row in rows]

@@ -1,8 +1,8 @@
 """Measure this pipeline side by side with what else would be used: python tests/benchmarks/run_benchmarks.py [NAME…]
 
-Runs every comparison, or those named, each in a process of its own, prints a table of ratios and writes it, with the
-hardware, to docs/benchmarks.md: the part about this kind of device is renewed, the other stays. NAME is a file of this
-folder. `make bench` does it in an environment that has the peers (envs/bench.lock).
+Runs every comparison, or those named (files of this folder), each in a process of its own, and prints their ratios. What was
+measured is kept in results/benchmarks/<device>/, and docs/benchmarks.md is written from all that was measured there on this
+hardware; the part about the other kind of device stays. `make bench` does it with the peers of envs/bench.lock.
 """
 
 from __future__ import annotations
@@ -38,20 +38,19 @@ def main() -> None:
     if arguments.into is not None:
         measure_here(arguments)
         return
-    names = arguments.names or (ON_CPU if arguments.device == "cpu" else ON_CUDA)
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        print(f"{name} …", file=sys.stderr, flush=True)
-        found = in_a_process(name, arguments)
-        print(table([Row(**row) for row in found]), flush=True)
-        rows += found
+    order = ON_CPU if arguments.device == "cpu" else ON_CUDA
     hardware = describe_hardware(arguments.device, arguments.threads)
-    print(f"\n{hardware}")
-    if arguments.names and not arguments.write:
-        print("Only some were measured, so docs/benchmarks.md is left as it is (--write renews their rows).")
-        return
-    renew_page(PAGE, arguments.device, hardware, [Row(**row) for row in rows], arguments.pairs)
-    print(f"written to {PAGE.relative_to(ROOT)}")
+    kept = ROOT / "results/benchmarks" / arguments.device
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or order:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows = in_a_process(name, arguments)
+        print(table([Row(**row) for row in rows]), flush=True)
+        (kept / f"{name}.json").write_text(json.dumps({"hardware": hardware, "rows": rows}, indent=1))
+    measured = [json.loads(path.read_text()) for name in order if (path := kept / f"{name}.json").exists()]
+    rows = [Row(**row) for found in measured if found["hardware"] == hardware for row in found["rows"]]
+    renew_page(PAGE, arguments.device, hardware, rows)
+    print(f"\n{hardware}\nwritten to {PAGE.relative_to(ROOT)}")
 
 
 def parse() -> argparse.Namespace:
@@ -60,7 +59,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="of both sides, on a CPU")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--write", action="store_true", help="renew the rows of the named ones in docs/benchmarks.md")
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

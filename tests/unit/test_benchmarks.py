@@ -57,8 +57,8 @@ def test_the_page_keeps_what_another_device_measured(benchmark_modules, tmp_path
     page = tmp_path / "benchmarks.md"
     page.write_text((BENCHMARKS.parents[1] / "docs/benchmarks.md").read_text())
     row = measure(comparison(), pairs=1)
-    renew_page(page, "cuda", "a GPU", [row], 1)
-    renew_page(page, "cpu", "a CPU", [row, row], 1)
+    renew_page(page, "cuda", "a GPU", [row])
+    renew_page(page, "cpu", "a CPU", [row, row])
     text = page.read_text()
     gpu, cpu = text[text.index("<!-- cuda") :], text[text.index("<!-- cpu") : text.index("<!-- end of cpu")]
     assert gpu.count("| waiting | waiting longer |") == 1
@@ -66,7 +66,7 @@ def test_the_page_keeps_what_another_device_measured(benchmark_modules, tmp_path
     assert "a GPU" in gpu and "a CPU" in cpu
     page.write_text("no markers")
     with pytest.raises(SystemExit, match="put both lines back"):
-        renew_page(page, "cpu", "a CPU", [row], 1)
+        renew_page(page, "cpu", "a CPU", [row])
 
 
 def test_training_equals_the_loop_of_diffusers(benchmark_modules):
