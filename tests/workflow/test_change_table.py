@@ -124,7 +124,7 @@ EDITS = {
     ),
     "a threshold in the preregistration": (
         "docs/experiments/E2_pre_reg.md", "threshold: 0.07", "threshold: 0.05",
-        GATE | {"decide_verdict", "draw_hypotheses"} | NOTEBOOKS | WORDS,
+        GATE | {"decide_verdict", "draw_hypotheses", "draw_frechet_vs_nfe"} | NOTEBOOKS | WORDS,
     ),
 }  # fmt: skip
 
@@ -233,7 +233,7 @@ def test_an_output_edited_by_hand_is_detected_by_the_plan_and_stops_the_run(fini
     assert ran.returncode != 0 and f"error: {path} is not what its step wrote" in ran.stderr
     assert (finished / REPORT / "report.html").read_bytes() == page
     (finished / path).unlink()
-    assert jobs(finished) == {"decide_verdict", "draw_hypotheses"} | NOTEBOOKS | WORDS
+    assert jobs(finished) == {"decide_verdict", "draw_hypotheses", "draw_frechet_vs_nfe"} | NOTEBOOKS | WORDS
 
 
 def test_an_edited_report_that_nothing_reads_is_detected_too(finished):

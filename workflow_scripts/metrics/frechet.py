@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import lapack
 
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.metrics.statistics import GaussianStatistics
+
+# From so many dimensions on, loading SciPy takes less time than it saves.
+LARGE = 512
 
 
 def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> float:
@@ -32,13 +34,21 @@ def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
     """tr((S1 S2)^(1/2)). With S1 = L L^T, S1 S2 and L^T S2 L share their eigenvalues, and the latter is symmetric."""
     root = _cholesky(first)
     if root is not None and _cholesky(second) is not None:
-        # one triangle of L^T S2 L by LAPACK's own routine: a quarter of the arithmetic of two matrix products
-        product, _ = lapack.dsygst(second.T, root.T, itype=2, lower=0)
-        return float(np.sqrt(np.linalg.eigvalsh(product, UPLO="U").clip(min=0)).sum())
+        return float(np.sqrt(np.linalg.eigvalsh(_congruent(root, second), UPLO="U").clip(min=0)).sum())
     # A rank-deficient side (fewer vectors than dimensions) gives zero eigenvalues that rounding turns into +-eps, and
     # their square roots into 1e-8. Roots cut to the numerical rank avoid both; the singular values of R1^T R2 are the
     # square roots of the eigenvalues of S1 S2.
     return float(np.linalg.svd(_low_rank_root(first).T @ _low_rank_root(second), compute_uv=False).sum())
+
+
+def _congruent(root: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """The upper triangle of L^T S L, and anything below it."""
+    if len(sigma) < LARGE:
+        return root.T @ sigma @ root
+    from scipy.linalg import lapack
+
+    # a quarter of the arithmetic of two matrix products
+    return lapack.dsygst(sigma.T, root.T, itype=2, lower=0)[0]
 
 
 def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
@@ -53,6 +63,8 @@ def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
 
 def _low_rank_root(sigma: np.ndarray) -> np.ndarray:
     """R [D, rank] with sigma = R R^T, by Cholesky's factorization with pivots; it ends where rounding's size begins."""
+    from scipy.linalg import lapack
+
     factor, pivots, rank, _ = lapack.dpstrf(sigma.T, tol=_rounding(sigma, np.diag(sigma).max()), lower=0)
     root = np.empty((len(sigma), rank))
     root[pivots - 1] = np.triu(factor)[:rank].T
