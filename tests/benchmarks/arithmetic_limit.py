@@ -74,7 +74,7 @@ def main() -> None:
         ideal = "–" if work is None else f"{work / rates[precision] * 1e3:,.1f} ms"
         print(f"| {what}, {precision} | {taken * 1e3:,.1f} ms | {ideal} | {share:.0%} | {1 / share:.2f}× |", flush=True)
 
-    images = 16 if device.type == "cpu" else 500
+    images = 50 if device.type == "cpu" else 500
     for precision in ("fp32", "bf16"):
         sampling = OurSampling(network.eval(), settings, "ddim", precision, device)
         line(f"{images} images, DDIM, {NFE} NFE", precision, lambda sampling=sampling: sampling.draw(images), images * NFE * flop)

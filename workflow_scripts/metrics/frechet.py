@@ -33,8 +33,11 @@ def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> f
 def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
     """tr((S1 S2)^(1/2)). With S1 = L L^T, S1 S2 and L^T S2 L share their eigenvalues, and the latter is symmetric."""
     root = _cholesky(first)
-    if root is not None and _cholesky(second) is not None:
-        return float(np.sqrt(np.linalg.eigvalsh(_congruent(root, second), UPLO="U").clip(min=0)).sum())
+    if root is not None:
+        values = np.linalg.eigvalsh(_congruent(root, second), UPLO="U")
+        # Eigenvalues far from zero show that S2 has full rank as well, which spares the factorization that looks for it.
+        if values[0] > _rounding(second, values[-1]) or _cholesky(second) is not None:
+            return float(np.sqrt(values.clip(min=0)).sum())
     # A rank-deficient side (fewer vectors than dimensions) gives zero eigenvalues that rounding turns into +-eps, and
     # their square roots into 1e-8. Roots cut to the numerical rank avoid both; the singular values of R1^T R2 are the
     # square roots of the eigenvalues of S1 S2.
