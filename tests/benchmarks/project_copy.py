@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,4 +25,9 @@ def copy_project(target: Path) -> Path:
 def snakemake(project: Path, *arguments: str, config: list[str]) -> subprocess.CompletedProcess:
     """Run Snakemake there; what it says is kept."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--config", *config]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+    return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True)
+
+
+def environment() -> dict[str, str]:
+    """This process's, in which `python` is the interpreter that runs here, whether or not its environment is activated."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
-from project_copy import copy_project, snakemake  # noqa: E402
+from project_copy import copy_project, environment, snakemake  # noqa: E402
 from side_by_side import Row  # noqa: E402
 
 from workflow_scripts.provenance.planned_commands import COMMAND, dry_run  # noqa: E402
@@ -71,11 +70,11 @@ def pipeline(project: Path, preset: str) -> float:
 def calls(project: Path, preset: str) -> float:
     """Seconds of the same commands one after another, each with one thread, as the pipeline gives them."""
     said = dry_run(project, [f"preset={preset}"])
-    commands = [line.strip() for line in said if COMMAND in line]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as Snakemake sets it for a job of one thread
+    commands = [line[line.index(COMMAND) :] for line in said if COMMAND in line]
+    one_thread = {**environment(), "OMP_NUM_THREADS": "1"}  # as Snakemake sets it for a job of one thread
     started = time.perf_counter()
     for command in commands:
-        done = subprocess.run(["bash", "-c", command], cwd=project, env=environment, capture_output=True, text=True)
+        done = subprocess.run(["bash", "-c", command], cwd=project, env=one_thread, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{command} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - started
