@@ -1,8 +1,8 @@
 """Measure this pipeline side by side with what else would be used: python tests/benchmarks/run_benchmarks.py [NAME…]
 
 Runs every comparison, or those named (files of this folder), each in a process of its own, and prints their ratios. What was
-measured is kept in results/benchmarks/<device>/, and docs/benchmarks.md is written from all that was measured there on this
-hardware; the part about the other kind of device stays. `make bench` does it with the peers of envs/bench.lock.
+measured is kept in results/benchmarks/<device>/, and docs/benchmarks.md is written from it once every file has been measured
+on this hardware; the part about the other kind of device stays. `make bench` does it with the peers of envs/bench.lock.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import torch  # noqa: E402
 from benchmark_page import renew_page, table  # noqa: E402
 from hardware import describe_hardware  # noqa: E402
 from side_by_side import Row, measure  # noqa: E402
+
+from workflow_scripts.training.device import require_float32  # noqa: E402
 
 ON_CPU = (
     "training_step", "sampling", "inception_features", "frechet_distance", "fid_end_to_end", "hutchinson_trace",
@@ -47,10 +49,15 @@ def main() -> None:
         rows = in_a_process(name, arguments)
         print(table([Row(**row) for row in rows]), flush=True)
         (kept / f"{name}.json").write_text(json.dumps({"hardware": hardware, "rows": rows}, indent=1))
-    measured = [json.loads(path.read_text()) for name in order if (path := kept / f"{name}.json").exists()]
-    rows = [Row(**row) for found in measured if found["hardware"] == hardware for row in found["rows"]]
-    renew_page(PAGE, arguments.device, hardware, rows)
-    print(f"\n{hardware}\nwritten to {PAGE.relative_to(ROOT)}")
+    found = {name: json.loads(path.read_text()) for name in order if (path := kept / f"{name}.json").exists()}
+    rows = {name: found[name]["rows"] for name in found if found[name]["hardware"] == hardware}
+    print(f"\n{hardware}")
+    if missing := [name for name in order if name not in rows]:
+        # otherwise one file measured in a fresh clone would take the other rows off the page
+        print(f"{PAGE.relative_to(ROOT)} is left as it is: not measured on this hardware yet: {', '.join(missing)}")
+        return
+    renew_page(PAGE, arguments.device, hardware, [Row(**row) for name in order for row in rows[name]])
+    print(f"written to {PAGE.relative_to(ROOT)}")
 
 
 def parse() -> argparse.Namespace:
@@ -71,12 +78,13 @@ def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any
         options = ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads), "--device", arguments.device]
         done = subprocess.run([*command, *options], cwd=ROOT)
         if done.returncode:
-            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; nothing was written")
+            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; what the others measured is kept")
         return json.loads(into.read_text())
 
 
 def measure_here(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
+    require_float32()  # of both sides: otherwise a GPU's fp32 rows would compare TF32
     module = importlib.import_module(arguments.names[0])
     if hasattr(module, "rows"):  # whole programs, which time themselves
         rows = module.rows(arguments.pairs)

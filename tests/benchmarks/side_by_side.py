@@ -36,7 +36,6 @@ class Comparison:
     bar: float | None
     note: str = ""
     warmups: int = 1
-    pairs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     for side in sides * comparison.warmups:
         side()
     taken: tuple[list[float], list[float]] = ([], [])
-    for number in range(comparison.pairs or pairs):
+    for number in range(pairs):
         for index in (0, 1) if number % 2 else (1, 0):
             taken[index].append(seconds(sides[index]))
     ours_s, theirs_s = taken
