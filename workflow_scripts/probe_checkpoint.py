@@ -21,6 +21,7 @@ from workflow_scripts.curvature.eigenvalue import top_eigenvalue
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.hutchinson import hutchinson_trace
 from workflow_scripts.curvature.probe_set import ProbeSet, draw_batch, draw_probe_set
+from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.data.images import load_dataset, to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
@@ -96,12 +97,12 @@ def _curvature(
 ) -> list[dict[str, Any]]:
     """Metric, value and standard error of the trace and of the top eigenvalue."""
     parameters = list(model.parameters())
-    product = HessianVectorProduct(loss, parameters)
 
     def probes() -> Iterator[Tensor]:
         return (torch.from_numpy(vector).to(parameters[0]) for vector in probe_set.vectors())
 
-    trace = hutchinson_trace(product, probes())
+    trace = hutchinson_trace(QuadraticForm(loss, parameters), probes())
+    product = HessianVectorProduct(loss, parameters)
     top = top_eigenvalue(product, next(probes()), step.setting("curvature.top_eigenvalue_iterations"))
     _require_finite(step, trace.value, trace.stderr, top.value)
     step.say(

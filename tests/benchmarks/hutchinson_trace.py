@@ -12,8 +12,8 @@ from pyhessian import hessian
 from side_by_side import Comparison
 from torch import Tensor, nn
 
-from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.quadratic_form import QuadraticForm
 
 PROBES, BATCH = 16, 8
 
@@ -28,7 +28,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
     def ours() -> float:
         return hutchinson_trace(
-            HessianVectorProduct(lambda: nn.functional.mse_loss(network(x, t), noise), parameters), probes(parameters)
+            QuadraticForm(lambda: nn.functional.mse_loss(network(x, t), noise), parameters), probes(parameters)
         ).value
 
     def theirs(data: dict[str, Any]) -> float:

@@ -6,6 +6,7 @@ pairs' ratios counts. A ratio stands only beside a check that both sides compute
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -91,12 +92,21 @@ def measure(comparison: Comparison, pairs: int) -> Row:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes, what it left running on a GPU included."""
-    _wait()
-    started = time.perf_counter()
-    call()
-    _wait()
-    return time.perf_counter() - started
+    """How long a call takes, what it left running on a GPU included.
+
+    Python collects its garbage before, not during the call (as `timeit` has it): which side a collection of what both
+    have left falls on is chance.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        _wait()
+        started = time.perf_counter()
+        call()
+        _wait()
+        return time.perf_counter() - started
+    finally:
+        gc.enable()
 
 
 def _wait() -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from workflow_scripts.curvature.eigenvalue import top_eigenvalue
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.quadratic_form import QuadraticForm
 
 
 def tiny_problem(dtype=torch.float64):
@@ -43,6 +44,11 @@ def explicit_hessian(network, loss_of_output, x):
 def rademacher(count, dim, seed, dtype=torch.float64):
     bits = torch.randint(0, 2, (count, dim), generator=torch.Generator().manual_seed(seed))
     return (2 * bits - 1).to(dtype)
+
+
+def form_of(matrix):
+    """v -> v^T M v."""
+    return lambda vector: torch.dot(vector, matrix @ vector).item()
 
 
 @pytest.fixture
@@ -103,16 +109,16 @@ def test_a_loss_per_sample_is_refused():
 
 def test_scaled_unit_vectors_give_the_exact_trace(tiny):
     # sqrt(P) e_i have mean outer product I, so their mean of v^T H v is the trace without any estimation.
-    matrix, product = tiny
+    matrix, _ = tiny
     probes = torch.eye(51, dtype=torch.float64) * math.sqrt(51)
-    assert hutchinson_trace(product, probes).value == pytest.approx(matrix.trace().item(), rel=1e-12)
+    assert hutchinson_trace(form_of(matrix), probes).value == pytest.approx(matrix.trace().item(), rel=1e-12)
 
 
 def test_all_sign_vectors_give_the_exact_trace_and_spread():
     # Over all 2^P Rademacher vectors the mean is tr(H) and the variance 2 sum_{i != j} H_ij^2.
     matrix = torch.tensor([[2.0, -1.0, 0.5], [-1.0, 3.0, 0.25], [0.5, 0.25, -4.0]], dtype=torch.float64)
     probes = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=3)), dtype=torch.float64)
-    estimate = hutchinson_trace(matrix.mv, probes)
+    estimate = hutchinson_trace(form_of(matrix), probes)
     variance = 2 * (matrix.square().sum() - matrix.diagonal().square().sum()).item()
     assert estimate.value == pytest.approx(1.0, rel=1e-12)
     assert estimate.stderr == pytest.approx(math.sqrt(variance / (8 - 1)), rel=1e-12)  # sample variance: n - 1
@@ -121,7 +127,7 @@ def test_all_sign_vectors_give_the_exact_trace_and_spread():
 
 def test_standard_error_is_the_spread_of_repeated_estimates(tiny):
     matrix, _ = tiny
-    estimates = [hutchinson_trace(matrix.mv, rademacher(16, 51, seed)) for seed in range(2000)]
+    estimates = [hutchinson_trace(form_of(matrix), rademacher(16, 51, seed)) for seed in range(2000)]
     empirical = np.std([estimate.value for estimate in estimates])
     reported = math.sqrt(np.mean([estimate.stderr**2 for estimate in estimates]))
     # 2,000 repeats know a standard deviation to 1 / sqrt(4000) = 1.6 %; 7 % is four of those and room for the tails.
@@ -133,7 +139,7 @@ def test_standard_error_is_the_spread_of_repeated_estimates(tiny):
 
 def test_one_probe_has_no_standard_error():
     with pytest.raises(ValueError, match="at least 2 probes"):
-        hutchinson_trace(torch.eye(3).mv, torch.ones(1, 3))
+        hutchinson_trace(form_of(torch.eye(3)), torch.ones(1, 3))
 
 
 def test_top_eigenvalue_equals_numpys(tiny):
@@ -177,20 +183,19 @@ pyhessian_warns = pytest.mark.filterwarnings("ignore:Using backward:UserWarning"
 def beside_pyhessian():
     network, x, y = tiny_problem(torch.float32)
     theirs = PyHessian(network, nn.MSELoss(), data=(x, y), cuda=False)
-    ours = HessianVectorProduct(lambda: functional.mse_loss(network(x), y), list(network.parameters()))
-    return theirs, ours, list(network.parameters())
+    return theirs, lambda: functional.mse_loss(network(x), y), list(network.parameters())
 
 
 @pyhessian_warns
 def test_trace_equals_pyhessians_on_the_same_probes(beside_pyhessian, monkeypatch):
-    theirs, ours, parameters = beside_pyhessian
-    probes = rademacher(16, ours.num_parameters, 7, torch.float32)
+    theirs, loss, parameters = beside_pyhessian
+    probes = rademacher(16, 51, 7, torch.float32)
     sizes = [parameter.numel() for parameter in parameters]
     bits = iter([(part + 1) / 2 for probe in probes for part in probe.split(sizes)])
     monkeypatch.setattr(torch, "randint_like", lambda like, high, device: next(bits).view_as(like))
     terms = theirs.trace(maxIter=16, tol=-math.inf)  # it would stop early at any tolerance
     assert len(terms) == 16
-    estimate = hutchinson_trace(ours, probes)
+    estimate = hutchinson_trace(QuadraticForm(loss, parameters), probes)
     # float32 on both sides, summed in another order.
     assert estimate.value == pytest.approx(np.mean(terms), rel=1e-5)
     assert estimate.stderr == pytest.approx(np.std(terms, ddof=1) / 4, rel=1e-4)
@@ -198,9 +203,10 @@ def test_trace_equals_pyhessians_on_the_same_probes(beside_pyhessian, monkeypatc
 
 @pyhessian_warns
 def test_top_eigenvalue_equals_pyhessians(beside_pyhessian):
-    theirs, ours, _ = beside_pyhessian
+    theirs, loss, parameters = beside_pyhessian
     torch.manual_seed(0)
     (expected,), _ = theirs.eigenvalues(maxIter=500, tol=1e-6)
-    found = top_eigenvalue(ours, rademacher(1, ours.num_parameters, 3, torch.float32)[0], 500, tolerance=1e-6)
+    product = HessianVectorProduct(loss, parameters)
+    found = top_eigenvalue(product, rademacher(1, 51, 3, torch.float32)[0], 500, tolerance=1e-6)
     # Different starts, both stopped at a change of 1e-6 per iteration: a slow last approach may leave 1e-3.
     assert found.converged and found.value == pytest.approx(expected, rel=1e-3)

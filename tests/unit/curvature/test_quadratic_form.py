@@ -1,0 +1,198 @@
+"""v^T H v by second-order rules, operation by operation, against explicit Hessians and the U-Net's Hessian-vector product."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from workflow_scripts.curvature.hessian import HessianVectorProduct
+from workflow_scripts.curvature.quadratic_form import QuadraticForm
+from workflow_scripts.models.registry import build_model
+
+MODEL = {
+    "name": "unet_mnist28", "base_channels": 4, "channel_mults": [1, 2, 2], "num_res_blocks": 1,
+    "attention_resolutions": [7], "dropout": 0.0, "norm_groups": 2,
+}  # fmt: skip
+
+
+def constant(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + sum(shape)), dtype=torch.float64)
+
+
+# Each maps tensors of the shapes named beside it, cut from one vector of parameters, to a result of any shape.
+OPERATIONS = {
+    "conv2d": (lambda x, w, b: functional.conv2d(x, w, b, 2, 1), [(2, 3, 5, 5), (4, 3, 3, 3), (4,)]),
+    "conv2d by name": (lambda x, w: functional.conv2d(x, w, bias=None, padding=1), [(2, 3, 5, 5), (4, 3, 3, 3)]),
+    "conv2d of constants": (lambda w, b: functional.conv2d(constant(2, 3, 5, 5), w, b), [(4, 3, 3, 3), (4,)]),
+    "conv2d, frozen": (lambda x: functional.conv2d(x, constant(4, 3, 3, 3), constant(4)), [(2, 3, 5, 5)]),
+    "conv2d, all but the bias frozen": (
+        lambda b: functional.conv2d(constant(2, 3, 5, 5), constant(4, 3, 3, 3), b).square(),
+        [(4,)],
+    ),
+    "conv2d, grouped": (lambda x, w: functional.conv2d(x, w, None, 1, 1, 1, 2), [(2, 4, 5, 5), (4, 2, 3, 3)]),
+    "conv2d, 1x1": (lambda x, w, b: functional.conv2d(x, w, b), [(2, 3, 4, 4), (5, 3, 1, 1), (5,)]),
+    "linear": (functional.linear, [(2, 3, 4), (5, 4), (5,)]),
+    "linear without bias": (functional.linear, [(3, 4), (5, 4)]),
+    "bmm": (torch.bmm, [(2, 3, 4), (2, 4, 5)]),
+    "a square": (lambda x: torch.bmm(x, x), [(2, 3, 3)]),
+    "addcmul": (lambda b, x, w: torch.addcmul(b, x, w), [(2, 3, 1), (2, 3, 4), (3, 1)]),
+    "addcmul, the product smaller": (torch.addcmul, [(3, 4), (1, 4), (1, 4)]),
+    "addcmul scaled": (lambda b, x, w: torch.addcmul(b, x, w, value=2), [(3, 4), (3, 4), (3, 4)]),
+    "silu": (functional.silu, [(3, 4)]),
+    "gelu": (lambda x: functional.gelu(x, approximate="tanh"), [(3, 4)]),
+    "softmax": (lambda x: x.softmax(dim=1), [(2, 3, 4)]),
+    "softmax of float32": (lambda x: x.softmax(1, torch.float64), [(2, 3, 4)]),
+    "group norm": (lambda x, w, b: functional.group_norm(x, 2, w, b), [(3, 4, 2, 3), (4,), (4,)]),
+    "group norm without weights": (lambda x: functional.group_norm(x, 2), [(3, 4, 5)]),
+    "group norm, frozen": (lambda x: functional.group_norm(x, 2, constant(4), constant(4)), [(3, 4, 5)]),
+    "group norm of constants": (lambda w, b: functional.group_norm(constant(3, 4, 5), 2, w, b), [(4,), (4,)]),
+    "layer norm": (lambda x, w: functional.layer_norm(x, (4,), w), [(3, 4), (4,)]),
+    "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
+    "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),
+    "attention": (lambda q, k, v: functional.scaled_dot_product_attention(q, k, v), [(1, 4, 8), (1, 4, 8), (1, 4, 8)]),
+    "through float32": (lambda x: x.float().double() ** 3, [(3,)]),
+}  # fmt: skip
+
+
+def cut(flat, shapes):
+    sizes = [torch.Size(shape).numel() for shape in shapes]
+    return [piece.view(shape) for piece, shape in zip(flat.split(sizes), shapes, strict=True)]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_equals_the_explicit_hessian(name):
+    function, shapes = OPERATIONS[name]
+    size = sum(torch.Size(shape).numel() for shape in shapes)
+    flat = constant(size)
+
+    def loss(values):
+        # Before and after it something curved, so that what comes in bends and what goes out is weighted unevenly.
+        result = function(*cut(values + 0.3 * values.square(), shapes))
+        return (result * constant(*result.shape)).sin().mean()
+
+    # Where a cast to float32 stands within, its rounding is the tolerance.
+    rel = 1e-5 if "float32" in name else 1e-9
+    matrix = torch.autograd.functional.hessian(loss, flat)
+    parameter = flat.clone().requires_grad_()
+    form = QuadraticForm(lambda: loss(parameter), [parameter])
+    for number in range(3):
+        vector = torch.randn(size, generator=torch.Generator().manual_seed(number), dtype=torch.float64)
+        expected = vector @ matrix @ vector
+        scale = float(vector.abs() @ matrix.abs() @ vector.abs())
+        assert form(vector) == pytest.approx(expected.item(), abs=rel * scale)
+    assert float(matrix.abs().max()) > 0
+
+
+def unet(dtype):
+    """A small U-Net with everything a large one has, its loss on three images, and its parameters."""
+    torch.manual_seed(0)
+    network = build_model(MODEL, 1, 28).eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    network = network.to(dtype)
+    x, noise = torch.randn(2, 3, 1, 28, 28, dtype=torch.float64).to(dtype)
+    t = torch.tensor([3, 400, 999])
+    return lambda: functional.mse_loss(network(x, t), noise), list(network.parameters())
+
+
+def signs(count, dtype):
+    bits = torch.randint(0, 2, (8, count), generator=torch.Generator().manual_seed(1))
+    return (2 * bits - 1).to(dtype)
+
+
+def test_the_u_net_equals_the_hessian_vector_product():
+    loss, parameters = unet(torch.float64)
+    product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
+    values = [torch.dot(vector, product(vector)).item() for vector in signs(product.num_parameters, torch.float64)]
+    found = [form(vector) for vector in signs(product.num_parameters, torch.float64)]
+    assert found == pytest.approx(values, rel=1e-9, abs=1e-9 * max(map(abs, values)))
+
+
+def test_float32_loses_no_more_digits_than_the_product():
+    loss, parameters = unet(torch.float64)
+    product = HessianVectorProduct(loss, parameters)
+    exact = torch.tensor([torch.dot(v, product(v)) for v in signs(product.num_parameters, torch.float64)])
+    loss, parameters = unet(torch.float32)
+    product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
+    vectors = signs(product.num_parameters, torch.float32)
+    theirs = torch.tensor([torch.dot(v.double(), product(v).double()) for v in vectors])
+    ours = torch.tensor([form(v) for v in vectors], dtype=torch.float64)
+    # Both are rounding: of one size, and far below the spread that the probes themselves have.
+    assert (ours - exact).norm() < 5 * (theirs - exact).norm() + 1e-6 * exact.norm()
+    assert (ours - exact).norm() < 1e-4 * exact.norm()
+
+
+def test_layers_at_zero_are_exact():
+    """Where training starts, the last layers' weights are zero, and so are the derivatives behind a parameter that rests."""
+    torch.manual_seed(0)
+    network = build_model(MODEL, 1, 28).double().eval()
+    x, noise = torch.randn(2, 2, 1, 28, 28, dtype=torch.float64)
+    parameters = list(network.parameters())
+
+    def loss():
+        return functional.mse_loss(network(x, torch.tensor([3, 400])), noise)
+
+    product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
+    for vector in (signs(product.num_parameters, torch.float64)[0], torch.eye(1, product.num_parameters)[0].double()):
+        assert form(vector) == pytest.approx(torch.dot(vector, product(vector)).item(), rel=1e-9, abs=1e-15)
+
+
+def test_the_fused_attention_is_differentiated():
+    """Its shape lets torch choose a fused kernel, which could not be differentiated twice."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(8, 24), torch.randn(2, 1, 16, 8)
+
+    def attend():
+        q, k, v = layer(x).chunk(3, dim=-1)
+        return functional.scaled_dot_product_attention(q, k, v).square().mean()
+
+    parameters = list(layer.parameters())
+    product, form = HessianVectorProduct(attend, parameters), QuadraticForm(attend, parameters)
+    vector = signs(product.num_parameters, torch.float32)[0]
+    assert form(vector) == pytest.approx(torch.dot(vector, product(vector)).item(), rel=1e-4)
+
+
+def test_parameters_outside_the_loss_add_nothing():
+    used, linear, unused = (torch.tensor(values, requires_grad=True) for values in ([1.0, 2.0], [3.0], [4.0]))
+    form = QuadraticForm(lambda: (used**3).sum() + 5 * linear.sum(), [used, linear, unused])
+    assert form(torch.tensor([1.0, 1.0, 7.0, 9.0])) == pytest.approx(18.0)
+
+
+def test_a_function_may_hand_its_argument_back():
+    weight = torch.tensor([2.0, 3.0], requires_grad=True)
+    assert weight.contiguous() is weight
+    assert QuadraticForm(lambda: (weight.contiguous() ** 3).sum(), [weight])(torch.ones(2)) == pytest.approx(30.0)
+
+
+def test_a_linear_loss_has_no_curvature():
+    weight = torch.ones(3, requires_grad=True)
+    assert QuadraticForm(lambda: (2 * weight).sum(), [weight])(torch.ones(3)) == 0.0
+
+
+def test_what_is_not_finite_stays_so():
+    """A diverged checkpoint is refused by who asked, by the value."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.SiLU(), nn.Conv2d(2, 1, 3))
+    nn.init.constant_(network[0].weight, float("nan"))
+    x = torch.randn(1, 1, 6, 6)
+    form = QuadraticForm(lambda: network(x).square().mean(), list(network.parameters()))
+    assert math.isnan(form(torch.ones(sum(parameter.numel() for parameter in network.parameters()))))
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda weight: weight.square(), "scalar"),
+        (lambda weight: functional.dropout(weight, 0.5).square().sum(), "dropout gave another result"),
+        (lambda weight: (weight * 1).relu_().square().sum(), "in place"),
+    ],
+)
+def test_losses_that_cannot_be_written_down_are_refused(loss, words):
+    torch.manual_seed(0)
+    weight = torch.ones(32, requires_grad=True)
+    with pytest.raises(ValueError, match=words):
+        QuadraticForm(lambda: loss(weight), [weight])

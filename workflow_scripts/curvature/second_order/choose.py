@@ -1,0 +1,51 @@
+"""Which rule an operation has: those that take a U-Net's time a fast one, any other the general one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._pytree import tree_leaves
+
+from workflow_scripts.curvature.second_order.any_function import AnyFunction
+from workflow_scripts.curvature.second_order.bilinear import Bilinear, Convolution
+from workflow_scripts.curvature.second_order.elementwise import Elementwise
+from workflow_scripts.curvature.second_order.group_norm import GroupNorm
+from workflow_scripts.curvature.second_order.rule import Rule
+from workflow_scripts.curvature.second_order.softmax import Softmax
+
+ACTIVATIONS = (functional.silu, functional.gelu)
+
+
+def choose_rule(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    active: Sequence[bool],
+    made: Sequence[Tensor],
+    adjoints: Sequence[Tensor],
+) -> Rule:
+    """The rule of `function(*args, **kwargs)`, which made `made`, whose adjoints are `adjoints`.
+
+    `active` says which of the tensors passed may move along the line; the others are constants. ValueError for a function
+    that gives another result the second time.
+    """
+    if function is functional.group_norm:
+        return GroupNorm(*args, **kwargs, adjoint=adjoints[0])
+    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(kwargs)):
+        if function is functional.conv2d:
+            named = {name: value for name, value in kwargs.items() if name != "bias"}
+            return Convolution(lambda x, w: functional.conv2d(x, w, None, *args[3:], **named), *args[:2], adjoints[0])
+        if function in (functional.linear, torch.bmm):
+            return Bilinear(function, *args[:2], adjoints[0])
+        if function in ACTIVATIONS:
+            return Elementwise(lambda x: function(x, *args[1:], **kwargs), args[0], adjoints[0])
+        if function in (torch.softmax, Tensor.softmax) and len(args) + len(kwargs) == 2:
+            return Softmax(made[0], adjoints[0], *args[1:], **kwargs)
+        if function is torch.addcmul and not kwargs:
+            product = Bilinear(torch.mul, *args[1:], adjoints[0])
+            return lambda tangents: product([*tangents[1:], tangents[0]])
+    return AnyFunction(function, args, kwargs, active, made, adjoints)
