@@ -7,7 +7,7 @@ The estimate per job, in bytes, P being the number of parameters and the peaks c
 
     train_model       base + dataset + 20 P + max(K (peak of one forward and backward pass - 4 P), 32 P)
     sample_images     base + 4 P + peak of one batch without gradients + three times all images as u8
-    probe_checkpoint  base + dataset + 4 P + peak of gradient graph and one Hessian-vector product
+    probe_checkpoint  base + dataset + 4 P + peak of gradient graph and one Hessian-vector product (v^T H v needs less)
 
 20 P are weights, gradients, EMA and Adam's two moments in float32; 32 P is the most that writing a state or a checkpoint
 holds on top. K is 2 on a CPU, whose convolutions keep scratch of their own in the backward pass (with the batch, training was

@@ -24,6 +24,7 @@ from torch import nn  # noqa: E402
 from torch.profiler import profile  # noqa: E402
 
 from workflow_scripts.curvature.hessian import HessianVectorProduct  # noqa: E402
+from workflow_scripts.curvature.quadratic_form import QuadraticForm  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 # Operators that are arithmetic through and through, by the start of their names.
@@ -77,7 +78,7 @@ def main() -> None:
     images = 50 if device.type == "cpu" else 500
     for precision in ("fp32", "bf16"):
         sampling = OurSampling(network.eval(), settings, "ddim", precision, device)
-        line(f"{images} images, DDIM, {NFE} NFE", precision, lambda sampling=sampling: sampling.draw(images), images * NFE * flop)
+        line(f"{images} images, DDIM, {NFE} NFE", precision, lambda sampling=sampling: sampling.draw(range(images)), images * NFE * flop)
     for batch in (4, 128):
         x, noise = torch.randn(2, batch, 3, 32, 32, device=device)
         t = torch.randint(1000, (batch,), device=device)
@@ -88,9 +89,10 @@ def main() -> None:
         line(f"forward and backward pass, batch {batch}", "fp32", passes, 3 * batch * flop)
     x, noise = torch.randn(2, 8, 3, 32, 32, device=device)
     t = torch.randint(1000, (8,), device=device)
-    product = HessianVectorProduct(lambda: nn.functional.mse_loss(network.eval()(x, t), noise), parameters)
-    vector = torch.randn(product.num_parameters, device=device)
-    line("Hessian-vector product, batch 8", "fp32", lambda: product(vector), None)
+    vector = torch.randn(sum(parameter.numel() for parameter in parameters), device=device)
+    for name, kind in (("Hessian-vector product", HessianVectorProduct), ("v^T H v", QuadraticForm)):
+        curved = kind(lambda: nn.functional.mse_loss(network.eval()(x, t), noise), parameters)
+        line(f"{name}, batch 8", "fp32", lambda curved=curved: curved(vector), None)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> f
 
 
 def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
-    """tr((S1 S2)^(1/2)). With S1 = L L^T, S1 S2 and L^T S2 L share their eigenvalues, and the latter is symmetric."""
+    """tr((S1 S2)^(1/2)). With S1 = U^T U, S1 S2 and U S2 U^T share their eigenvalues, and the latter is symmetric."""
     root = _cholesky(first)
     if root is not None:
-        values = np.linalg.eigvalsh(_congruent(root, second), UPLO="U")
+        values = _eigenvalues(root, second)
         # Eigenvalues far from zero show that S2 has full rank as well, which spares the factorization that looks for it.
         if values[0] > _rounding(second, values[-1]) or _cholesky(second) is not None:
             return float(np.sqrt(values.clip(min=0)).sum())
@@ -44,24 +44,33 @@ def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.svd(_low_rank_root(first).T @ _low_rank_root(second), compute_uv=False).sum())
 
 
-def _congruent(root: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """The upper triangle of L^T S L, and anything below it."""
-    if len(sigma) < LARGE:
-        return root.T @ sigma @ root
-    from scipy.linalg import lapack
-
-    # a quarter of the arithmetic of two matrix products
-    return lapack.dsygst(sigma.T, root.T, itype=2, lower=0)[0]
-
-
 def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
-    """L with sigma = L L^T, or None when sigma is singular to working precision."""
-    try:
-        root = np.linalg.cholesky(sigma)
-    except np.linalg.LinAlgError:
-        return None
+    """Upper triangular U with sigma = U^T U (below it anything), or None when sigma is singular to working precision."""
+    if len(sigma) < LARGE:
+        try:
+            root = np.linalg.cholesky(sigma).T
+        except np.linalg.LinAlgError:
+            return None
+    else:
+        from scipy.linalg import lapack
+
+        # numpy's does the same and then spends twice the time on copies
+        root, failed = lapack.dpotrf(sigma.T, lower=0, clean=0)
+        if failed:
+            return None
     # On a singular matrix rounding may let the factorization pass, but leaves a pivot of rounding's size.
     return root if np.diag(root).min() ** 2 > _rounding(sigma, np.diag(sigma).max()) else None
+
+
+def _eigenvalues(root: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """The eigenvalues of U S U^T, ascending."""
+    if len(sigma) < LARGE:
+        return np.linalg.eigvalsh(root @ sigma @ root.T)
+    from scipy.linalg import eigvalsh, lapack
+
+    # a quarter of the arithmetic of two matrix products
+    product = lapack.dsygst(sigma.T, root, itype=2, lower=0)[0]
+    return eigvalsh(product, lower=False, overwrite_a=True, check_finite=False, driver="evd")
 
 
 def _low_rank_root(sigma: np.ndarray) -> np.ndarray:

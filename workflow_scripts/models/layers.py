@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.models.dropout import Dropout
+
 
 class TimeEmbedding(nn.Module):
     """Timesteps `[B]` to `[B, embedding_dim]`: sines and cosines, then two linear layers.
@@ -44,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.film = nn.Linear(embedding_dim, 2 * out_channels)
         self.norm2 = nn.GroupNorm(norm_groups, out_channels)
-        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
         self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
@@ -68,7 +70,8 @@ class SelfAttention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1)
         # written out, since torch's fused attention has no second derivative and curvature needs one
         weights = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k).softmax(dim=2)
-        return x + self.projection(torch.bmm(v, weights.transpose(1, 2)).view_as(x))
+        # weights first: the other order hands the softmax's derivative a transposed gradient, which it would copy
+        return x + self.projection(torch.bmm(weights, v.transpose(1, 2)).transpose(1, 2).reshape(x.shape))
 
 
 def zero_initialised(layer: nn.Conv2d) -> nn.Conv2d:
