@@ -47,7 +47,8 @@ class QuadraticForm:
         }
         terms = []
         for inputs, outputs, rule in self._operations:
-            moved, second = rule([None if slot is None else tangents[slot] for slot in inputs])
+            # A tensor of which only the shape is used may have come of an operation that was left out.
+            moved, second = rule([None if slot is None else tangents.get(slot) for slot in inputs])
             tangents.update(zip(outputs, moved))
             if second is not None:
                 terms.append(second)

@@ -24,4 +24,4 @@ class Dropout(nn.Dropout):
         words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
         kept = words.view(torch.int16)[:count] >= dropped - LEVELS // 2
         # The scale is not part of the mask, which bfloat16 would round.
-        return (x * kept.view(x.shape)).mul_(LEVELS / (LEVELS - dropped))
+        return (x * kept.view(x.shape).to(x.dtype)).mul_(LEVELS / (LEVELS - dropped))

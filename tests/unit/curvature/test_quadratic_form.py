@@ -54,6 +54,7 @@ OPERATIONS = {
     "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
     "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),
     "attention": (lambda q, k, v: functional.scaled_dot_product_attention(q, k, v), [(1, 4, 8), (1, 4, 8), (1, 4, 8)]),
+    "only its shape": (lambda x, y: x.expand_as(functional.silu(y)) ** 2, [(4,), (3, 4)]),
     "through float32": (lambda x: x.float().double() ** 3, [(3,)]),
 }  # fmt: skip
 

@@ -20,51 +20,58 @@ class Bilinear:
         self._function, self._x, self._w, self._adjoint = function, x.detach(), w.detach(), adjoint
 
     def __call__(self, tangents: list[Tensor | None]) -> tuple[list[Tensor | None], Tensor | None]:
-        dx, dw, *db = tangents
-        moved = second = None
+        dx, dw, db = (*tangents, None)[:3]
         if dx is not None and dw is not None:
-            moved, second = self._both(dx, dw)
-        elif dx is not None:
+            moved, second = self._both(dx, dw, db)
+            return [moved], second
+        moved = None
+        if dx is not None:
             moved = self._function(dx, self._w)
         elif dw is not None:
             moved = self._function(self._x, dw)
-        if db and db[0] is not None:
-            bias = self._spread(db[0]).expand_as(self._adjoint)
-            moved = bias if moved is None else moved + bias
-        return [moved], second
+        return [self._biased(moved, db)], None
 
-    def _both(self, dx: Tensor, dw: Tensor) -> tuple[Tensor, Tensor]:
+    def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
         moved = self._function(dx, self._w).add_(self._function(self._x, dw))
-        return moved, 2 * inner(self._adjoint, self._function(dx, dw).expand_as(self._adjoint))
+        return self._biased(moved, db), 2 * inner(self._adjoint, self._function(dx, dw).expand_as(self._adjoint))
+
+    def _biased(self, moved: Tensor | None, db: Tensor | None) -> Tensor | None:
+        if db is None:
+            return moved
+        bias = self._spread(db).expand_as(self._adjoint)
+        return bias if moved is None else moved + bias
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias
 
 
 class Convolution(Bilinear):
-    """conv2d, from two convolutions instead of three where its kernel has more than one pixel.
+    """conv2d, from two convolutions instead of three: f(x', w') and, for any e, since f is bilinear,
 
-    f(x + e x', w + e w') and f(x - e x', w - e w'): half their difference is e y', and half their sum is
-    f(x, w) + e^2 f(x', w'), whatever e is, since f is bilinear. The e that makes these terms alike in size leaves each
-    of them its digits. A 1x1 kernel costs too little for the sums to pay.
+        f(x / e + x', w + e w') = f(x, w) / e + y' + e f(x', w'),
+
+    in which f(x, w) is known. The e that makes these terms alike in size leaves each of them its digits.
     """
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], x: Tensor, w: Tensor, adjoint: Tensor):
+    def __init__(
+        self, function: Callable[..., Tensor], x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, adjoint: Tensor
+    ):
         super().__init__(function, x, w, adjoint)
-        self._in_two = w.shape[2:].numel() > 1
-        if self._in_two:
-            self._size = self._x.norm().item() * self._w.norm().item()
-            self._value = inner(adjoint, self._function(self._x, self._w))
+        self._bias, self._y = None if bias is None else bias.detach(), y.detach()
+        self._size = self._x.norm().item() * self._w.norm().item()
 
-    def _both(self, dx: Tensor, dw: Tensor) -> tuple[Tensor, Tensor]:
-        size = dx.norm().item() * dw.norm().item() if self._in_two else 0.0
-        if not (size > 0 and self._size > 0):  # also where a term is zero or not finite
-            return super()._both(dx, dw)
+    def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
+        size = dx.norm().item() * dw.norm().item()
+        if not (size > 0 and self._size > 0):  # a term is zero or not a number
+            return super()._both(dx, dw, db)
         e = (self._size / size) ** 0.5
-        plus = self._function(torch.add(self._x, dx, alpha=e), torch.add(self._w, dw, alpha=e))
-        minus = self._function(torch.add(self._x, dx, alpha=-e), torch.add(self._w, dw, alpha=-e))
-        moved = (plus - minus).div_(2 * e)
-        return moved, (inner(self._adjoint, plus.add_(minus)) - 2 * self._value) / e**2
+        bias = self._bias
+        if bias is not None:
+            bias = bias / e if db is None else torch.add(db, bias, alpha=1 / e)
+        product = self._function(dx, dw)
+        moved = self._function(torch.add(dx, self._x, alpha=1 / e), torch.add(self._w, dw, alpha=e), bias)
+        moved.sub_(self._y, alpha=1 / e).sub_(product, alpha=e)
+        return moved, 2 * inner(self._adjoint, product)
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias[:, None, None]

@@ -38,7 +38,9 @@ def choose_rule(
     if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(kwargs)):
         if function is functional.conv2d:
             named = {name: value for name, value in kwargs.items() if name != "bias"}
-            return Convolution(lambda x, w: functional.conv2d(x, w, None, *args[3:], **named), *args[:2], adjoints[0])
+            return Convolution(
+                lambda x, w, b=None: functional.conv2d(x, w, b, *args[3:], **named), *(*args, None)[:3], made[0], adjoints[0]
+            )
         if function in (functional.linear, torch.bmm):
             return Bilinear(function, *args[:2], adjoints[0])
         if function in ACTIVATIONS:
