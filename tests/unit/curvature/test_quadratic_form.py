@@ -50,6 +50,10 @@ OPERATIONS = {
     "group norm without weights": (lambda x: functional.group_norm(x, 2), [(3, 4, 5)]),
     "group norm, frozen": (lambda x: functional.group_norm(x, 2, constant(4), constant(4)), [(3, 4, 5)]),
     "group norm of constants": (lambda w, b: functional.group_norm(constant(3, 4, 5), 2, w, b), [(4,), (4,)]),
+    "group norm after nothing but a bias": (
+        lambda b: functional.group_norm(functional.conv2d(constant(2, 3, 5, 5), constant(4, 3, 3, 3), b), 2),
+        [(4,)],
+    ),
     "layer norm": (lambda x, w: functional.layer_norm(x, (4,), w), [(3, 4), (4,)]),
     "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
     "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),

@@ -42,7 +42,7 @@ class GroupNorm:
         count = self._groups[2] * dx.shape[2]
         m = self._of_channels(dx).sum(2, keepdim=True) / count
         c = self._of_channels(self._normal * dx).sum(2, keepdim=True) / count
-        squares = torch.linalg.vector_norm(dx.view(*self._groups[:2], -1), dim=2, keepdim=True).square()
+        squares = torch.linalg.vector_norm(dx.reshape(*self._groups[:2], -1), dim=2, keepdim=True).square()
         s = squares / count - m.square()
         # of each channel, < a, x' - m >
         centred = self._of_channels(self._adjoint * dx) - m * self._adjoint_sums
