@@ -61,5 +61,5 @@ class AnyFunction:
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
-    """Equal but for rounding, which is the slower question."""
+    """Whether two results are equal but for rounding; nearly always they are equal, which is quicker to see."""
     return torch.equal(first, second) or torch.allclose(first, second, equal_nan=True)
