@@ -6,13 +6,15 @@ has them, with the whole of `data`), cores, memory_mb (or null). Machine: device
 The estimate per job, in bytes, P being the number of parameters and the peaks counted by `models/peak_memory.py`:
 
     train_model       base + dataset + 20 P + max(K (peak of one forward and backward pass - 4 P), 32 P)
-    sample_images     base + 4 P + peak of one batch without gradients + three times all images as u8
-    probe_checkpoint  base + dataset + 4 P + peak of gradient graph and one Hessian-vector product (v^T H v needs less)
+    sample_images     base + 4 P + K (peak of one batch without gradients) + three times all images as u8
+    probe_checkpoint  base + dataset + 4 P + K (peak of gradient graph and one Hessian-vector product; v^T H v needs less)
 
 20 P are weights, gradients, EMA and Adam's two moments in float32; 32 P is the most that writing a state or a checkpoint
-holds on top. K is 2 on a CPU, whose convolutions keep scratch of their own in the backward pass (with the batch, training was
-measured to grow 1.6 to 2.3 times as fast as what torch itself holds), and 1 on a GPU. `base` is what this process itself has taken after a first small step (`base_bytes`); on a GPU it is the driver's
-context, and only training holds the dataset there. Training images: `data.num_train`, or all that the source has.
+holds on top. K is 1 on a GPU and `CPU_FACTORS` on a CPU, as measured: convolutions there keep scratch of their own (with
+the batch, training grows 1.6 to 2.3 times as fast as what torch itself holds), and freed memory that is kept for later is not
+always of the size that is asked for next (`common/freed_memory.py`). `base` is what this process itself has taken after a
+first small step (`base_bytes`); on a GPU it is the driver's context, and only training holds the dataset there. Training
+images: `data.num_train`, or all that the source has.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from workflow_scripts.models.registry import build_model
 from workflow_scripts.training.device import device_of
 
 GPU_CONTEXT = 600 * 2**20
-CPU_SCRATCH = 2
+CPU_FACTORS = {"train_model": 2.0, "sample_images": 2.0, "probe_checkpoint": 1.5}
 # Images of the sources that are always the same; those of a folder are known when its preset says num_train.
 SOURCE_SIZES = {"digits": 1797, "mnist": 70000, "cifar10": 60000}
 LOWER = {
@@ -107,6 +109,10 @@ def _parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def _factor(rule: str, on_cpu: bool) -> float:
+    return CPU_FACTORS[rule] if on_cpu else 1.0
+
+
 def _dataset(settings: Mapping[str, Any]) -> int:
     data = settings["data"]
     count = data.get("num_train") or SOURCE_SIZES.get(data["source"], 0)
@@ -118,8 +124,7 @@ def _training(settings: Mapping[str, Any], on_cpu: bool) -> int:
     x, t = _batch(settings, settings["training"]["batch_size"])
     parameters = _parameters(network)
     passes = peak_bytes(lambda: (network(x * 1.0, t) - x * 1.0).square().mean().backward())
-    scratch = CPU_SCRATCH if on_cpu else 1
-    return _dataset(settings) + 20 * parameters + max(scratch * (passes - 4 * parameters), 32 * parameters)
+    return _dataset(settings) + 20 * parameters + max(_factor("train_model", on_cpu) * (passes - 4 * parameters), 32 * parameters)
 
 
 def _sampling(settings: Mapping[str, Any], on_cpu: bool) -> int:
@@ -128,7 +133,7 @@ def _sampling(settings: Mapping[str, Any], on_cpu: bool) -> int:
     with torch.inference_mode():
         batch = peak_bytes(lambda: network(x * 1.0, t))
     images = sampling["num_samples"] * settings["data"]["channels"] * settings["data"]["image_size"] ** 2
-    return 4 * _parameters(network) + batch + 3 * images
+    return 4 * _parameters(network) + _factor("sample_images", on_cpu) * batch + 3 * images
 
 
 def _probing(settings: Mapping[str, Any], on_cpu: bool) -> int:
@@ -143,7 +148,8 @@ def _probing(settings: Mapping[str, Any], on_cpu: bool) -> int:
     wide_x, wide_t = _batch(settings, curvature["timestep_mse_batch_size"])
     with torch.no_grad():
         forward = peak_bytes(lambda: network(wide_x * 1.0, wide_t))
-    return on_cpu * _dataset(settings) + 4 * _parameters(network) + max(peak_bytes(product), forward)
+    needed = max(peak_bytes(product), forward)
+    return on_cpu * _dataset(settings) + 4 * _parameters(network) + _factor("probe_checkpoint", on_cpu) * needed
 
 
 ESTIMATES: dict[str, Callable[[Mapping[str, Any], bool], int]] = {

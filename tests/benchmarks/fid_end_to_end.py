@@ -8,7 +8,7 @@ The reference's features are computed by both sides, or kept by both.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 

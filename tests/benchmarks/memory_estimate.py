@@ -23,6 +23,7 @@ import numpy as np
 from pathlib import Path
 from workflow_scripts import probe_checkpoint, sample_images, train_model
 from workflow_scripts.common.files import write_npz
+from workflow_scripts.common.freed_memory import keep_freed_memory
 from workflow_scripts.common.resident_memory import peak_resident_bytes
 from workflow_scripts.common.step import Step
 from workflow_scripts.training.device import require_determinism
@@ -30,6 +31,7 @@ import torch
 rule, settings, folder = json.loads(sys.argv[1])
 folder, data = Path(folder), settings["data"]
 torch.set_num_threads(1)
+keep_freed_memory()
 settings = {**settings, "arm": "A", "seed": 0, "study": "S", "preset": "P", "step": 3, "nfe": 2,
             "sampler": {"name": "ddpm", "eta": None}}
 settings["training"] = {**settings["training"], "num_steps": 3, "checkpoint_steps": [3]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
 from networks import cifar_settings, our_network, size
+from own_process import OwnProcess
 from side_by_side import Comparison
 from torch import Tensor, nn
 
@@ -23,15 +24,15 @@ from workflow_scripts.sampling.sample import SamplingLoop
 
 NFE = 50
 JOBS = (
-    "Ours draws on a CPU as the pipeline does, a job with one thread on each core, which shares the images; the pipeline of "
-    "diffusers gives every operation all threads."
+    "Ours draws on a CPU as the pipeline does, a job with one thread on each core, which shares the images and keeps freed "
+    "memory; the pipeline of diffusers gives every operation all threads, with malloc's defaults, as for its users."
 )
 SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta": 0.0}}
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Both samplers, in fp32 and with our network in bf16; diffusers' pipeline is fp32 always."""
-    num_images = 16 if device.type == "cpu" else 500
+    num_images = 50 if device.type == "cpu" else 500
     settings = cifar_settings()
     network = our_network(settings).to(device).eval()
     _, flop = size(network.cpu())
@@ -40,20 +41,44 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         for precision in ("fp32", "bf16"):
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
-            yield Comparison(
-                what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
-                peer=f"diffusers' {type(yours.pipeline).__name__} with the same network weights, fp32",
-                ours=lambda mine=mine: mine.draw_in_jobs(num_images),
-                theirs=lambda yours=yours: yours.draw(num_images),
-                work=num_images,
-                unit="images",
-                check=lambda mine=mine, yours=yours: distance(mine, yours, device),
-                # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
-                tolerance=1e-4 if precision == "fp32" else 0.1,
-                equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
-                bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
-                note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both. {JOBS}",
-            )
+            with our_jobs(settings, name, precision, device) as draw:
+                yield Comparison(
+                    what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
+                    peer=f"diffusers' {type(yours.pipeline).__name__} with the same network weights, fp32",
+                    ours=lambda draw=draw: draw(num_images),
+                    theirs=lambda yours=yours: yours.draw(num_images),
+                    work=num_images,
+                    unit="images",
+                    check=lambda mine=mine, yours=yours: distance(mine, yours, device),
+                    # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
+                    tolerance=1e-4 if precision == "fp32" else 0.1,
+                    equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
+                    bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
+                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both. {JOBS}",
+                )
+
+
+@contextmanager
+def our_jobs(settings: dict[str, Any], sampler: str, precision: str, device: torch.device) -> Iterator[Callable[[int], np.ndarray]]:
+    """Draws so many images as the pipeline does: on a CPU one job of one thread on each core, on a GPU one that draws all."""
+    if device.type != "cpu":
+        draw = made_job(settings, sampler, precision, device)
+        yield lambda count: draw(range(count))
+        return
+    with ExitStack() as stack:
+        arguments = (1, made_job, settings, sampler, precision, device)
+        jobs = [stack.enter_context(OwnProcess(*arguments)) for _ in range(torch.get_num_threads())]
+
+        def draw_in_jobs(count: int) -> np.ndarray:
+            for number, job in enumerate(jobs):
+                job.start(range(number * count // len(jobs), (number + 1) * count // len(jobs)))
+            return np.concatenate([job.result() for job in jobs])
+
+        yield draw_in_jobs
+
+
+def made_job(settings: dict[str, Any], sampler: str, precision: str, device: torch.device) -> Callable[[Sequence[int]], np.ndarray]:
+    return OurSampling(our_network(settings).to(device).eval(), settings, sampler, precision, device).draw
 
 
 class OurSampling:
@@ -64,30 +89,19 @@ class OurSampling:
         self.network, self.device = in_precision(placed, precision, "channels_last"), device
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
-        self._loops: dict[tuple[int, int], SamplingLoop] = {}
-        self.threads = torch.get_num_threads() if device.type == "cpu" else 1
-        self._jobs = ThreadPoolExecutor(self.threads, initializer=lambda: torch.set_num_threads(1))
+        self._loops: dict[int, SamplingLoop] = {}
 
     @torch.inference_mode()
-    def images(self, x_T: Tensor, noise_fn: Callable[[int], Tensor], job: int = 0) -> Tensor:
-        """x_0 [B, C, H, W]; a job keeps its loop for batches of one size, as sample_images keeps it."""
+    def images(self, x_T: Tensor, noise_fn: Callable[[int], Tensor]) -> Tensor:
+        """x_0 [B, C, H, W]; the loop is kept for batches of one size, as sample_images keeps it."""
         x_T = x_T.to(self.device)
-        if (job, len(x_T)) not in self._loops:
-            self._loops[job, len(x_T)] = SamplingLoop(self.network, self.diffusion, self.sampler, NFE, x_T, True)
-        return self._loops[job, len(x_T)].draw(x_T, noise_fn)
+        if len(x_T) not in self._loops:
+            self._loops[len(x_T)] = SamplingLoop(self.network, self.diffusion, self.sampler, NFE, x_T, True)
+        return self._loops[len(x_T)].draw(x_T, noise_fn)
 
-    def draw(self, indices: Sequence[int], job: int = 0) -> np.ndarray:
+    def draw(self, indices: Sequence[int]) -> np.ndarray:
         noise = SampleNoise(0, indices, (3, 32, 32))
-        return to_uint8(self.images(noise.x_T, noise.step, job))
-
-    def draw_in_jobs(self, count: int) -> np.ndarray:
-        """As the pipeline draws on a CPU: a job of one thread on each core; on a GPU one job draws all."""
-        if self.threads == 1:
-            return self.draw(range(count))
-        shares = [range(job * count // self.threads, (job + 1) * count // self.threads) for job in range(self.threads)]
-        drawn = list(self._jobs.map(self.draw, shares, range(self.threads)))
-        torch.set_num_threads(self.threads)  # the pool's threads have set what this one reports
-        return np.concatenate(drawn)
+        return to_uint8(self.images(noise.x_T, noise.step))
 
 
 class TheirPipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from networks import Plain, cifar_settings, our_network, size, their_network
+from own_process import OwnProcess
 from side_by_side import Comparison
 from torch import Tensor, nn
 
@@ -24,6 +26,7 @@ from workflow_scripts.training.step import TrainingStep
 
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
 CHECKED_STEPS = 3
+AS_A_STEP = "Ours runs as a step of the pipeline does, told to keep freed memory; diffusers' has malloc's defaults, as for its users."
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
@@ -31,17 +34,16 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 200), (128, 1 if on_cpu else 50)):
         for precision in ("fp32", "bf16"):
-            yield _comparison(device, batch_size, steps, precision, their_network, on_cpu)
-    yield _comparison(device, 4, 8 if on_cpu else 200, "fp32", None, on_cpu)
+            yield from _comparison(device, batch_size, steps, precision, their_network, on_cpu)
+    yield from _comparison(device, 4, 8 if on_cpu else 200, "fp32", None, on_cpu)
 
 
 def _comparison(
     device: torch.device, batch_size: int, steps: int, precision: str, their_model: Callable | None, on_cpu: bool
-) -> Comparison:
+) -> Iterator[Comparison]:
     settings = cifar_settings()
     settings = {**settings, "seed": 0, "arm": "E1_baseline_linear"}
     settings["training"] = {**settings["training"], "batch_size": batch_size, "precision": precision, "memory_format": "contiguous"}
-    images = np.random.default_rng(0).integers(0, 256, (1024, 32, 32, 3), dtype=np.uint8)
     network = our_network(settings)
     other = copy.deepcopy(network) if their_model is None else their_model(settings)
     if their_model is None:
@@ -53,26 +55,43 @@ def _comparison(
         bar = (1.5 if precision == "fp32" else 2.5) if on_cpu else 6.0 if batch_size == 4 and precision == "fp32" else None
         note = (
             f"Ours has {our_count / 1e6:.3f} M parameters and {our_flop / 1e9:.3f} GFLOP a forward pass and image, "
-            f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}."
+            f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {AS_A_STEP if on_cpu else ''}".strip()
         )
-    mine, yours = OurLoop(network, images, settings, device), TheirLoop(other, images, settings, device)
-    return Comparison(
-        what=f"training step, unet_cifar32, batch {batch_size}, {precision}",
-        peer=peer,
-        ours=lambda: mine.run(steps),
-        theirs=lambda: yours.run(steps),
-        work=steps,
-        unit="steps",
-        check=lambda: distance_of_loops(settings, images, device),
-        # Adam divides each gradient by its own size, so that rounding decides the direction of those near zero.
-        tolerance=1e-3 if precision == "fp32" else 5e-2,
-        equality=(
-            f"one network (diffusers', no dropout) in both loops on the same {CHECKED_STEPS} batches: relative distance of "
-            "what the EMA weights predict" + ("" if precision == "fp32" else "; ours in bf16, theirs in fp32")
-        ),
-        bar=bar,
-        note=note,
-    )
+    yours = TheirLoop(other, random_images(), settings, device)
+    with our_loop(settings, device) as run:
+        yield Comparison(
+            what=f"training step, unet_cifar32, batch {batch_size}, {precision}",
+            peer=peer,
+            ours=lambda: run(steps),
+            theirs=lambda: yours.run(steps),
+            work=steps,
+            unit="steps",
+            check=lambda: distance_of_loops(settings, random_images(), device),
+            # Adam divides each gradient by its own size, so that rounding decides the direction of those near zero.
+            tolerance=1e-3 if precision == "fp32" else 5e-2,
+            equality=(
+                f"one network (diffusers', no dropout) in both loops on the same {CHECKED_STEPS} batches: relative distance of "
+                "what the EMA weights predict" + ("" if precision == "fp32" else "; ours in bf16, theirs in fp32")
+            ),
+            bar=bar,
+            note=note,
+        )
+
+
+def our_loop(settings: dict[str, Any], device: torch.device) -> AbstractContextManager[Callable[[int], None]]:
+    """Runs so many updates of ours: on a CPU as a step of the pipeline, on a GPU in this process, which has its context."""
+    if device.type == "cpu":
+        return OwnProcess(torch.get_num_threads(), made_loop, settings, device)
+    return nullcontext(made_loop(settings, device))
+
+
+def made_loop(settings: dict[str, Any], device: torch.device) -> Callable[[int], None]:
+    return OurLoop(our_network(settings), random_images(), settings, device).run
+
+
+def random_images() -> np.ndarray:
+    """u8 [1024, 32, 32, 3], always the same."""
+    return np.random.default_rng(0).integers(0, 256, (1024, 32, 32, 3), dtype=np.uint8)
 
 
 def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torch.device) -> float:

@@ -96,3 +96,28 @@ def test_sampling_equals_the_pipelines_of_diffusers(benchmark_modules, monkeypat
     assert sampling.distance(ours, sampling.TheirPipeline(network, settings, sampler, device), device) < 1e-4
     other = sampling.OurSampling(network, settings, {"ddpm": "ddim", "ddim": "ddpm"}[sampler], "fp32", device)
     assert sampling.distance(other, sampling.TheirPipeline(network, settings, sampler, device), device) > 1e-2
+
+
+ADDER = """
+import torch
+def made_adder(number):
+    if number < 0:
+        raise ValueError("no negative number")
+    return lambda other: (number + other, torch.get_num_threads())
+"""
+
+
+def test_our_side_runs_in_a_process_of_its_own_with_the_threads_it_is_given(benchmark_modules, monkeypatch, tmp_path):
+    (tmp_path / "adder_of_a_test.py").write_text(ADDER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from adder_of_a_test import made_adder
+    from own_process import OwnProcess
+
+    with OwnProcess(1, made_adder, 3) as call:
+        assert call(4) == (7, 1)
+        call.start(5)
+        assert call.result() == (8, 1)
+        with pytest.raises(RuntimeError, match="TypeError"):
+            call("a word")
+    with pytest.raises(RuntimeError, match="ValueError: no negative number"):
+        OwnProcess(1, made_adder, -1)

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from workflow_scripts.common.errors import PipelineError, Stopped
+from workflow_scripts.common.freed_memory import keep_freed_memory
 from workflow_scripts.common.one_writer import take_turn
 from workflow_scripts.common.progress import open_log, say
 
@@ -104,6 +105,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     if torch := sys.modules.get("torch"):  # no import statement: torch is no package of the steps that never load it
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    keep_freed_memory()
     try:
         # kept until the process ends; before the log is opened, which would empty that of the step it waits for
         _turn = take_turn(arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}")) if arguments.log else None

@@ -36,8 +36,7 @@ class TimeEmbedding(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut, with the time embedding as scale and shift after the second norm.
 
-    FiLM conditioning (Perez et al. 2018): `norm(h) * (1 + scale(t)) + shift(t)`. The second convolution starts at zero,
-    so that the block starts as its shortcut.
+    The second convolution starts at zero, so that the block starts as its shortcut.
     """
 
     def __init__(self, in_channels: int, out_channels: int, embedding_dim: int, norm_groups: int, dropout: float):
@@ -45,16 +44,32 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.GroupNorm(norm_groups, in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.film = nn.Linear(embedding_dim, 2 * out_channels)
-        self.norm2 = nn.GroupNorm(norm_groups, out_channels)
+        self.norm2 = AdaptiveGroupNorm(norm_groups, out_channels)
         self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
         self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         h = self.conv1(functional.silu(self.norm1(x)))
-        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = torch.addcmul(shift, self.norm2(h), 1.0 + scale)
+        h = self.norm2(h, *self.film(embedding).chunk(2, dim=1))
         return self.shortcut(x) + self.conv2(self.dropout(functional.silu(h)))
+
+
+class AdaptiveGroupNorm(nn.GroupNorm):
+    """Group normalization with a scale and shift `[B, C]` of each image: `norm(x) * (1 + scale) + shift`.
+
+    FiLM conditioning (Perez et al. 2018) after a norm; AdaGN in Dhariwal and Nichol (2021), section 4.3.
+    """
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        scale = 1.0 + scale
+        if not x.is_contiguous():  # channels last, whose images have no common view
+            return torch.addcmul(shift[:, :, None, None], super().forward(x), scale[:, :, None, None])
+        # The batch as one image of B C channels, each with an affine map of its own: no pass over memory but the norm's.
+        weight, bias = self.weight * scale, torch.addcmul(shift, self.bias, scale)
+        images, channels, *sides = x.shape
+        whole = x.view(1, images * channels, *sides)
+        return functional.group_norm(whole, images * self.num_groups, weight.flatten(), bias.flatten(), self.eps).view(x.shape)
 
 
 class SelfAttention(nn.Module):

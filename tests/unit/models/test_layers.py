@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch.nn import functional
 
-from workflow_scripts.models.layers import ResidualBlock, SelfAttention, TimeEmbedding
+from workflow_scripts.models.layers import AdaptiveGroupNorm, ResidualBlock, SelfAttention, TimeEmbedding
 
 
 def _randomise(module: torch.nn.Module) -> torch.nn.Module:
@@ -49,6 +50,25 @@ def test_residual_block_is_the_film_formula():
     expected = functional.conv2d(x, block.shortcut.weight, block.shortcut.bias) + h
     # float64 throughout: only the order of additions differs
     torch.testing.assert_close(block(x, embedding), expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_adaptive_group_norm_and_its_gradients_are_those_of_a_norm_and_an_affine_map(memory_format):
+    norm = _randomise(AdaptiveGroupNorm(2, 6)).double()
+    generator = torch.Generator().manual_seed(2)
+
+    def random(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    x, scale, shift = random(3, 6, 4, 5).contiguous(memory_format=memory_format), random(3, 6), random(3, 6)
+    inputs = [x.requires_grad_(), scale.requires_grad_(), shift.requires_grad_(), norm.weight, norm.bias]
+    made, weights = norm(x, scale, shift), random(3, 6, 4, 5)
+    plain = functional.group_norm(x, 2, norm.weight, norm.bias, norm.eps)
+    expected = plain * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+    # float64 throughout: only the order of additions differs
+    torch.testing.assert_close(made, expected, atol=1e-12, rtol=1e-12)
+    ours, theirs = (torch.autograd.grad((y * weights).sum(), inputs) for y in (made, expected))
+    torch.testing.assert_close(ours, theirs, atol=1e-11, rtol=1e-11)
 
 
 def test_attention_equals_torchs_own():
