@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from workflow_scripts.curvature.second_order.choose import choose_rule
-from workflow_scripts.curvature.second_order.rule import Rule
+from workflow_scripts.curvature.second_order.rule import Call, Rule
 
 
 class QuadraticForm:
@@ -66,7 +66,7 @@ class _Tape(TorchFunctionMode):
         super().__init__()
         self._kept: list[tuple[Tensor, int]] = []  # so that no identity is given twice, and what each tensor's version was
         self._slots: dict[int, int] = {}
-        self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], list[Tensor]]] = []
+        self._calls: list[Call] = []
         for parameter in parameters:
             self._keep(parameter)
 
@@ -80,7 +80,7 @@ class _Tape(TorchFunctionMode):
             # A function may hand its argument back, as `contiguous` does.
             made = [tensor for tensor in made if self._slot(tensor) is None]
             if made:
-                self._calls.append((function, args, kwargs, made))
+                self._calls.append(Call(function, args, kwargs, made))
                 for tensor in made:
                     self._keep(tensor)
         return result
@@ -89,17 +89,16 @@ class _Tape(TorchFunctionMode):
         """(slots of the tensors passed, slots of the tensors made, the operation) for each call that `value` depends on."""
         if any(tensor._version != version for tensor, version in self._kept):
             raise ValueError("the loss changes a tensor in place; curvature needs a network without in-place operations")
-        results = [tensor for *_, made in self._calls for tensor in made]
+        results = [tensor for call in self._calls for tensor in call.made]
         adjoints = iter(torch.autograd.grad(value, results, allow_unused=True))
         kept = []
-        for function, args, kwargs, made in self._calls:
-            bars = [next(adjoints) for _ in made]
+        for call in self._calls:
+            bars = [next(adjoints) for _ in call.made]
             if any(bar is not None for bar in bars):
-                inputs = [self._slot(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-                filled = [torch.zeros_like(tensor) if bar is None else bar for bar, tensor in zip(bars, made)]
-                active = [slot is not None for slot in inputs]
-                outputs = [self._slots[id(tensor)] for tensor in made]
-                kept.append((inputs, outputs, choose_rule(function, args, kwargs, active, made, filled)))
+                inputs = [self._slot(leaf) for leaf in tree_leaves((call.args, call.kwargs)) if isinstance(leaf, Tensor)]
+                filled = [torch.zeros_like(tensor) if bar is None else bar for bar, tensor in zip(bars, call.made)]
+                outputs = [self._slots[id(tensor)] for tensor in call.made]
+                kept.append((inputs, outputs, choose_rule(call, [slot is not None for slot in inputs], filled)))
         return kept
 
     def _keep(self, tensor: Tensor) -> None:

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
+from workflow_scripts.curvature.second_order.choose import choose_rule
+from workflow_scripts.curvature.second_order.rule import Call
 from workflow_scripts.models.registry import build_model
 
 MODEL = {
@@ -90,6 +92,16 @@ def test_each_operation_equals_the_explicit_hessian(name):
         scale = float(vector.abs() @ matrix.abs() @ vector.abs())
         assert form(vector) == pytest.approx(expected.item(), abs=rel * scale)
     assert float(matrix.abs().max()) > 0
+
+
+def test_a_convolutions_rule_asks_the_device_for_no_value():
+    """On torch's meta device, where tensors have shapes only, asking is an error; on a GPU it would be waiting."""
+    x, w, b = (torch.empty(shape, device="meta") for shape in ((2, 3, 5, 5), (4, 3, 3, 3), (4,)))
+    made = functional.conv2d(x, w, b, padding=1)
+    rule = choose_rule(Call(functional.conv2d, (x, w, b), {"padding": 1}, [made]), [True] * 3, [torch.empty_like(made)])
+    (moved,), second = rule([x, w, b])
+    assert moved.shape == made.shape
+    assert second.shape == ()
 
 
 def unet(dtype):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from workflow_scripts.curvature.second_order.rule import inner
+from workflow_scripts.curvature.second_order.rule import Call, inner
 
 
 class AnyFunction:
@@ -19,16 +18,8 @@ class AnyFunction:
     gives y' (with respect to a) and D^2 f(x) [x', .] a (with respect to x). The graph of g is made once.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        active: Sequence[bool],
-        made: Sequence[Tensor],
-        adjoints: Sequence[Tensor],
-    ):
-        leaves, tree = tree_flatten((args, kwargs))
+    def __init__(self, call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]):
+        leaves, tree = tree_flatten((call.args, call.kwargs))
         places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         self._active = [i for i, is_active in enumerate(active) if is_active]
         self._x = [leaves[places[i]].detach().requires_grad_() for i in self._active]
@@ -36,11 +27,11 @@ class AnyFunction:
             leaves[places[i]] = x
         own_args, own_kwargs = tree_unflatten(leaves, tree)
         with torch.enable_grad():
-            again = tree_leaves(function(*own_args, **own_kwargs))
+            again = tree_leaves(call.function(*own_args, **own_kwargs))
             outputs = [leaf for leaf in again if isinstance(leaf, Tensor) and leaf.requires_grad]
-            if not all(map(_same, outputs, made)):
+            if not all(map(_same, outputs, call.made)):
                 raise ValueError(
-                    f"{getattr(function, '__name__', function)} gave another result the second time; curvature needs a "
+                    f"{getattr(call.function, '__name__', call.function)} gave another result the second time; curvature needs a "
                     "loss without random numbers: is the network in evaluation mode?"
                 )
             self._adjoints = [adjoint.detach().requires_grad_() for adjoint in adjoints]

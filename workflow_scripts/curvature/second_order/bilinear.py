@@ -50,7 +50,8 @@ class Convolution(Bilinear):
 
         f(x / e + x', w + e w') = f(x, w) / e + y' + e f(x', w'),
 
-    in which f(x, w) is known. The e that makes these terms alike in size leaves each of them its digits.
+    in which f(x, w) is known. The e that makes these terms alike in size leaves each of them its digits. It stays on the
+    device, so that nothing waits for it there.
     """
 
     def __init__(
@@ -58,19 +59,18 @@ class Convolution(Bilinear):
     ):
         super().__init__(function, x, w, adjoint)
         self._bias, self._y = None if bias is None else bias.detach(), y.detach()
-        self._size = self._x.norm().item() * self._w.norm().item()
+        self._size = self._x.norm() * self._w.norm()
 
     def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
-        size = dx.norm().item() * dw.norm().item()
-        if not (size > 0 and self._size > 0):  # a term is zero or not a number
-            return super()._both(dx, dw, db)
-        e = (self._size / size) ** 0.5
+        e = (self._size / (dx.norm() * dw.norm())).sqrt()
+        e = torch.where((e > 0) & e.isfinite(), e, 1.0)  # a term is zero: the others need no e
+        inverse = e.reciprocal()
         bias = self._bias
         if bias is not None:
-            bias = bias / e if db is None else torch.add(db, bias, alpha=1 / e)
+            bias = bias * inverse if db is None else torch.addcmul(db, bias, inverse)
         product = self._function(dx, dw)
-        moved = self._function(torch.add(dx, self._x, alpha=1 / e), torch.add(self._w, dw, alpha=e), bias)
-        moved.sub_(self._y, alpha=1 / e).sub_(product, alpha=e)
+        moved = self._function(torch.addcmul(dx, self._x, inverse), torch.addcmul(self._w, dw, e), bias)
+        moved.addcmul_(self._y, inverse, value=-1).addcmul_(product, e, value=-1)
         return moved, 2 * inner(self._adjoint, product)
 
     def _spread(self, bias: Tensor) -> Tensor:
