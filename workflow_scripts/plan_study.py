@@ -1,27 +1,32 @@
 """Say what a run would do before it does it: python -m workflow_scripts.plan_study [--config KEY=VALUE…] [--cores N]
 
 Prints which jobs would run, why (which setting, module, package or file changed), and what they cost by how long they
-took before; then what would stop the run. Runs nothing. Exit code 0: the run could start, or has nothing to do; 1: it
-could not; 2: bad usage.
+took before; what would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset or
+weights that are not there or damaged. Whether GPU and memory suffice is looked at when a run starts. Runs nothing. Exit
+code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.common.source_files import require_source
+from workflow_scripts.data.sources import load_source, to_download
 from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
 from workflow_scripts.provenance.packages import lock_differences
 from workflow_scripts.provenance.plan_words import Explained, plan_lines, total_words
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
+from workflow_scripts.provenance.project_paths import local_path
 from workflow_scripts.provenance.why_planned import last_manifest, reasons_of
-from workflow_scripts.study.config import load_study, parse_overrides, read_config
+from workflow_scripts.study.config import Study, load_study, parse_overrides, read_config
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -38,6 +43,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         parser.error("--cores is at least 1, and --config takes KEY=VALUE")
     try:
         study, preset, data_root = read_config(root, parse_overrides(arguments.config))
+        loaded = load_study(root, study, preset)
         jobs = planned_jobs(root, arguments.config)
         makers = {path: job for job in jobs for path in job.outputs}
         manifests = computed_by(root, study, preset)
@@ -45,13 +51,16 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         explained = [
             Explained(job, reasons_of(job, makers, root, data_root), seconds_of(job, last_manifest(job, root), durations)) for job in jobs
         ]
-        stops = [*gate_problems(root, study, preset), *edited_problems(root, manifests, makers)]
+        downloads, not_to_be_had = supply_words(root, jobs, data_root, loaded.shared("extractor").get("weights"))
+        stops = [*gate_problems(root, loaded), *edited_problems(root, manifests, makers), *not_to_be_had]
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{study}, preset {preset}: " + (f"{len(jobs)} jobs, {total_words(explained, arguments.cores)}" if jobs else "nothing to do"))
     for line in plan_lines(explained):
         print(f"  {line}")
+    for line in downloads:
+        print(f"  first: {line}")
     for line in lock_differences(root, {name for job in jobs for name in job.packages["versions"]}):
         print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
     for line in stops:
@@ -91,14 +100,42 @@ def _wall_s(manifest: Mapping[str, Any]) -> float | None:
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
-def gate_problems(root: Path, study: str, preset: str) -> list[str]:
-    """Why the gate is closed, if it is."""
+def supply_words(root: Path, jobs: Sequence[PlannedJob], data_root: Path, own_weights: str | None) -> tuple[list[str], list[str]]:
+    """What the run would download before its first job, and why it would stop there: what it cannot have or is damaged."""
+    downloads, problems = [], []
+    for job in jobs:
+        if job.rule == "prepare_data":
+            data = job.command.settings["data"]
+            addresses = to_download(data, data_root)
+            downloads += [f"download {address} to {data_root}" for address in addresses]
+            problems += [] if addresses else _refusals(check_source, data, data_root)
+        for name, path in job.command.inputs:
+            if name == "inception" and own_weights is not None and not (root / own_weights).is_file():
+                problems.append(f"{own_weights}, which extractor.weights names, is missing; put the Inception weights there")
+            if name == "inception" and own_weights is None and not (place := local_path(path, root, data_root)).is_file():
+                downloads.append(f"download the Inception weights to {place}")
+    return downloads, problems
+
+
+def check_source(data: Mapping[str, Any], data_root: Path) -> None:
+    """PipelineError where the dataset's files are missing or damaged; a user's own images are only looked for and hashed."""
+    if data["source"] == "image_folder":
+        require_source(data_root / data["path"], data.get("sha256"))
+    else:
+        load_source(data, data_root)
+
+
+def _refusals(function: Callable[..., object], *arguments: Any) -> list[str]:
     try:
-        loaded = load_study(root, study, preset)
-        open_gate(root, gate_settings(root, loaded, read_preregistrations(root, loaded)))
+        function(*arguments)
     except PipelineError as error:
         return [str(error)]
     return []
+
+
+def gate_problems(root: Path, study: Study) -> list[str]:
+    """Why the gate is closed, if it is."""
+    return _refusals(lambda: open_gate(root, gate_settings(root, study, read_preregistrations(root, study))))
 
 
 def edited_problems(root: Path, manifests: Mapping[str, Any], makers: Mapping[str, PlannedJob]) -> list[str]:
@@ -107,4 +144,8 @@ def edited_problems(root: Path, manifests: Mapping[str, Any], makers: Mapping[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # who read along has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to say when Python flushes
+        sys.exit(1)

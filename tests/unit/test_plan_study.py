@@ -1,13 +1,18 @@
-"""What is typed after --config is read as Snakemake reads it, before anything is planned."""
+"""The plan before anything is planned: what is typed after --config, and what a run would first look for or download."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from workflow_scripts import plan_study
 from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.provenance.planned_commands import PlannedCommand
+from workflow_scripts.provenance.planned_jobs import PlannedJob
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,3 +25,56 @@ def test_numbers_are_numbers(monkeypatch, capsys, word, said):
     monkeypatch.setattr(plan_study, "planned_jobs", planned)
     assert plan_study.main(["--config", "preset=smoke", word], ROOT) == 1
     assert said in capsys.readouterr().err
+
+
+def job(rule, settings, inputs=()):
+    return PlannedJob(PlannedCommand(rule, rule, {}, settings, list(inputs), []), {}, {}, "")
+
+
+def supply(root, data, own_weights=None):
+    """(what would be downloaded, what would stop the run) where the dataset is to be prepared and Inception is asked for."""
+    weights = ("inception", "data_root/weights.pth" if own_weights is None else "elsewhere/mine.pth")
+    jobs = [job("prepare_data", {"data": data}), job("train_extractor", {}, [("train", "x"), weights])]
+    return plan_study.supply_words(root, jobs, root / "data", own_weights)
+
+
+def test_what_is_published_would_be_downloaded(tmp_path):
+    downloads, problems = supply(tmp_path, {"source": "mnist", "download": True})
+    assert [line.split()[1].rpartition("/")[2] for line in downloads[:4]] == [
+        "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+    ]  # fmt: skip
+    assert downloads[4:] == [f"download the Inception weights to {tmp_path}/data/weights.pth"]
+    assert problems == []
+
+
+def test_what_cannot_be_had_would_stop_the_run(tmp_path):
+    downloads, problems = supply(tmp_path, {"source": "mnist", "download": False}, own_weights="mine.pth")
+    assert downloads == []
+    assert [problem.split(";")[0].split(" in ")[0] for problem in problems] == [
+        "cannot get MNIST's train-images-idx3-ubyte", "mine.pth, which extractor.weights names, is missing",
+    ]  # fmt: skip
+    _, problems = supply(tmp_path, {"source": "image_folder", "path": "cats"}, own_weights="mine.pth")
+    assert problems[0].startswith(f"{tmp_path}/data/cats is missing; put a folder")
+
+
+def test_what_is_there_is_checked_and_what_is_damaged_would_stop_the_run(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/weights.pth").touch()
+    (tmp_path / "data/cifar-10-python.tar.gz").write_bytes(b"no archive")
+    downloads, problems = supply(tmp_path, {"source": "cifar10", "download": True})
+    assert downloads == []
+    assert len(problems) == 1 and problems[0].startswith(f"cannot get CIFAR-10 in {tmp_path}/data")
+    (tmp_path / "mine.pth").touch()
+    assert supply(tmp_path, {"source": "digits", "image_size": 8, "channels": 1, "num_classes": 10, "num_train": None,
+                             "num_test": 300, "split_seed": 0}, own_weights="mine.pth") == ([], [])  # fmt: skip
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback():
+    """`plan | head -1`, with a reader that is gone before anything is said."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "workflow_scripts.plan_study", "--config", "preset=smoke"]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

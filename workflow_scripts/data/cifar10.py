@@ -64,6 +64,12 @@ def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
     )
 
 
+def missing(settings_data: Mapping[str, Any], root: Path) -> list[str]:
+    """Where the archive is published, if `load` finds neither it nor what it unpacks to below `root`."""
+    unpacked = all((root / FOLDER / name).is_file() for name in MD5)
+    return [] if unpacked or (root / ARCHIVE).is_file() else [URL]
+
+
 def _contents(root: Path, may_download: bool) -> dict[str, bytes]:
     """The bytes of every file by name, checked."""
     archive = root / ARCHIVE

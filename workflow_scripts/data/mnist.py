@@ -49,10 +49,8 @@ def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
     missing, damaged or not the official one.
     """
     from_train = settings_data.get("test_split") == "from_train"
-    names = [name for part in FILES if not (from_train and part == "test") for name in FILES[part]]
-    missing = [name for name in names if _find(root, name) is None]
-    failure = _download(root, missing) if settings_data.get("download", False) else ""
-    paths = {name: _find(root, name) for name in names}
+    failure = _download(root, _missing(settings_data, root)) if settings_data.get("download", False) else ""
+    paths = {name: _find(root, name) for name in _names(settings_data)}
     for name, path in paths.items():
         if path is None:
             otherwise = "" if name in FILES["train"] else ", or set data.test_split: from_train"
@@ -74,6 +72,21 @@ def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
         preparation="grey levels as they are",
         sources=tuple(describe_file(path) for path in paths.values()),
     )
+
+
+def missing(settings_data: Mapping[str, Any], root: Path) -> list[str]:
+    """Where the files that `load` does not find below `root` are published."""
+    return [f"{URL}{name}.gz" for name in _missing(settings_data, root)]
+
+
+def _names(settings_data: Mapping[str, Any]) -> list[str]:
+    """The files that are needed."""
+    from_train = settings_data.get("test_split") == "from_train"
+    return [name for part in FILES if not (from_train and part == "test") for name in FILES[part]]
+
+
+def _missing(settings_data: Mapping[str, Any], root: Path) -> list[str]:
+    return [name for name in _names(settings_data) if _find(root, name) is None]
 
 
 def _find(root: Path, name: str) -> Path | None:

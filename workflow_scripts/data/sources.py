@@ -23,6 +23,16 @@ LOADERS: dict[str, Loader] = {
 }
 
 
+# Sources whose files are published, and what says which of them are not there yet.
+MISSING: dict[str, Callable[[Mapping[str, Any], Path], list[str]]] = {"cifar10": cifar10.missing, "mnist": mnist.missing}
+
+
+def to_download(settings_data: Mapping[str, Any], root: Path) -> list[str]:
+    """The addresses of the files that `load_source` would download before it loads anything."""
+    missing = MISSING.get(settings_data["source"])
+    return missing(settings_data, root) if missing and settings_data.get("download", False) else []
+
+
 def load_source(
     settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None] = lambda count: None
 ) -> Dataset:
