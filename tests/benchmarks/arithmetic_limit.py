@@ -23,6 +23,7 @@ from side_by_side import seconds  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.profiler import profile  # noqa: E402
 
+from workflow_scripts.common.freed_memory import keep_freed_memory  # noqa: E402
 from workflow_scripts.curvature.hessian import HessianVectorProduct  # noqa: E402
 from workflow_scripts.curvature.quadratic_form import QuadraticForm  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
@@ -61,6 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     require_float32()
+    keep_freed_memory()  # as steps do
     device, settings = torch.device(arguments.device), cifar_settings()
     network = our_network(settings)
     flop = size(network)[1]
