@@ -40,6 +40,7 @@ rule all:
 
 
 onstart:
+    select_only_after_jobs()
     check_gate()
     check_writable(list(workflow.dag.needrun_jobs()))
     check_machine(workflow.dag.needrun_jobs())

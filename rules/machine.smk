@@ -1,4 +1,5 @@
-# What this machine must have for the jobs that are about to run: the GPU that is asked for, and memory.
+# What this machine must have for the jobs that are about to run, the GPU that is asked for and memory; and what Snakemake
+# must not take of it.
 import json
 from collections import Counter
 
@@ -44,3 +45,15 @@ def check_machine(jobs):
     checked = subprocess.run([*entry, "--machine", "device", MACHINE["device"]], cwd=ROOT)
     if checked.returncode:
         sys.exit(checked.returncode)
+
+
+def select_only_after_jobs():
+    """Let Snakemake look for jobs to start when one has ended, and not every second besides.
+
+    For its limit of 100 jobs a second (`--max-jobs-per-timespan`) it looks at all ready jobs again a second after each
+    look, and every job that ends begins another such chain (Snakemake 9.27, `JobScheduler.schedule`): the more jobs have
+    ended, the more of a core is lost (docs/performance.md). One machine needs no limit; on a cluster, whose queue is
+    protected by it, it stays. No option switches it off.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
