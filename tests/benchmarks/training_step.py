@@ -48,7 +48,7 @@ def _comparison(
     other = copy.deepcopy(network) if their_model is None else their_model(settings)
     if their_model is None:
         peer, bar = "the same network in the loop of diffusers' examples", None
-        note = "What the loop alone gives: most of a step is the network, which is the same here."
+        note = f"One network on both sides, so what the loop gives, and on a CPU the memory: {AS_A_STEP if on_cpu else ''}".strip()
     else:
         (our_count, our_flop), (their_count, their_flop) = size(network), size(other)
         peer = "diffusers' UNet2DModel of equal size and depth, its EMAModel, Adam, fp32, eager"
