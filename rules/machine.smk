@@ -52,8 +52,9 @@ def select_only_after_jobs():
 
     For its limit of 100 jobs a second (`--max-jobs-per-timespan`) it looks at all ready jobs again a second after each
     look, and every job that ends begins another such chain (Snakemake 9.27, `JobScheduler.schedule`): the more jobs have
-    ended, the more of a core is lost (docs/performance.md). One machine needs no limit; on a cluster, whose queue is
-    protected by it, it stays. No option switches it off.
+    ended, the more of a core is lost (docs/performance.md). Starting a job or calling sbatch takes longer than a hundredth
+    of a second, so nothing reaches that limit. No option switches it off; a lower one that was asked for stays.
     """
-    if workflow.local_exec:
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter is not None and limiter.max_jobs >= 100 * limiter.timespan:
         workflow.scheduler.job_rate_limiter = None

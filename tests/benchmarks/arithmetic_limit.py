@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import torch  # noqa: E402
-from networks import cifar_settings, our_network, size  # noqa: E402
+from matrix_rate import DTYPES, matrix_product  # noqa: E402
+from networks import cifar_settings, our_network, size, training_flop  # noqa: E402
 from sampling import NFE, OurSampling  # noqa: E402
 from side_by_side import seconds  # noqa: E402
 from torch import nn  # noqa: E402
@@ -48,11 +49,10 @@ def share_of_arithmetic(call: Callable[[], object], device: torch.device) -> flo
     return sum(time for name, time in times.items() if name.startswith(ARITHMETIC)) / sum(times.values())
 
 
-def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Floating-point operations per second of a product of two square matrices."""
-    side = 2048 if device.type == "cpu" else 8192
-    first, second = torch.randn(2, side, side, device=device).to(dtype)
-    return 2 * side**3 / seconds_of(lambda: first @ second)
+def matrix_rate(precision: str, device: torch.device) -> float:
+    """Floating-point operations per second of a large matrix product."""
+    product, flop = matrix_product(precision, device)
+    return flop / seconds_of(product)
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
     flop = size(network)[1]
     network.to(device)
     parameters = list(network.parameters())
-    rates = {name: matrix_rate(dtype, device) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+    rates = {precision: matrix_rate(precision, device) for precision in DTYPES}
     print("rate of a large matrix product: " + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()))
     print("| what | time | at the matrix rate | convolutions and products | were all else free |\n|---|---|---|---|---|")
 
@@ -88,7 +88,7 @@ def main() -> None:
         def passes() -> None:
             torch.autograd.grad(nn.functional.mse_loss(network.train()(x, t), noise), parameters)
 
-        line(f"forward and backward pass, batch {batch}", "fp32", passes, 3 * batch * flop)
+        line(f"forward and backward pass, batch {batch}", "fp32", passes, batch * training_flop(network))
     x, noise = torch.randn(2, 8, 3, 32, 32, device=device)
     t = torch.randint(1000, (8,), device=device)
     vector = torch.randn(sum(parameter.numel() for parameter in parameters), device=device)

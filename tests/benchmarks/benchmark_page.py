@@ -9,7 +9,7 @@ from pathlib import Path
 
 from side_by_side import Row
 
-HEAD = "| what | against | ratio: median (lowest – highest) | bar | ours | theirs | apart (tolerance) |\n|---|---|---|---|---|---|---|"
+HEAD = "| what | against | ratio: median (lowest – highest) | bar | limit | ours | theirs | apart (tolerance) |\n|---|---|---|---|---|---|---|---|"
 
 
 def table(rows: list[Row]) -> str:
@@ -41,7 +41,8 @@ def _line(row: Row) -> str:
     bar = "–" if row.bar is None else f"{row.bar:g}×{'' if row.ratio >= row.bar else ' (missed)'}"
     spread = f"**{row.ratio:.2f}×** ({min(row.ratios):.2f} – {max(row.ratios):.2f})"
     apart = f"{row.distance:.0e} ({row.tolerance:.0e})"
-    return f"| {row.what} | {row.peer} | {spread} | {bar} | {_rate(row, row.ours_s)} | {_rate(row, row.theirs_s)} | {apart} |"
+    limit = "–" if row.limit is None else f"{row.limit:.2f}×"
+    return f"| {row.what} | {row.peer} | {spread} | {bar} | {limit} | {_rate(row, row.ours_s)} | {_rate(row, row.theirs_s)} | {apart} |"
 
 
 def _rate(row: Row, seconds: list[float]) -> str:

@@ -62,6 +62,14 @@ class Plain(nn.Module):
         return self.network(x, t, return_dict=False)[0]
 
 
+def training_flop(network: nn.Module) -> float:
+    """Floating-point operations of one 32x32 image's forward and backward pass, counted as `size` does."""
+    x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.grad(network(x, t).sum(), list(network.parameters()))
+    return counter.get_total_flops() / 2
+
+
 def size(network: nn.Module) -> tuple[int, float]:
     """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two)."""
     x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)

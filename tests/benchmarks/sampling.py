@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
+from matrix_rate import matrix_product
 from networks import cifar_settings, our_network, size
 from own_process import OwnProcess
 from side_by_side import Comparison
@@ -41,6 +42,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         for precision in ("fp32", "bf16"):
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
+            product, product_flop = matrix_product(precision, device)
             with our_jobs(settings, name, precision, device) as draw:
                 yield Comparison(
                     what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
@@ -55,6 +57,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
                     note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both. {JOBS}",
+                    arithmetic=(product, num_images * NFE * flop / product_flop),
                 )
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 import torch
 
+# Products of which the fastest counts: the first ones find neither their memory in the cache nor the threads awake.
+PRODUCTS = 3
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -22,7 +25,9 @@ class Comparison:
 
     `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns how far apart the two sides'
     results are, which must not exceed `tolerance`; `equality` says in words what it compares and why that far is the same.
-    `bar` is the ratio asked for, None where none is. `note` is what a reader must know to judge the ratio.
+    `bar` is the ratio asked for, None where none is. `note` is what a reader must know to judge the ratio. `arithmetic` is a
+    product of large matrices on the same device and threads, and how many of them have as many floating-point operations as
+    `ours`: how fast ours could be if it did nothing else.
     """
 
     what: str
@@ -36,12 +41,16 @@ class Comparison:
     equality: str
     bar: float | None
     note: str = ""
+    arithmetic: tuple[Callable[[], Any], float] | None = None
     warmups: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a comparison came to: seconds per call of both sides, pair by pair, and the distance of their results."""
+    """What a comparison came to: seconds per call of both sides, pair by pair, and the distance of their results.
+
+    `arithmetic_s` are the seconds of ours' floating-point operations at the rate of a large matrix product, pair by pair.
+    """
 
     what: str
     peer: str
@@ -54,6 +63,7 @@ class Row:
     equality: str
     bar: float | None
     note: str = ""
+    arithmetic_s: list[float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,6 +78,13 @@ class Row:
         """How many times faster ours is: the median over the pairs."""
         return statistics.median(self.ratios)
 
+    @property
+    def limit(self) -> float | None:
+        """The ratio if ours were nothing but its floating-point operations, at the rate of a large matrix product."""
+        if self.arithmetic_s is None:
+            return None
+        return statistics.median(theirs / least for least, theirs in zip(self.arithmetic_s, self.theirs_s, strict=True))
+
 
 def measure(comparison: Comparison, pairs: int) -> Row:
     """Check, warm up, and time `pairs` pairs. SystemExit when the two sides did not compute the same thing."""
@@ -81,13 +98,17 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     for side in sides * comparison.warmups:
         side()
     taken: tuple[list[float], list[float]] = ([], [])
+    arithmetic_s = []
     for number in range(pairs):
         for index in (0, 1) if number % 2 else (1, 0):
             taken[index].append(seconds(sides[index]))
+        if comparison.arithmetic is not None:
+            product, count = comparison.arithmetic
+            arithmetic_s.append(count * min(seconds(product) for _ in range(PRODUCTS)))
     ours_s, theirs_s = taken
     return Row(
         comparison.what, comparison.peer, comparison.work, comparison.unit, ours_s, theirs_s, distance,
-        comparison.tolerance, comparison.equality, comparison.bar, comparison.note,
+        comparison.tolerance, comparison.equality, comparison.bar, comparison.note, arithmetic_s or None,
     )  # fmt: skip
 
 

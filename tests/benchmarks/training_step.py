@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
-from networks import Plain, cifar_settings, our_network, size, their_network
+from matrix_rate import matrix_product
+from networks import Plain, cifar_settings, our_network, size, their_network, training_flop
 from own_process import OwnProcess
 from side_by_side import Comparison
 from torch import Tensor, nn
@@ -57,6 +58,8 @@ def _comparison(
             f"Ours has {our_count / 1e6:.3f} M parameters and {our_flop / 1e9:.3f} GFLOP a forward pass and image, "
             f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {AS_A_STEP if on_cpu else ''}".strip()
         )
+    product, product_flop = matrix_product(precision, device)
+    work_flop = steps * batch_size * training_flop(network)
     yours = TheirLoop(other, random_images(), settings, device)
     with our_loop(settings, device) as run:
         yield Comparison(
@@ -75,6 +78,7 @@ def _comparison(
             ),
             bar=bar,
             note=note,
+            arithmetic=(product, work_flop / product_flop),
         )
 
 

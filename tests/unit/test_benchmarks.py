@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,26 @@ def test_a_ratio_above_one_means_that_ours_is_faster(benchmark_modules):
     assert len(row.ratios) == 3
     # 4 but for what a wake-up costs
     assert 1.5 < row.ratio < 4.5
+
+
+def test_the_limit_is_the_ratio_of_arithmetic_alone(benchmark_modules):
+    """Theirs waits 20 ms, and ours' arithmetic is half a product of 2 ms; a wake-up makes either a little longer."""
+    from benchmark_page import table
+    from side_by_side import measure
+
+    row = measure(replace(comparison(), arithmetic=(lambda: time.sleep(0.002), 0.5)), pairs=3)
+    assert 10 < row.limit < 21
+    assert f"| {row.limit:.2f}× |" in table([row])
+    assert measure(comparison(), pairs=1).limit is None
+
+
+def test_the_arithmetic_of_training_is_thrice_that_of_the_forward_pass(benchmark_modules):
+    """Each product has two others as its derivatives, but for the two layers whose input needs none: image and timestep."""
+    from networks import cifar_settings, our_network, size, training_flop
+
+    network = our_network(cifar_settings())
+    image, timestep = network.stem.weight.numel() * 32 * 32, network.time_embedding.layers[0].weight.numel()
+    assert training_flop(network) == 3 * size(network)[1] - 2 * (image + timestep)
 
 
 @pytest.mark.parametrize("distance", [2e-3, float("nan")])
