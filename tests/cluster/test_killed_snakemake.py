@@ -32,7 +32,8 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
     unlocked = run_module(project, "snakemake", "--unlock", "--config", "preset=smoke")
     assert unlocked.returncode == 0, unlocked.stderr
     uninterrupted = Uninterrupted(tmp_path / "uninterrupted", NUM_STEPS, *TARGETS)
-    restarted = ClusterRun(slurm, project, *BOTH_GPUS, *TARGETS)
+    # one job in the queue, so that the other one waits in Snakemake
+    restarted = ClusterRun(slurm, project, "--jobs", "1", "--verbose", *BOTH_GPUS, *TARGETS)
     assert restarted.finish() == 0, restarted.said
     assert f"SLURM still has 2 jobs ({', '.join(left)}) of a Snakemake that was killed; cancelling" in restarted.said
     states = {job["id"]: job["state"] for job in jobs()}
@@ -40,3 +41,6 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
     assert list(states.values()) == ["COMPLETED"] * 2, restarted.said
     assert overlapping(jobs()) == []
     assert uninterrupted.differing(project, TRAINED, NUM_STEPS) == []
+    # jobs are looked for at first and when one has ended, and not every second besides (select_only_after_jobs)
+    finished, looks = restarted.said.count("Finished jobid: "), restarted.said.count("Ready jobs: ")
+    assert 2 <= finished and 2 <= looks <= finished + 1

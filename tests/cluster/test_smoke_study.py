@@ -28,7 +28,7 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
     def training():
         return [job["id"] for job in jobs_now() if job["state"] == "RUNNING" and job["comment"].startswith("rule_train_model")]
 
-    run = ClusterRun(slurm, project, "--verbose")
+    run = ClusterRun(slurm, project)
     run.wait_until(training)
     cancelled = training()[0]
     slurm.call("scancel", cancelled)
@@ -40,9 +40,6 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
     assert Counter(re.sub("^rule_|_wildcards_.*", "", job["comment"]) for job in jobs) == EXPECTED_JOBS
     assert [job["id"] for job in jobs if job["state"] != "COMPLETED"] == [cancelled]
     assert run.seen.keys() == {job["id"] for job in jobs} - {cancelled}
-    # jobs are looked for at first, when a step has ended and when one has failed, and not every second besides
-    finished, looks = run.said.count("Finished jobid: "), run.said.count("Ready jobs: ")
-    assert sum(EXPECTED_JOBS.values()) < finished and 0 < looks <= finished + 2
     assert {job["partition"] for job in jobs} == {"gpu"}
     # half an hour and 2 GB per step (rules/cluster.smk); in a group the time of steps that follow each other adds up, and
     # the memory of steps that may run side by side
