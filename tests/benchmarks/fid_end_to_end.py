@@ -1,31 +1,40 @@
 """FID from uint8 images to the number: ours against torch_fidelity.calculate_metrics and pytorch-fid, on a CPU or GPU.
 
-With fewer images than an evaluation has (50, so that seven pairs take minutes). The network's time grows with the images
-and the distance's does not, so the ratio at 10,000 images lies between the one seen here and that of the features alone.
+    python tests/benchmarks/fid_end_to_end.py [--images 10000] [--reference 2500]
+
+`make bench` takes fewer images than an evaluation has (50, so that seven pairs take minutes). The network's time grows with
+the images and the distance's does not, so the ratio at 10,000 images should lie between the one seen there and that of the
+features alone; run by itself, this file times one pair of so many (about 35 minutes on two cores) against torch-fidelity.
 The reference's features are computed by both sides, or kept by both.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
-import torch
-import torch_fidelity
-from inception_features import BATCH
-from PIL import Image
-from pytorch_fid import fid_score
-from pytorch_fid import inception as pytorch_fid_inception
-from random_inception import write_random_inception
-from side_by_side import Comparison
-from torch.utils.data import Dataset
+# `tests` may be another package's name where this one is not installed, so its modules are found by their folder.
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]
 
-from workflow_scripts.metrics.extractors import load_extractor
-from workflow_scripts.metrics.frechet import frechet_distance
-from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch_fidelity  # noqa: E402
+from inception_features import BATCH  # noqa: E402
+from PIL import Image  # noqa: E402
+from pytorch_fid import fid_score  # noqa: E402
+from pytorch_fid import inception as pytorch_fid_inception  # noqa: E402
+from random_inception import write_random_inception  # noqa: E402
+from side_by_side import Comparison, seconds  # noqa: E402
+from torch.utils.data import Dataset  # noqa: E402
+
+from workflow_scripts.metrics.extractors import load_extractor  # noqa: E402
+from workflow_scripts.metrics.frechet import frechet_distance  # noqa: E402
+from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of  # noqa: E402
 
 IMAGES = 50
 PYTORCH_FID = (
@@ -146,3 +155,28 @@ class PytorchFid:
             return fid_score.calculate_activation_statistics(files, self.network, BATCH, 2048, self.device, num_workers=0)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--reference", type=int, default=2_500, help="images whose statistics both sides keep")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    device, random = torch.device(arguments.device), np.random.default_rng(0)
+    generated = random.integers(0, 256, (arguments.images, 32, 32, 3), dtype=np.uint8)
+    reference = random.integers(0, 200, (arguments.reference, 32, 32, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        weights = write_random_inception(Path(name) / "weights.pth")
+        ours, fidelity = OurFid(weights, device), TorchFidelity(weights, Path(name) / "cache", device)
+        kept = ours.statistics(reference)
+        fidelity.keep(reference)
+        found: list[float] = []
+        ours_s = seconds(lambda: found.append(ours(generated, kept)))
+        theirs_s = seconds(lambda: found.append(fidelity(generated, None)))
+    print(
+        f"FID end to end, {len(generated)} images, reference of {len(reference)} kept: {ours_s:.1f} s, torch-fidelity {theirs_s:.1f} s: "
+        f"ratio {theirs_s / ours_s:.2f}, relative difference {abs(found[0] / found[1] - 1):.0e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
