@@ -65,7 +65,7 @@ def main() -> None:
     keep_freed_memory()  # as steps do
     device, settings = torch.device(arguments.device), cifar_settings()
     network = our_network(settings)
-    flop = size(network)[1]
+    flop, training = size(network)[1], training_flop(network)  # counted where the network still lies, on the CPU
     network.to(device)
     parameters = list(network.parameters())
     rates = {precision: matrix_rate(precision, device) for precision in DTYPES}
@@ -88,7 +88,7 @@ def main() -> None:
         def passes() -> None:
             torch.autograd.grad(nn.functional.mse_loss(network.train()(x, t), noise), parameters)
 
-        line(f"forward and backward pass, batch {batch}", "fp32", passes, batch * training_flop(network))
+        line(f"forward and backward pass, batch {batch}", "fp32", passes, batch * training)
     x, noise = torch.randn(2, 8, 3, 32, 32, device=device)
     t = torch.randint(1000, (8,), device=device)
     vector = torch.randn(sum(parameter.numel() for parameter in parameters), device=device)

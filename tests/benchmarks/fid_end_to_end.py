@@ -35,6 +35,7 @@ from torch.utils.data import Dataset  # noqa: E402
 from workflow_scripts.metrics.extractors import load_extractor  # noqa: E402
 from workflow_scripts.metrics.frechet import frechet_distance  # noqa: E402
 from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of  # noqa: E402
+from workflow_scripts.training.device import require_float32  # noqa: E402
 
 IMAGES = 50
 PYTORCH_FID = (
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=2_500, help="images whose statistics both sides keep")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
+    require_float32()  # of both sides, as in `make bench`
     device, random = torch.device(arguments.device), np.random.default_rng(0)
     generated = random.integers(0, 256, (arguments.images, 32, 32, 3), dtype=np.uint8)
     reference = random.integers(0, 200, (arguments.reference, 32, 32, 3), dtype=np.uint8)

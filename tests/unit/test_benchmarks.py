@@ -43,12 +43,18 @@ def test_a_ratio_above_one_means_that_ours_is_faster(benchmark_modules):
     assert 1.5 < row.ratio < 4.5
 
 
-def test_the_limit_is_the_ratio_of_arithmetic_alone(benchmark_modules):
-    """Theirs waits 20 ms, and ours' arithmetic is half a product of 2 ms; a wake-up makes either a little longer."""
+def test_the_limit_is_the_ratio_of_arithmetic_alone(benchmark_modules, monkeypatch):
+    """Theirs takes 20 ms, and ours' arithmetic is half a product of 2 ms."""
+    import side_by_side
     from benchmark_page import table
     from side_by_side import measure
 
-    row = measure(replace(comparison(), arithmetic=(lambda: time.sleep(0.002), 0.5)), pairs=3)
+    timed = replace(comparison(), arithmetic=(lambda: None, 0.5))
+    clock = {timed.ours: 0.005, timed.theirs: 0.02, timed.arithmetic[0]: 0.002}
+    with monkeypatch.context() as patched:
+        patched.setattr(side_by_side, "seconds", clock.__getitem__)
+        row = measure(timed, pairs=3)
+    assert row.limit == pytest.approx(20)
     assert 10 < row.limit < 21
     assert f"| {row.limit:.2f}× |" in table([row])
     assert measure(comparison(), pairs=1).limit is None
