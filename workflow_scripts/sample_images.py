@@ -20,7 +20,7 @@ from workflow_scripts.common.files import sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models.precision import in_precision, place
+from workflow_scripts.models.precision import frozen
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
@@ -66,7 +66,7 @@ class _Sampler:
         must_agree = ("seed", "model", "diffusion")
         network = load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree)
         precision, memory_format = self.step.setting("sampling.precision"), self.step.setting("sampling.memory_format")
-        return in_precision(place(network, self.device, memory_format), precision, memory_format)
+        return frozen(network, self.device, precision, memory_format)
 
     @cached_property
     def diffusion(self) -> GaussianDiffusion:

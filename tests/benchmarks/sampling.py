@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models.precision import in_precision, place
+from workflow_scripts.models.precision import frozen
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
@@ -88,8 +88,8 @@ class OurSampling:
     """What sample_images does with one batch."""
 
     def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device):
-        placed = place(copy.deepcopy(network), device, "channels_last")  # the fastest that a preset can name
-        self.network, self.device = in_precision(placed, precision, "channels_last"), device
+        # the fastest that a preset can name
+        self.network, self.device = frozen(copy.deepcopy(network), device, precision, "channels_last"), device
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
         self._loops: dict[int, SamplingLoop] = {}

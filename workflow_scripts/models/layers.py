@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, embedding_dim: int, norm_groups: int, dropout: float):
         super().__init__()
-        self.norm1 = nn.GroupNorm(norm_groups, in_channels)
+        self.norm1 = GroupNorm(norm_groups, in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.film = nn.Linear(embedding_dim, 2 * out_channels)
         self.norm2 = AdaptiveGroupNorm(norm_groups, out_channels)
@@ -50,19 +50,35 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        h = self.conv1(functional.silu(self.norm1(x)))
+        h = self.conv1(silu(self.norm1(x)))
         h = self.norm2(h, *self.film(embedding).chunk(2, dim=1))
-        return self.shortcut(x) + self.conv2(self.dropout(functional.silu(h)))
+        return plus(self.conv2(self.dropout(silu(h))), self.shortcut(x))
 
 
-class AdaptiveGroupNorm(nn.GroupNorm):
-    """Group normalization with a scale and shift `[B, C]` of each image: `norm(x) * (1 + scale) + shift`.
+class GroupNorm(nn.GroupNorm):
+    """Group normalization (Wu and He 2018); of bfloat16, channels last, on a CPU in float32, which it then returns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._normalised(x, self.weight, self.bias)
+
+    def _normalised(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and not x.is_contiguous():
+            # Torch's kernel for it goes value by value where a group's channels do not fill a register (64 channels in 8
+            # groups: nine times float32's time), and is no faster than float32 elsewhere.
+            x = x.float()
+        return functional.group_norm(x, self.num_groups, weight, bias, self.eps)
+
+
+class AdaptiveGroupNorm(GroupNorm):
+    """Group normalization with a scale and shift, `[B, C]` or `[1, C]` for all images: `norm(x) * (1 + scale) + shift`.
 
     FiLM conditioning (Perez et al. 2018) after a norm; AdaGN in Dhariwal and Nichol (2021), section 4.3.
     """
 
     def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         scale = 1.0 + scale
+        if len(scale) == 1:  # the norm's own affine map is another one
+            return self._normalised(x, self.weight * scale[0], torch.addcmul(shift[0], self.bias, scale[0]))
         if not x.is_contiguous():  # channels last, whose images have no common view
             return torch.addcmul(shift[:, :, None, None], super().forward(x), scale[:, :, None, None])
         # The batch as one image of B C channels, each with an affine map of its own: no pass over memory but the norm's.
@@ -77,7 +93,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, norm_groups: int):
         super().__init__()
-        self.norm = nn.GroupNorm(norm_groups, channels)
+        self.norm = GroupNorm(norm_groups, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.projection = zero_initialised(nn.Conv2d(channels, channels, 1))
 
@@ -86,7 +102,17 @@ class SelfAttention(nn.Module):
         # written out, since torch's fused attention has no second derivative and curvature needs one
         weights = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k).softmax(dim=2)
         # weights first: the other order hands the softmax's derivative a transposed gradient, which it would copy
-        return x + self.projection(torch.bmm(weights, v.transpose(1, 2)).transpose(1, 2).reshape(x.shape))
+        return plus(self.projection(torch.bmm(weights, v.transpose(1, 2)).transpose(1, 2).reshape(x.shape)), x)
+
+
+def silu(x: torch.Tensor) -> torch.Tensor:
+    """SiLU of a tensor that nothing else reads, in its memory where no gradient is asked for."""
+    return functional.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def plus(made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """`x + made`, `made` being a tensor that nothing else reads, in its memory where no gradient is asked for."""
+    return x + made if torch.is_grad_enabled() else made.add_(x)
 
 
 def zero_initialised(layer: nn.Conv2d) -> nn.Conv2d:

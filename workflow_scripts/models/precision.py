@@ -32,3 +32,16 @@ def in_precision(network: nn.Module, precision: str, memory_format: str) -> Call
 def place(network: nn.Module, device: torch.device, memory_format: str) -> nn.Module:
     """The same network on `device`, the weights of its convolutions laid out for images of `memory_format`."""
     return network.to(device, memory_format=MEMORY_FORMATS[memory_format])
+
+
+def frozen(network: nn.Module, device: torch.device, precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """A network whose weights stay as they are, placed on `device` and as a callable like that of `in_precision`.
+
+    In bf16 the weights of products and convolutions are cast here once, to the bytes that autocast gives them in every call.
+    """
+    network = place(network, device, memory_format)
+    if precision == "bf16":
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                layer.to(torch.bfloat16)
+    return in_precision(network, precision, memory_format)

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.models.layers import ResidualBlock, SelfAttention, TimeEmbedding, zero_initialised
+from workflow_scripts.models.layers import GroupNorm, ResidualBlock, SelfAttention, TimeEmbedding, silu, zero_initialised
 
 
 class UNet(nn.Module):
     """Predicts from (x_t, t) an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
 
-    `forward(x [B, C, H, W] float, t [B] int64) -> [B, C, H, W]`, with H = W = `image_size`. Level i works at
-    `ceil(image_size / 2**i)` pixels a side with `base_channels * channel_mults[i]` channels. `attention_resolutions`
-    are sides in pixels. The output is zero for every input before training.
+    `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size` and t `[B]`, or `[1]` for all images.
+    Level i works at `ceil(image_size / 2**i)` pixels a side with `base_channels * channel_mults[i]` channels.
+    `attention_resolutions` are sides in pixels. The output is zero for every input before training.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class UNet(nn.Module):
             self.up_blocks.append(
                 nn.ModuleList(block(2 * widths[level], widths[level], sides[level]) for _ in range(num_res_blocks))
             )
-        self.norm_out = nn.GroupNorm(norm_groups, widths[0])
+        self.norm_out = GroupNorm(norm_groups, widths[0])
         self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -82,7 +82,7 @@ class UNet(nn.Module):
                 h = functional.interpolate(self.reducers[level - 1](h), size=skips[-1].shape[-2:], mode="nearest")
             for block in blocks:
                 h = block(torch.cat((h, skips.pop()), dim=1), embedding)
-        return self.conv_out(functional.silu(self.norm_out(h)))
+        return self.conv_out(silu(self.norm_out(h)))
 
 
 class UNetBlock(nn.Module):

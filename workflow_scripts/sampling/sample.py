@@ -43,7 +43,7 @@ def sample(
     clip_x_start: bool,
     on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Draw x_0 [B, C, H, W] from x_T [B, C, H, W] with exactly nfe calls of model(x_t, t), t int64 [B].
+    """Draw x_0 [B, C, H, W] from x_T [B, C, H, W] with exactly nfe calls of model(x_t, t), t int64 [1].
 
     The state keeps x_T's dtype and device, where `diffusion` must be; see `SamplingLoop` for the rest.
     """
@@ -53,10 +53,10 @@ def sample(
 class SamplingLoop:
     """Sampling of batches of one shape: `nfe` calls of one function of fixed tensors, which a GPU records once.
 
-    `model` takes (x_t [B, C, H, W], t int64 [B]); batches have shape, dtype and device of `like`, and `diffusion` is on
-    that device. Coefficients are computed in float64 and then take the state's dtype. `clip_x_start` clamps the predicted
-    x_start to [-1, 1] at every step; x_0 is the last of them. ConfigError for an unknown sampler or an impossible nfe or
-    eta.
+    `model` takes (x_t [B, C, H, W], t int64 [1], the timestep of all images); batches have shape, dtype and device of
+    `like`, and `diffusion` is on that device. Coefficients are computed in float64 and then take the state's dtype.
+    `clip_x_start` clamps the predicted x_start to [-1, 1] at every step; x_0 is the last of them. ConfigError for an unknown
+    sampler or an impossible nfe or eta.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class SamplingLoop:
         return self._x.clone()
 
     def _take_step(self) -> None:
-        x, t = self._x, self._timesteps.index_select(0, self._k).repeat(len(self._x))
+        x, t = self._x, self._timesteps.index_select(0, self._k)
         pred_x_start = self._diffusion.pred_x_start(self._model(x, t), x, t)
         # Looked at before clipping, which would turn an infinity into a harmless-looking 1.
         finite = torch.isfinite(pred_x_start).all()

@@ -71,6 +71,31 @@ def test_adaptive_group_norm_and_its_gradients_are_those_of_a_norm_and_an_affine
     torch.testing.assert_close(ours, theirs, atol=1e-11, rtol=1e-11)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_one_scale_and_shift_for_all_images_is_the_same_for_each(memory_format):
+    norm = _randomise(AdaptiveGroupNorm(2, 6)).double()
+    x = torch.randn(3, 6, 4, 5, dtype=torch.float64).contiguous(memory_format=memory_format)
+    scale, shift = torch.randn(2, 1, 6, dtype=torch.float64)
+    one, each = norm(x, scale, shift), norm(x, scale.expand(3, -1), shift.expand(3, -1))
+    # float64 throughout: only the order of additions differs
+    torch.testing.assert_close(one, each, atol=1e-12, rtol=1e-12)
+    assert one.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("out_channels", [4, 8])
+def test_without_gradients_the_same_bytes_and_the_input_is_left_alone(out_channels):
+    """Only then are results written into memory that is no longer needed."""
+    block, attention = _randomise(ResidualBlock(4, out_channels, 6, 2, 0.0)), _randomise(SelfAttention(out_channels, 2))
+    x, embedding = torch.randn(3, 4, 4, 4), torch.randn(3, 6)
+    inputs = x.clone(), embedding.clone()
+    hidden = block(x, embedding)
+    expected = hidden.detach().clone(), attention(hidden).detach()
+    with torch.no_grad():
+        made = block(x, embedding)
+        assert torch.equal(made, expected[0]) and torch.equal(attention(made), expected[1]) and torch.equal(made, expected[0])
+    assert torch.equal(x, inputs[0]) and torch.equal(embedding, inputs[1])
+
+
 def test_attention_equals_torchs_own():
     attention = _randomise(SelfAttention(8, 2)).double()
     x = torch.randn(2, 8, 3, 5, dtype=torch.float64)

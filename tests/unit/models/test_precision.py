@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from workflow_scripts.models.precision import in_precision, place
+from workflow_scripts.models.precision import frozen, in_precision, place
 from workflow_scripts.models.registry import build_model
 
 CPU = torch.device("cpu")
@@ -53,3 +53,25 @@ def test_convolutions_compute_as_set_and_everything_else_stays_float32(precision
     # bfloat16 keeps 8 bits, so single products are off by up to 0.4 %; float32 in another order by its last bits
     error = (output - expected).norm() / expected.norm()
     assert (1e-4 < error < 3e-2) if precision == "bf16" else error < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_a_frozen_network_computes_the_same_bytes_from_weights_that_were_cast_once(precision, memory_format):
+    inputs = _inputs()
+    with torch.no_grad():
+        expected = in_precision(place(_network(), CPU, memory_format), precision, memory_format)(*inputs)
+        network = _network()
+        made = frozen(network, CPU, precision, memory_format)(*inputs)
+    assert made.numpy().tobytes() == expected.numpy().tobytes()
+    dtypes = {type(layer): layer.weight.dtype for layer in network.modules() if hasattr(layer, "weight")}
+    of_products = torch.bfloat16 if precision == "bf16" else torch.float32
+    assert dtypes.pop(nn.Conv2d) == dtypes.pop(nn.Linear) == of_products
+    assert set(dtypes.values()) == {torch.float32}
+
+
+def test_one_timestep_for_all_images_is_each_ones():
+    network, (x, _) = _network().double(), _inputs()
+    x = x.double()
+    # float64 throughout: only the order of additions differs
+    torch.testing.assert_close(network(x, torch.tensor([7])), network(x, torch.full((4,), 7)), atol=1e-12, rtol=1e-12)
