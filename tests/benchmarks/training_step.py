@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,46 +28,57 @@ from workflow_scripts.training.step import TrainingStep
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
 CHECKED_STEPS = 3
 AS_A_STEP = "Ours runs as a step of the pipeline does, told to keep freed memory; diffusers' has malloc's defaults, as for its users."
+AS_A_STUDY = (
+    "Ours trains as the pipeline trains the runs of a study on a CPU, as many at once as there are cores, with one thread each, "
+    "and what counts are the steps of all; diffusers' loop trains one run with all threads, as its users' scripts do."
+)
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Batch 4 and 128 in fp32 and bf16, and batch 4 with one network on both sides, which leaves the loops alone."""
+    """Batch 4 and 128 in fp32 and bf16, and batch 4 with one network on both sides, which leaves the loops alone.
+
+    On a CPU ours is timed twice: one run with all threads, and as many runs as threads.
+    """
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 200), (128, 1 if on_cpu else 50)):
         for precision in ("fp32", "bf16"):
-            yield from _comparison(device, batch_size, steps, precision, their_network, on_cpu)
-    yield from _comparison(device, 4, 8 if on_cpu else 200, "fp32", None, on_cpu)
+            for runs in (1, torch.get_num_threads()) if on_cpu else (1,):
+                yield from _comparison(device, batch_size, steps, precision, their_network, runs)
+    yield from _comparison(device, 4, 8 if on_cpu else 200, "fp32", None, 1)
 
 
 def _comparison(
-    device: torch.device, batch_size: int, steps: int, precision: str, their_model: Callable | None, on_cpu: bool
+    device: torch.device, batch_size: int, steps: int, precision: str, their_model: Callable | None, runs: int
 ) -> Iterator[Comparison]:
+    """`steps` updates of each of `runs` runs of ours, against as many of theirs in one run."""
+    on_cpu = device.type == "cpu"
     settings = cifar_settings()
     settings = {**settings, "seed": 0, "arm": "E1_baseline_linear"}
     settings["training"] = {**settings["training"], "batch_size": batch_size, "precision": precision, "memory_format": "contiguous"}
     network = our_network(settings)
     other = copy.deepcopy(network) if their_model is None else their_model(settings)
+    setting = "" if not on_cpu else AS_A_STEP if runs == 1 else f"{AS_A_STUDY} {AS_A_STEP}"
     if their_model is None:
         peer, bar = "the same network in the loop of diffusers' examples", None
-        note = f"One network on both sides, so what the loop gives, and on a CPU the memory: {AS_A_STEP if on_cpu else ''}".strip()
+        note = f"One network on both sides, so what the loop gives, and on a CPU the memory: {setting}".strip()
     else:
         (our_count, our_flop), (their_count, their_flop) = size(network), size(other)
         peer = "diffusers' UNet2DModel of equal size and depth, its EMAModel, Adam, fp32, eager"
         bar = (1.5 if precision == "fp32" else 2.5) if on_cpu else 6.0 if batch_size == 4 and precision == "fp32" else None
         note = (
             f"Ours has {our_count / 1e6:.3f} M parameters and {our_flop / 1e9:.3f} GFLOP a forward pass and image, "
-            f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {AS_A_STEP if on_cpu else ''}".strip()
+            f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {setting}".strip()
         )
     product, product_flop = matrix_product(precision, device)
-    work_flop = steps * batch_size * training_flop(network)
+    work = runs * steps
     yours = TheirLoop(other, random_images(), settings, device)
-    with our_loop(settings, device) as run:
+    with our_loops(settings, device, runs) as run:
         yield Comparison(
-            what=f"training step, unet_cifar32, batch {batch_size}, {precision}",
+            what=f"training step, unet_cifar32, batch {batch_size}, {precision}" + (f", {runs} runs at once" if runs > 1 else ""),
             peer=peer,
             ours=lambda: run(steps),
-            theirs=lambda: yours.run(steps),
-            work=steps,
+            theirs=lambda: yours.run(work),
+            work=work,
             unit="steps",
             check=lambda: distance_of_loops(settings, random_images(), device),
             # Adam divides each gradient by its own size, so that rounding decides the direction of those near zero.
@@ -78,15 +89,27 @@ def _comparison(
             ),
             bar=bar,
             note=note,
-            arithmetic=(product, work_flop / product_flop),
+            arithmetic=(product, work * batch_size * training_flop(network) / product_flop),
         )
 
 
-def our_loop(settings: dict[str, Any], device: torch.device) -> AbstractContextManager[Callable[[int], None]]:
-    """Runs so many updates of ours: on a CPU as a step of the pipeline, on a GPU in this process, which has its context."""
-    if device.type == "cpu":
-        return OwnProcess(torch.get_num_threads(), made_loop, settings, device)
-    return nullcontext(made_loop(settings, device))
+@contextmanager
+def our_loops(settings: dict[str, Any], device: torch.device, runs: int) -> Iterator[Callable[[int], None]]:
+    """So many updates of each run: on a CPU as steps of the pipeline, on a GPU in this process, which has its context."""
+    if device.type != "cpu":
+        yield made_loop(settings, device)
+        return
+    with ExitStack() as stack:
+        threads = torch.get_num_threads() // runs
+        loops = [stack.enter_context(OwnProcess(threads, made_loop, settings, device)) for _ in range(runs)]
+
+        def run(steps: int) -> None:
+            for loop in loops:
+                loop.start(steps)
+            for loop in loops:
+                loop.result()
+
+        yield run
 
 
 def made_loop(settings: dict[str, Any], device: torch.device) -> Callable[[int], None]:
