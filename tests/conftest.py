@@ -1,10 +1,13 @@
 """A project in a temporary folder, fresh or with a finished smoke run in it; and one thread, as every step has."""
 
+import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.workflow.projects import copy_project, snakemake
 
@@ -20,11 +23,17 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
-    """(project, what Snakemake said) of one finished smoke run; for reading only."""
-    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
-    finished = snakemake(project)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return project, finished
+    """(project, what Snakemake said) of one finished smoke run; for reading only. Workers of one test run share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
+    said = folder / "said.json"
+    with FileLock(f"{folder}.lock"):
+        if not said.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another worker's, which failed: this one fails by itself
+            finished = snakemake(copy_project(folder / "project"))
+            assert finished.returncode == 0, finished.stdout + finished.stderr
+            said.write_text(json.dumps([finished.args, finished.returncode, finished.stdout, finished.stderr]))
+    return folder / "project", subprocess.CompletedProcess(*json.loads(said.read_text()))
 
 
 @pytest.fixture
