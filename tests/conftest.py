@@ -1,4 +1,4 @@
-"""A project in a temporary folder, fresh or with a finished smoke run in it; and one thread, as every step has."""
+"""A project in a temporary folder, fresh or with a finished smoke run in it; what tests show; one thread, as every step has."""
 
 import json
 import os
@@ -13,6 +13,20 @@ from tests.workflow.projects import copy_project, snakemake
 
 # Read when torch is imported. Threads that wait for each other on busy cores take minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def show(record_property):
+    """`show(text)` prints at the end of the test run what a test measured, whichever worker ran it."""
+    return lambda text: record_property("shown", text)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if getattr(report, "when", None) == "call":
+            for name, text in report.user_properties:
+                if name == "shown":
+                    terminalreporter.write_line(f"\n{text}")
 
 
 @pytest.fixture

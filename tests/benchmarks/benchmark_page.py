@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import statistics
-from datetime import date
 from pathlib import Path
 
 from side_by_side import Row
 
-HEAD = "| what | against | ratio: median (lowest – highest) | bar | limit | ours | theirs | apart (tolerance) |\n|---|---|---|---|---|---|---|---|"
+HEAD = (
+    "| what | against | ratio: median (lowest – highest) | bar | limit | ours | theirs | apart (tolerance) | measured |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def table(rows: list[Row]) -> str:
@@ -17,24 +19,50 @@ def table(rows: list[Row]) -> str:
     return "\n".join([HEAD, *(_line(row) for row in rows)])
 
 
-def renew_page(page: Path, device: str, hardware: str, rows: list[Row]) -> None:
-    """Put the rows between the markers of `device`; SystemExit when the page lacks them."""
+def renew_page(page: Path, device: str, hardware: str, rows: list[Row]) -> bool:
+    """Put the rows between the markers of `device`, in the place of those about the same subjects.
+
+    Rows about other subjects stay if they were measured on the same hardware and packages. False, and the page as it was,
+    where they were not. SystemExit when the page lacks the markers.
+    """
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {device}: made by `make bench` -->", f"<!-- end of {device} -->"
     match = re.search(re.escape(begin) + "(.*?)" + re.escape(end), text, flags=re.DOTALL)
     if match is None:
         raise SystemExit(f"error: {page} has no part between {begin} and {end}; put both lines back")
-    new = f"\n{_section(hardware, rows)}\n"
-    page.write_text(text[: match.start(1)] + new + text[match.end(1) :], encoding="utf-8")
+    old = match.group(1).splitlines()
+    lines = [line for line in old if line.startswith("| ") and line not in HEAD]
+    notes = [line for line in old if line.startswith("- **")]
+    if f"Measured on {hardware}" not in old:
+        if {_subject(line) for line in lines} - {_subject(_line(row)) for row in rows}:
+            return False
+        lines, notes = [], []
+    section = [
+        "", f"Measured on {hardware}", "", HEAD, *_merged(lines, [_line(row) for row in rows]), "",
+        "What both sides are, and how it was checked that they compute the same:", "", *_merged(notes, [_note(row) for row in rows]), "",
+    ]  # fmt: skip
+    page.write_text(text[: match.start(1)] + "\n".join(section) + text[match.end(1) :], encoding="utf-8")
+    return True
 
 
-def _section(hardware: str, rows: list[Row]) -> str:
-    fewest = min(len(row.ratios) for row in rows)
-    lines = [f"Written on {date.today().isoformat()}, measured on {hardware} {fewest} pairs or more in each row.", "", table(rows), ""]
-    lines.append("What both sides are, and how it was checked that they compute the same:")
-    lines.append("")
-    lines += [f"- **{row.what}**, against {row.peer}: {row.equality}.{' ' + row.note if row.note else ''}" for row in rows]
-    return "\n".join(lines)
+def _merged(old: list[str], new: list[str]) -> list[str]:
+    """The old lines, those of a subject that is measured anew replaced, where its first stood, by all of its new ones."""
+    of_subject: dict[str, list[str]] = {}
+    for line in new:
+        of_subject.setdefault(_subject(line), []).append(line)
+    merged, measured = [], set(of_subject)
+    for line in old:
+        merged += of_subject.pop(_subject(line), []) if _subject(line) in measured else [line]
+    return merged + [line for lines in of_subject.values() for line in lines]
+
+
+def _subject(line: str) -> str:
+    """What a line of the table or of the notes is about: the words of `what` before its first comma."""
+    return re.split(r"[,|*]", line.lstrip("|-* "))[0].strip()
+
+
+def _note(row: Row) -> str:
+    return f"- **{row.what}**, against {row.peer}: {row.equality}.{' ' + row.note if row.note else ''}"
 
 
 def _line(row: Row) -> str:
@@ -42,7 +70,9 @@ def _line(row: Row) -> str:
     spread = f"**{row.ratio:.2f}×** ({min(row.ratios):.2f} – {max(row.ratios):.2f})"
     apart = f"{row.distance:.0e} ({row.tolerance:.0e})"
     limit = "–" if row.limit is None else f"{row.limit:.2f}×"
-    return f"| {row.what} | {row.peer} | {spread} | {bar} | {limit} | {_rate(row, row.ours_s)} | {_rate(row, row.theirs_s)} | {apart} |"
+    measured = f"{row.day}, {len(row.ratios)} pair{'s' * (len(row.ratios) > 1)}"
+    cells = (row.what, row.peer, spread, bar, limit, _rate(row, row.ours_s), _rate(row, row.theirs_s), apart, measured)
+    return f"| {' | '.join(cells)} |"
 
 
 def _rate(row: Row, seconds: list[float]) -> str:

@@ -4,8 +4,8 @@
 
 `make bench` takes fewer images than an evaluation has (50, so that seven pairs take minutes). The network's time grows with
 the images and the distance's does not, so the ratio at 10,000 images should lie between the one seen there and that of the
-features alone; run by itself, this file times one pair of so many (about 35 minutes on two cores) against torch-fidelity.
-The reference's features are computed by both sides, or kept by both.
+features alone; run by itself, this file times one pair of so many (about 45 minutes on two cores) against torch-fidelity and
+renews its row in docs/benchmarks.md. The reference's features are computed by both sides, or kept by both.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch_fidelity  # noqa: E402
+from benchmark_page import renew_page, table  # noqa: E402
+from hardware import describe_hardware  # noqa: E402
 from inception_features import BATCH  # noqa: E402
 from PIL import Image  # noqa: E402
 from pytorch_fid import fid_score  # noqa: E402
 from pytorch_fid import inception as pytorch_fid_inception  # noqa: E402
 from random_inception import write_random_inception  # noqa: E402
-from side_by_side import Comparison, seconds  # noqa: E402
+from side_by_side import Comparison, Row, seconds  # noqa: E402
 from torch.utils.data import Dataset  # noqa: E402
 
 from workflow_scripts.metrics.extractors import load_extractor  # noqa: E402
@@ -38,6 +40,7 @@ from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_o
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 IMAGES = 50
+EQUALITY = "relative difference of the two distances, from random weights in the published format"
 PYTORCH_FID = (
     "pytorch-fid reads its images from files, in the time that is measured, and resizes and scales them in another way than "
     "the published network did, which is why the distances differ by more than rounding."
@@ -73,7 +76,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                 unit="s",
                 check=lambda ours_from=ours_from, theirs_from=theirs_from: abs(ours_from() / theirs_from() - 1),
                 tolerance=tolerance,
-                equality="relative difference of the two distances, from random weights in the published format",
+                equality=EQUALITY,
                 note=PYTORCH_FID if "PNG" in peer else "",
                 bar=1.6,
                 warmups=0,
@@ -174,10 +177,23 @@ def main() -> None:
         found: list[float] = []
         ours_s = seconds(lambda: found.append(ours(generated, kept)))
         theirs_s = seconds(lambda: found.append(fidelity(generated, None)))
-    print(
-        f"FID end to end, {len(generated)} images, reference of {len(reference)} kept: {ours_s:.1f} s, torch-fidelity {theirs_s:.1f} s: "
-        f"ratio {theirs_s / ours_s:.2f}, relative difference {abs(found[0] / found[1] - 1):.0e}"
+    row = Row(
+        what=f"FID at an evaluation's size, {len(generated):,} uint8 images",
+        peer=f"torch_fidelity.calculate_metrics, reference of {len(reference):,} kept",
+        work=1,
+        unit="s",
+        ours_s=[ours_s],
+        theirs_s=[theirs_s],
+        distance=abs(found[0] / found[1] - 1),
+        tolerance=1e-4,
+        equality=EQUALITY,
+        bar=1.6,
+        note="One pair, by `python tests/benchmarks/fid_end_to_end.py`; it takes too long for `make bench`.",
     )
+    print(table([row]))
+    if not row.distance <= row.tolerance:
+        raise SystemExit("the two distances are further apart than the tolerance, so their times say nothing")
+    renew_page(ROOT / "docs/benchmarks.md", device.type, describe_hardware(device.type, torch.get_num_threads()), [row])
 
 
 if __name__ == "__main__":

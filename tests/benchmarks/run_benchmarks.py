@@ -1,8 +1,9 @@
 """Measure this pipeline side by side with what else would be used: python tests/benchmarks/run_benchmarks.py [NAME…]
 
-Runs every comparison, or those named (files of this folder), each in a process of its own, and prints their ratios. What was
-measured is kept in results/benchmarks/<device>/, and docs/benchmarks.md is written from it once every file has been measured
-on this hardware; the part about the other kind of device stays. `make bench` does it with the peers of envs/bench.lock.
+Runs every comparison, or those named (files of this folder), each in a process of its own, prints their ratios and renews
+their rows in docs/benchmarks.md. The rows of the other files stay if they were measured on the same hardware; where they were
+not, the page is left alone until every file has been measured in one call. The part about the other kind of device stays.
+`make bench` does it with the peers of envs/bench.lock.
 """
 
 from __future__ import annotations
@@ -42,22 +43,17 @@ def main() -> None:
         return
     order = ON_CPU if arguments.device == "cpu" else ON_CUDA
     hardware = describe_hardware(arguments.device, arguments.threads)
-    kept = ROOT / "results/benchmarks" / arguments.device
-    kept.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
     for name in arguments.names or order:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows = in_a_process(name, arguments)
-        print(table([Row(**row) for row in rows]), flush=True)
-        (kept / f"{name}.json").write_text(json.dumps({"hardware": hardware, "rows": rows}, indent=1))
-    found = {name: json.loads(path.read_text()) for name in order if (path := kept / f"{name}.json").exists()}
-    rows = {name: found[name]["rows"] for name in found if found[name]["hardware"] == hardware}
+        measured = [Row(**row) for row in in_a_process(name, arguments)]
+        print(table(measured), flush=True)
+        rows += measured
+        # after each file: what the next one may stop is no reason to lose this one
+        written = renew_page(PAGE, arguments.device, hardware, rows)
     print(f"\n{hardware}")
-    if missing := [name for name in order if name not in rows]:
-        # otherwise one file measured in a fresh clone would take the other rows off the page
-        print(f"{PAGE.relative_to(ROOT)} is left as it is: not measured on this hardware yet: {', '.join(missing)}")
-        return
-    renew_page(PAGE, arguments.device, hardware, [Row(**row) for name in order for row in rows[name]])
-    print(f"written to {PAGE.relative_to(ROOT)}")
+    where = PAGE.relative_to(ROOT)
+    print(f"written to {where}" if written else f"{where} is left as it is: its other rows were measured on other hardware or packages")
 
 
 def parse() -> argparse.Namespace:
@@ -78,7 +74,7 @@ def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any
         options = ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads), "--device", arguments.device]
         done = subprocess.run([*command, *options], cwd=ROOT)
         if done.returncode:
-            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; what the others measured is kept")
+            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; what the others measured is printed above")
         return json.loads(into.read_text())
 
 

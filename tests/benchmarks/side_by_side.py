@@ -10,7 +10,8 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ class Comparison:
 class Row:
     """What a comparison came to: seconds per call of both sides, pair by pair, and the distance of their results.
 
-    `arithmetic_s` are the seconds of ours' floating-point operations at the rate of a large matrix product, pair by pair.
+    `arithmetic_s` are the seconds of ours' floating-point operations at the rate of a large matrix product, pair by pair;
+    `day` is when it was measured.
     """
 
     what: str
@@ -64,6 +66,7 @@ class Row:
     bar: float | None
     note: str = ""
     arithmetic_s: list[float] | None = None
+    day: str = field(default_factory=lambda: date.today().isoformat())
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,7 +19,7 @@ EXPECTED_JOBS = {
 }
 
 
-def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_run, tmp_path, capsys):
+def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_run, tmp_path, show):
     project = copy_project(tmp_path / "project")
 
     def jobs_now():
@@ -34,8 +34,7 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
     slurm.call("scancel", cancelled)
     code = run.finish()
     jobs = jobs_now()
-    with capsys.disabled():
-        print("\nThe smoke study on SLURM, seconds:", latency_table(jobs, run.seen), sep="\n", flush=True)
+    show(f"The smoke study on SLURM, seconds:\n{latency_table(jobs, run.seen)}")
     assert code == 0, run.said
     assert Counter(re.sub("^rule_|_wildcards_.*", "", job["comment"]) for job in jobs) == EXPECTED_JOBS
     assert [job["id"] for job in jobs if job["state"] != "COMPLETED"] == [cancelled]

@@ -14,14 +14,13 @@ ONE_MINUTE = (
 )  # fmt: skip
 
 
-def test_training_goes_on_in_the_next_job_where_the_time_limit_stopped_it(slurm, tmp_path, capsys):
+def test_training_goes_on_in_the_next_job_where_the_time_limit_stopped_it(slurm, tmp_path, show):
     project = long_project(tmp_path / "project", NUM_STEPS)
     uninterrupted = Uninterrupted(tmp_path / "uninterrupted", NUM_STEPS, f"{RUNS}/{RUN}/log.csv")
     run = ClusterRun(slurm, project, *ONE_MINUTE, f"{RUNS}/{RUN}/log.csv")
     code = run.finish()
     jobs = [job for job in slurm.jobs() if job["workdir"] == str(project)]
-    with capsys.disabled():
-        print("\nA run longer than its time limit of one minute, seconds:", latency_table(jobs, run.seen), sep="\n", flush=True)
+    show(f"A run longer than its time limit of one minute, seconds:\n{latency_table(jobs, run.seen)}")
     assert code == 0, run.said
     *stopped, last = [job["state"] for job in jobs]
     assert stopped and set(stopped) <= {"FAILED", "TIMEOUT"} and last == "COMPLETED"

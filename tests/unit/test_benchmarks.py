@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -82,7 +83,8 @@ def test_the_page_keeps_what_another_device_measured(benchmark_modules, tmp_path
     from side_by_side import measure
 
     page = tmp_path / "benchmarks.md"
-    page.write_text((BENCHMARKS.parents[1] / "docs/benchmarks.md").read_text())
+    published = (BENCHMARKS.parents[1] / "docs/benchmarks.md").read_text()
+    page.write_text(re.sub("(?s)(<!-- cpu: .*?-->).*(<!-- end of cpu)", r"\1\n\2", published))
     row = measure(comparison(), pairs=1)
     renew_page(page, "cuda", "a GPU", [row])
     renew_page(page, "cpu", "a CPU", [row, row])
@@ -94,6 +96,29 @@ def test_the_page_keeps_what_another_device_measured(benchmark_modules, tmp_path
     page.write_text("no markers")
     with pytest.raises(SystemExit, match="put both lines back"):
         renew_page(page, "cpu", "a CPU", [row])
+
+
+def test_one_file_renews_its_rows_and_leaves_the_others(benchmark_modules, tmp_path):
+    from benchmark_page import renew_page
+    from side_by_side import measure
+
+    page = tmp_path / "benchmarks.md"
+    page.write_text("<!-- cpu: made by `make bench` -->\nNot measured yet.\n<!-- end of cpu -->\n")
+    row = replace(measure(comparison(), pairs=2), day="2026-01-01")
+    first = [replace(row, what=what) for what in ("walking, slowly", "walking, fast", "running, fast")]
+    assert renew_page(page, "cpu", "a CPU.", first)
+    again = [replace(row, what=what, day="2026-02-02") for what in ("walking, backwards", "swimming")]
+    assert renew_page(page, "cpu", "a CPU.", again)
+    lines = [line for line in page.read_text().splitlines() if line.startswith(("| ", "- **"))]
+    named = [line.lstrip("|-* ").split("|")[0].split("**")[0].strip() for line in lines]
+    order = ["walking, backwards", "running, fast", "swimming"]
+    assert named == ["what", *order, *order]
+    assert [line.split("|")[-2].strip() for line in lines[1:4]] == [f"{day}, 2 pairs" for day in ("2026-02-02", "2026-01-01", "2026-02-02")]
+
+    before = page.read_text()
+    assert not renew_page(page, "cpu", "another CPU.", again) and page.read_text() == before
+    assert renew_page(page, "cpu", "another CPU.", [*again, first[2]]) and "Measured on another CPU.\n" in page.read_text()
+    assert "a CPU." not in page.read_text()
 
 
 def test_training_equals_the_loop_of_diffusers(benchmark_modules):

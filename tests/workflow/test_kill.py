@@ -68,7 +68,7 @@ def _require_complete_log(run: Path) -> None:
     assert rows == list(range(16, STEPS[-1] + 1, 16)), "a step is missing from the log or stands there twice"
 
 
-def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, capsys):
+def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show):
     """14 kills outside Snakemake and 6 through it, half of them SIGKILL; the moments are random with a fixed seed."""
     spec = {"settings": _settings(prepared), "train": TRAIN, "folder": "outside", "seed": 20, "signals": OUTSIDE}
     script = [sys.executable, Path(__file__).with_name("killed_training.py"), canonical_json(spec)]
@@ -97,11 +97,13 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, capsy
     assert _hashes(prepared / RUN) == expected
     _require_complete_log(prepared / RUN)
     assert not (prepared / RUN / ".training").exists() and inside.count("SIGKILL") == 3 and len(inside) == 6
-    with capsys.disabled():
-        print(f"\n{len(told['kills'])} kills outside Snakemake over {len(told['finished'])} runs, resumed after steps "
-              f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}")  # fmt: skip
-        for name, digest in expected.items():
-            print(f"  {name} {digest} in all {len(told['finished']) + 2} runs")
+    show(
+        "\n".join([
+            f"{len(told['kills'])} kills outside Snakemake over {len(told['finished'])} runs, resumed after steps "
+            f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}",
+            *(f"  {name} {digest} in all {len(told['finished']) + 2} runs" for name, digest in expected.items()),
+        ])
+    )  # fmt: skip
 
 
 def _through_snakemake(project: Path, training_cpu_s: float) -> list[str]:
