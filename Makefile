@@ -34,7 +34,7 @@ crate: .venv/installed ## pack the finished study as an RO-Crate, with hashes
 	@$(VENV) python -m workflow_scripts.export_crate $(if $(CONFIG),--config $(CONFIG))
 
 test: .venv/installed-test ## run every test
-	@$(VENV) python -m pytest tests --numprocesses $(CORES) --dist loadgroup
+	@$(VENV) python -m pytest tests --numprocesses $(CORES)
 
 publish: .venv/installed ## write the preregistered preset's summary of STUDY into docs/experiments (refuses rehearsals)
 	@$(VENV) python -m workflow_scripts.publish_summary $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET))

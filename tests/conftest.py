@@ -15,6 +15,18 @@ from tests.workflow.projects import copy_project, snakemake
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config, log):
+    """Tests one by one to whichever worker is free, but all of SLURM's to one: most of their time is waiting."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SlurmOnOneWorker(LoadScopeScheduling):
+        def _split_scope(self, nodeid):  # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way pytest 9 ignores
+            return "slurm" if nodeid.startswith("tests/cluster/") else nodeid
+
+    return SlurmOnOneWorker(config, log)
+
+
 @pytest.fixture
 def show(record_property):
     """`show(text)` prints at the end of the test run what a test measured, whichever worker ran it."""
