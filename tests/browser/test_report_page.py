@@ -230,8 +230,10 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(desktop):
     assert reachable
 
 
-def test_no_table_scrolls_on_a_desktop(desktop):
-    widths = desktop.page.evaluate("[...document.querySelectorAll('.scroll')].map(box => [box.firstElementChild.id, box.scrollWidth, box.clientWidth])")
+@pytest.mark.parametrize("width", [1200, DESKTOP["width"]])
+def test_no_table_scrolls_on_a_desktop(open_page, report_file, width):
+    page = open_page(report_file, {**DESKTOP, "width": width}).page
+    widths = page.evaluate("[...document.querySelectorAll('.scroll')].map(box => [box.firstElementChild.id, box.scrollWidth, box.clientWidth])")
     assert len(widths) > 10 and [box for box in widths if box[1] > box[2]] == []
 
 
