@@ -19,11 +19,11 @@ def table(rows: list[Row]) -> str:
     return "\n".join([HEAD, *(_line(row) for row in rows)])
 
 
-def renew_page(page: Path, device: str, hardware: str, rows: list[Row]) -> bool:
+def renew_page(page: Path, device: str, hardware: str, rows: list[Row], whole: bool = False) -> bool:
     """Put the rows between the markers of `device`, in the place of those about the same subjects.
 
-    Rows about other subjects stay if they were measured on the same hardware and packages. False, and the page as it was,
-    where they were not. SystemExit when the page lacks the markers.
+    Rows about other subjects stay if they were measured on the same hardware and packages. Where they were not, they go if
+    these are `whole`, all that `make bench` measures; else the page stays as it was: False. SystemExit when it lacks the markers.
     """
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {device}: made by `make bench` -->", f"<!-- end of {device} -->"
@@ -34,7 +34,7 @@ def renew_page(page: Path, device: str, hardware: str, rows: list[Row]) -> bool:
     lines = [line for line in old if line.startswith("| ") and line not in HEAD]
     notes = [line for line in old if line.startswith("- **")]
     if f"Measured on {hardware}" not in old:
-        if {_subject(line) for line in lines} - {_subject(_line(row)) for row in rows}:
+        if lines and not whole:
             return False
         lines, notes = [], []
     section = [

@@ -44,13 +44,14 @@ def main() -> None:
     order = ON_CPU if arguments.device == "cpu" else ON_CUDA
     hardware = describe_hardware(arguments.device, arguments.threads)
     rows: list[Row] = []
-    for name in arguments.names or order:
+    names = arguments.names or order
+    for number, name in enumerate(names, start=1):
         print(f"{name} …", file=sys.stderr, flush=True)
         measured = [Row(**row) for row in in_a_process(name, arguments)]
         print(table(measured), flush=True)
         rows += measured
         # after each file: what the next one may stop is no reason to lose this one
-        written = renew_page(PAGE, arguments.device, hardware, rows)
+        written = renew_page(PAGE, arguments.device, hardware, rows, whole=set(names[:number]) >= set(order))
     print(f"\n{hardware}")
     where = PAGE.relative_to(ROOT)
     print(f"written to {where}" if written else f"{where} is left as it is: its other rows were measured on other hardware or packages")

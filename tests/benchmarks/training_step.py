@@ -42,7 +42,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 200), (128, 1 if on_cpu else 50)):
         for precision in ("fp32", "bf16"):
-            for runs in (1, torch.get_num_threads()) if on_cpu else (1,):
+            for runs in sorted({1, torch.get_num_threads()}) if on_cpu else (1,):
                 yield from _comparison(device, batch_size, steps, precision, their_network, runs)
     yield from _comparison(device, 4, 8 if on_cpu else 200, "fp32", None, 1)
 

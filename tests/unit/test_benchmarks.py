@@ -119,8 +119,9 @@ def test_one_file_renews_its_rows_and_leaves_the_others(benchmark_modules, tmp_p
 
     before = page.read_text()
     assert not renew_page(page, "cpu", "another CPU.", again) and page.read_text() == before
-    assert renew_page(page, "cpu", "another CPU.", [*again, first[2]]) and "Measured on another CPU.\n" in page.read_text()
-    assert "a CPU." not in page.read_text()
+    assert renew_page(page, "cpu", "another CPU.", again, whole=True) and "Measured on another CPU.\n" in page.read_text()
+    # `make bench` on other hardware drops what it does not measure itself, such as FID at an evaluation's size
+    assert "a CPU." not in page.read_text() and "running" not in page.read_text()
 
 
 def test_training_equals_the_loop_of_diffusers(benchmark_modules):

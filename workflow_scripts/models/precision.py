@@ -35,7 +35,7 @@ def place(network: nn.Module, device: torch.device, memory_format: str) -> nn.Mo
 
 
 def frozen(network: nn.Module, device: torch.device, precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """A network whose weights stay as they are, placed on `device` and as a callable like that of `in_precision`.
+    """A network that is trained no more, placed on `device` and as a callable like that of `in_precision`; changes `network`.
 
     In bf16 the weights of products and convolutions are cast here once, to the bytes that autocast gives them in every call.
     """
