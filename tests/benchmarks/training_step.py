@@ -18,11 +18,10 @@ from side_by_side import Comparison
 from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_float
-from workflow_scripts.models.ema import ExponentialMovingAverage
 from workflow_scripts.models.precision import place
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.state import TrainingState
+from workflow_scripts.training.state import state_of
 from workflow_scripts.training.step import TrainingStep
 
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
@@ -150,9 +149,7 @@ class OurLoop:
 
     def __init__(self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device):
         network = place(network, device, settings["training"]["memory_format"])
-        on_gpu = device.type == "cuda"
-        optimizer = torch.optim.Adam(network.parameters(), lr=settings["training"]["learning_rate"], fused=True, capturable=on_gpu)
-        self.state = TrainingState(network, ExponentialMovingAverage(network, settings["training"]["ema_decay"]), optimizer)
+        self.state = state_of(network, settings["training"], device)
         self.state.model.train()
         self.step, self.log = TrainingStep(self.state, images, settings), TrainingLog(settings["training"]["log_every"])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+
+from workflow_scripts.models.flat_weights import FlatWeights
 
 
 class ExponentialMovingAverage:
@@ -15,16 +16,17 @@ class ExponentialMovingAverage:
     training should last several times 1 / (1 - decay) updates. Buffers are copied, not averaged.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, weights: FlatWeights, decay: float):
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"ema_decay must be in [0, 1), got {decay}")
         self.decay = decay
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        self._averages = list(self.model.parameters())
+        self.model = copy.deepcopy(weights.network).eval()
+        self._weights, self._average = weights, FlatWeights(self.model).values.detach()
+        self.model.requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move the average towards the weights of `model`, which must be the network it was made from."""
-        torch._foreach_lerp_(self._averages, list(model.parameters()), 1.0 - self.decay)
-        for kept, current in zip(self.model.buffers(), model.buffers()):
+    def update(self) -> None:
+        """Move the average towards the weights."""
+        self._average.lerp_(self._weights.values, 1.0 - self.decay)
+        for kept, current in zip(self.model.buffers(), self._weights.network.buffers()):
             kept.copy_(current)

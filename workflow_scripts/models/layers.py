@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = AdaptiveGroupNorm(norm_groups, out_channels)
         self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
         self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
-        self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+        self.shortcut = nn.Identity() if in_channels == out_channels else PointwiseConv(in_channels, out_channels)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         h = self.conv1(silu(self.norm1(x)))
@@ -88,14 +88,30 @@ class AdaptiveGroupNorm(GroupNorm):
         return functional.group_norm(whole, images * self.num_groups, weight.flatten(), bias.flatten(), self.eps).view(x.shape)
 
 
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution, as the product of matrices that it is where each image's channels are rows in memory.
+
+    On a CPU a convolution of images that are not channels last first copies them into its own order.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_contiguous():
+            return super().forward(x)
+        weight = self.weight.flatten(1).expand(len(x), -1, -1)
+        return torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+
+
 class SelfAttention(nn.Module):
     """Every pixel attends to every other, one head, added to the input (Ho et al. 2020, appendix B)."""
 
     def __init__(self, channels: int, norm_groups: int):
         super().__init__()
         self.norm = GroupNorm(norm_groups, channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.projection = zero_initialised(nn.Conv2d(channels, channels, 1))
+        self.qkv = PointwiseConv(channels, 3 * channels)
+        self.projection = zero_initialised(PointwiseConv(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         q, k, v = self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1)

@@ -41,7 +41,11 @@ def frozen(network: nn.Module, device: torch.device, precision: str, memory_form
     """
     network = place(network, device, memory_format)
     if precision == "bf16":
-        for layer in network.modules():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                layer.to(torch.bfloat16)
+        for layer in product_layers(network):
+            layer.to(torch.bfloat16)
     return in_precision(network, precision, memory_format)
+
+
+def product_layers(network: nn.Module) -> list[nn.Module]:
+    """The layers of `network` that are convolutions or matrix products, whose weights autocast casts in every call."""
+    return [layer for layer in network.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]

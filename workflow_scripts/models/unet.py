@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.models.layers import GroupNorm, ResidualBlock, SelfAttention, TimeEmbedding, silu, zero_initialised
+from workflow_scripts.models.layers import GroupNorm, PointwiseConv, ResidualBlock, SelfAttention, TimeEmbedding, silu, zero_initialised
 
 
 class UNet(nn.Module):
@@ -57,7 +57,7 @@ class UNet(nn.Module):
         self.up_blocks, self.reducers = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(widths))):
             if level < len(widths) - 1:
-                self.reducers.append(nn.Conv2d(widths[level + 1], widths[level], 1))
+                self.reducers.append(PointwiseConv(widths[level + 1], widths[level]))
             self.up_blocks.append(
                 nn.ModuleList(block(2 * widths[level], widths[level], sides[level]) for _ in range(num_res_blocks))
             )

@@ -11,6 +11,7 @@ from torch import nn
 
 from workflow_scripts.common.randomness import torch_seed
 from workflow_scripts.models.ema import ExponentialMovingAverage
+from workflow_scripts.models.flat_weights import FlatWeights
 from workflow_scripts.models.precision import place
 from workflow_scripts.models.registry import build_model
 
@@ -19,10 +20,15 @@ from workflow_scripts.models.registry import build_model
 class TrainingState:
     """All that one step hands to the next; `step` counts the updates done."""
 
-    model: nn.Module
+    weights: FlatWeights
     ema: ExponentialMovingAverage
     optimizer: torch.optim.Optimizer
     step: int = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that is trained, whose parameters are the weights."""
+        return self.weights.network
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on exactly here; safe for torch.load with weights_only."""
@@ -44,14 +50,18 @@ class TrainingState:
 def initial_state(settings: Mapping[str, Any], device: torch.device) -> TrainingState:
     """The state before the first step; arms with the same model settings and seed start with the same weights."""
     torch.manual_seed(torch_seed(settings["seed"], "init"))
-    training = settings["training"]
     model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
-    model = place(model, device, training["memory_format"])
+    return state_of(place(model, device, settings["training"]["memory_format"]), settings["training"], device)
+
+
+def state_of(model: nn.Module, training: Mapping[str, Any], device: torch.device) -> TrainingState:
+    """The state before the first step of training `model`, which lies on `device`; its parameters become views."""
+    weights = FlatWeights(model)
     return TrainingState(
-        model=model,
-        ema=ExponentialMovingAverage(model, training["ema_decay"]),
+        weights=weights,
+        ema=ExponentialMovingAverage(weights, training["ema_decay"]),
         # capturable: its count of steps is a tensor, so that a recorded step goes on counting
         optimizer=torch.optim.Adam(
-            model.parameters(), lr=training["learning_rate"], fused=True, capturable=device.type == "cuda"
+            [weights.values], lr=training["learning_rate"], fused=True, capturable=device.type == "cuda"
         ),
     )

@@ -15,6 +15,7 @@ from workflow_scripts.data.images import scaled
 from workflow_scripts.diffusion.objective import weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.models.flat_weights import CastWeights
 from workflow_scripts.models.precision import in_precision
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.state import TrainingState
@@ -25,7 +26,8 @@ class TrainingStep:
 
     Images u8 `[N, H, W, C]` stay on the device of the state's network; per update the host sends which of them, the
     timesteps and the noise. `values`, float32 `[3]` on the device, are the last update's loss, unweighted MSE and gradient
-    norm before clipping; the next update overwrites them. A state that is loaded later is not seen: load it first.
+    norm before clipping; the next update overwrites them. A state that is loaded later is not seen, nor is a network that
+    is set to train later: both first.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class TrainingStep:
         weights = loss_weights(diffusion.snr.numpy(), diffusion.prediction_type, weighting, gamma)
         self._state, self._seed = state, settings["seed"]
         self._diffusion, self._weights = diffusion.to(device), torch.from_numpy(weights).to(device)
-        self._network = in_precision(state.model, training["precision"], training["memory_format"])
-        self._parameters, self._clip_norm = list(state.model.parameters()), training["grad_clip_norm"]
+        self._cast = CastWeights(state.weights) if training["precision"] == "bf16" else None
+        network = state.model if self._cast is None else self._cast.network
+        self._network = in_precision(network, training["precision"], training["memory_format"])
+        self._parameters, self._clip_norm = list(network.parameters()), training["grad_clip_norm"]
         self._has_dropout = settings["model"]["dropout"] > 0
         self._images = torch.from_numpy(images).to(device)
         self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
@@ -59,10 +63,12 @@ class TrainingStep:
     def _update(self) -> None:
         indices, t, noise = self._inputs
         x_start = scaled(self._images.index_select(0, indices).permute(0, 3, 1, 2))
+        if self._cast is not None:
+            self._cast.renew()
         loss, mse = weighted_mse(self._network, self._diffusion, self._weights, x_start, t, noise)
-        self._state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        weights = self._state.weights
+        weights.set_gradient(torch.autograd.grad(loss, self._parameters))
+        grad_norm = nn.utils.clip_grad_norm_([weights.values], self._clip_norm)
         self._state.optimizer.step()
-        self._state.ema.update(self._state.model)
+        self._state.ema.update()
         self.values.copy_(torch.stack((loss.detach(), mse, grad_norm)))

@@ -44,6 +44,8 @@ OPERATIONS = {
     "addcmul": (lambda b, x, w: torch.addcmul(b, x, w), [(2, 3, 1), (2, 3, 4), (3, 1)]),
     "addcmul, the product smaller": (torch.addcmul, [(3, 4), (1, 4), (1, 4)]),
     "addcmul scaled": (lambda b, x, w: torch.addcmul(b, x, w, value=2), [(3, 4), (3, 4), (3, 4)]),
+    "baddbmm": (lambda b, x, w: torch.baddbmm(b, x.expand(2, -1, -1), w), [(3, 1), (3, 4), (2, 4, 5)]),
+    "baddbmm scaled": (lambda b, x, w: torch.baddbmm(b, x, w, alpha=2), [(3, 1), (2, 3, 4), (2, 4, 5)]),
     "silu": (functional.silu, [(3, 4)]),
     "gelu": (lambda x: functional.gelu(x, approximate="tanh"), [(3, 4)]),
     "softmax": (lambda x: x.softmax(dim=1), [(2, 3, 4)]),

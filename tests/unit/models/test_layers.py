@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from workflow_scripts.models.layers import AdaptiveGroupNorm, ResidualBlock, SelfAttention, TimeEmbedding
+from workflow_scripts.models.layers import AdaptiveGroupNorm, PointwiseConv, ResidualBlock, SelfAttention, TimeEmbedding
 
 
 def _randomise(module: torch.nn.Module) -> torch.nn.Module:
@@ -50,6 +50,20 @@ def test_residual_block_is_the_film_formula():
     expected = functional.conv2d(x, block.shortcut.weight, block.shortcut.bias) + h
     # float64 throughout: only the order of additions differs
     torch.testing.assert_close(block(x, embedding), expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_convolution_and_its_gradients_are_those_of_a_convolution(memory_format):
+    layer = _randomise(PointwiseConv(4, 6)).double()
+    x = torch.randn(3, 4, 5, 7, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
+    inputs = (x, layer.weight, layer.bias)
+    made, expected = layer(x), functional.conv2d(*inputs)
+    assert made.is_contiguous(memory_format=memory_format)
+    weight = torch.randn(expected.shape, dtype=torch.float64)
+    gradients = [torch.autograd.grad((output * weight).sum(), inputs) for output in (made, expected)]
+    # float64 throughout: only the order of additions differs
+    torch.testing.assert_close(made, expected, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(*gradients, atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from workflow_scripts.models.layers import PointwiseConv
 from workflow_scripts.models.precision import frozen, in_precision, place
 from workflow_scripts.models.registry import build_model
 
@@ -66,7 +67,7 @@ def test_a_frozen_network_computes_the_same_bytes_from_weights_that_were_cast_on
     assert made.numpy().tobytes() == expected.numpy().tobytes()
     dtypes = {type(layer): layer.weight.dtype for layer in network.modules() if hasattr(layer, "weight")}
     of_products = torch.bfloat16 if precision == "bf16" else torch.float32
-    assert dtypes.pop(nn.Conv2d) == dtypes.pop(nn.Linear) == of_products
+    assert dtypes.pop(nn.Conv2d) == dtypes.pop(PointwiseConv) == dtypes.pop(nn.Linear) == of_products
     assert set(dtypes.values()) == {torch.float32}
 
 

@@ -120,10 +120,10 @@ def test_another_memory_format_trains_the_same_and_bf16_nearly():
         state, log = initial_state(settings, CPU), TrainingLog(1)
         train(state, IMAGES, settings, log, until=3)
         moments = [moment for values in state.optimizer.state.values() for moment in values.values()]
-        kept = [*state.model.parameters(), *state.ema.model.parameters(), *moments]
-        assert {value.dtype for value in kept} == {torch.float32}
+        weights = [*state.model.parameters(), *state.ema.model.parameters()]
+        assert {value.dtype for value in (*weights, *moments)} == {torch.float32}
         if layout == "channels_last":
-            wide = [value for value in kept if value.ndim == 4]
+            wide = [value for value in weights if value.ndim == 4]
             assert wide and all(value.is_contiguous(memory_format=torch.channels_last) for value in wide)
         rows[precision, layout] = np.array(log.rows)[:, 1]
     exact = rows["fp32", "contiguous"]

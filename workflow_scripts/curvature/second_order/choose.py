@@ -17,6 +17,8 @@ from workflow_scripts.curvature.second_order.rule import Call, Rule
 from workflow_scripts.curvature.second_order.softmax import Softmax
 
 ACTIVATIONS = (functional.silu, functional.gelu)
+# functions of (b, x, w) that are b plus a product of x and w
+ADDED_PRODUCTS = {torch.addcmul: torch.mul, torch.baddbmm: torch.bmm}
 
 
 def choose_rule(call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]) -> Rule:
@@ -40,7 +42,7 @@ def choose_rule(call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]) 
             return Elementwise(lambda x: function(x, *args[1:], **kwargs), args[0], adjoints[0])
         if function in (torch.softmax, Tensor.softmax) and len(args) + len(kwargs) == 2:
             return Softmax(call.made[0], adjoints[0], *args[1:], **kwargs)
-        if function is torch.addcmul and not kwargs:
-            product = Bilinear(torch.mul, *args[1:], adjoints[0])
+        if function in ADDED_PRODUCTS and not kwargs:
+            product = Bilinear(ADDED_PRODUCTS[function], *args[1:], adjoints[0])
             return lambda tangents: product([*tangents[1:], tangents[0]])
     return AnyFunction(call, active, adjoints)
