@@ -30,7 +30,10 @@ from workflow_scripts.curvature.quadratic_form import QuadraticForm  # noqa: E40
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 # Operators that are arithmetic through and through, by the start of their names.
-ARITHMETIC = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution", "aten::bmm", "aten::addmm", "aten::mm")
+ARITHMETIC = (
+    "aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution", "aten::bmm", "aten::baddbmm", "aten::addmm",
+    "aten::mm",
+)  # fmt: skip
 REPEATS = 5
 
 
