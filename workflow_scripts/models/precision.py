@@ -14,9 +14,9 @@ MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.
 def in_precision(network: nn.Module, precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
     """`network` as a callable (x [B, C, H, W], t [B]) -> [B, C, H, W] that computes as the settings say.
 
-    `fp32` computes in float32. `bf16` computes matrix products and convolutions in bfloat16 (torch's autocast), from
-    weights that stay float32, and gives float32 back: losses, gradients of weights, optimizer, EMA and the sampler's
-    arithmetic stay float32. `memory_format` is that of the images; `place` gives it to the weights.
+    `fp32` computes in float32. `bf16` computes matrix products and convolutions in bfloat16 (torch's autocast), casting the
+    weights that are float32 in every call, and gives float32 back: losses, optimizer, EMA and the sampler's arithmetic stay
+    float32. `memory_format` is that of the images; `place` gives it to the weights.
     """
     layout = MEMORY_FORMATS[memory_format]
 
