@@ -51,8 +51,8 @@ class FlatWeights:
 class CastWeights:
     """A twin of a network that computes its products and convolutions from bfloat16 copies of its weights.
 
-    All else (norms, buffers) it shares with that network. `renew` copies the weights, all at once; the gradients of
-    `parameters`, in the order of the network's own, are those that torch's autocast would have given, before their cast.
+    All else (norms, buffers) it shares with that network. `renew` copies the weights, all at once; the gradients of the
+    twin's parameters, which are in the network's order, are those that torch's autocast would have given, before their cast.
     """
 
     def __init__(self, weights: FlatWeights):
@@ -60,9 +60,8 @@ class CastWeights:
         cast = {id(parameter) for layer in product_layers(network) for parameter in layer.parameters(recurse=False)}
         shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers()) if id(tensor) not in cast}
         self.network = copy.deepcopy(network, shared)
-        self.parameters = list(self.network.parameters())
         self._values = torch.empty_like(weights.values, dtype=torch.bfloat16, requires_grad=False)
-        for parameter, view in zip(self.parameters, weights.views(self._values)):
+        for parameter, view in zip(self.network.parameters(), weights.views(self._values)):
             if id(parameter) not in shared:
                 parameter.data = view
 

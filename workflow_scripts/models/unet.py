@@ -13,7 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.models.layers import GroupNorm, PointwiseConv, ResidualBlock, SelfAttention, TimeEmbedding, silu, zero_initialised
+from workflow_scripts.models.layers import (
+    GroupNorm,
+    PointwiseConv,
+    ResidualBlock,
+    SelfAttention,
+    TimeEmbedding,
+    silu,
+    zero_initialised,
+)
 
 
 class UNet(nn.Module):

@@ -26,8 +26,8 @@ class TrainingStep:
 
     Images u8 `[N, H, W, C]` stay on the device of the state's network; per update the host sends which of them, the
     timesteps and the noise. `values`, float32 `[3]` on the device, are the last update's loss, unweighted MSE and gradient
-    norm before clipping; the next update overwrites them. A state that is loaded later is not seen, nor is a network that
-    is set to train later: both first.
+    norm before clipping; the next update overwrites them. A state that is loaded, or a network that is set to
+    train, after this was made is not seen.
     """
 
     def __init__(

@@ -56,8 +56,9 @@ def test_the_gradient_is_that_of_each_parameter_and_zero_between_them(precision,
     for _ in range(2):  # the second replaces the first
         if twin is not None:
             twin.renew()
-        loss = _loss(network if twin is None else twin.network, precision, memory_format)
-        weights.set_gradient(torch.autograd.grad(loss, list(network.parameters()) if twin is None else twin.parameters))
+        computing = network if twin is None else twin.network
+        loss = _loss(computing, precision, memory_format)
+        weights.set_gradient(torch.autograd.grad(loss, list(computing.parameters())))
     their_loss = _loss(expected, precision, memory_format)
     their_loss.backward()
 
