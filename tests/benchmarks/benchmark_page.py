@@ -12,6 +12,7 @@ HEAD = (
     "| what | against | ratio: median (lowest – highest) | bar | limit | ours | theirs | apart (tolerance) | measured |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
+MEASURED_ON = "Measured on "
 
 
 def table(rows: list[Row]) -> str:
@@ -20,29 +21,44 @@ def table(rows: list[Row]) -> str:
 
 
 def renew_page(page: Path, device: str, hardware: str, rows: list[Row], whole: bool = False) -> bool:
-    """Put the rows between the markers of `device`, in the place of those about the same subjects.
+    """Put the rows between the markers of `device`, into the table of `hardware`, in the place of those about the same subjects.
 
-    Rows about other subjects stay if they were measured on the same hardware and packages. Where they were not, they go if
-    these are `whole`, all that `make bench` measures; else the page stays as it was: False. SystemExit when it lacks the markers.
+    Each hardware has a table of its own, and a new one comes last. Rows about other subjects stay if they were measured
+    with the same packages. Where they were not, they go if these are `whole`, all that `make bench` measures; else the page
+    stays as it was: False. SystemExit when it lacks the markers.
     """
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {device}: made by `make bench` -->", f"<!-- end of {device} -->"
     match = re.search(re.escape(begin) + "(.*?)" + re.escape(end), text, flags=re.DOTALL)
     if match is None:
         raise SystemExit(f"error: {page} has no part between {begin} and {end}; put both lines back")
-    old = match.group(1).splitlines()
-    lines = [line for line in old if line.startswith("| ") and line not in HEAD]
-    notes = [line for line in old if line.startswith("- **")]
-    if f"Measured on {hardware}" not in old:
-        if lines and not whole:
-            return False
-        lines, notes = [], []
-    section = [
-        "", f"Measured on {hardware}", "", HEAD, *_merged(lines, [_line(row) for row in rows]), "",
-        "What both sides are, and how it was checked that they compute the same:", "", *_merged(notes, [_note(row) for row in rows]), "",
-    ]  # fmt: skip
+    notes: list[str] = []
+    parts: dict[str, list[str]] = {}  # the lines of each table, under what they were measured on
+    for line in match.group(1).splitlines():
+        if line.startswith(MEASURED_ON):
+            parts[line.removeprefix(MEASURED_ON)] = lines = []
+        elif line.startswith("- **"):
+            notes.append(line)
+        elif line.startswith("| ") and line not in HEAD:
+            lines.append(line)
+    others = [name for name in parts if name != hardware and _machine(name) == _machine(hardware)]
+    if others and not whole:
+        return False
+    parts = {name: lines for name, lines in parts.items() if name not in others}
+    parts[hardware] = _merged(parts.get(hardware, []), [_line(row) for row in rows])
+    kept = {_subject(line) for lines in parts.values() for line in lines}
+    notes = [note for note in _merged(notes, [_note(row) for row in rows]) if _subject(note) in kept]
+    section = [""]
+    for name, lines in parts.items():
+        section += [f"{MEASURED_ON}{name}", "", HEAD, *lines, ""]
+    section += ["What both sides are, and how it was checked that they compute the same:", "", *notes, ""]
     page.write_text(text[: match.start(1)] + "\n".join(section) + text[match.end(1) :], encoding="utf-8")
     return True
+
+
+def _machine(hardware: str) -> str:
+    """The processor and threads in what `describe_hardware` says, without the packages."""
+    return hardware.partition(" Python ")[0]
 
 
 def _merged(old: list[str], new: list[str]) -> list[str]:

@@ -194,7 +194,7 @@ def main() -> None:
     if not row.distance <= row.tolerance:
         raise SystemExit("the two distances are further apart than the tolerance, so their times say nothing")
     if not renew_page(ROOT / "docs/benchmarks.md", device.type, describe_hardware(device.type, torch.get_num_threads()), [row]):
-        print("docs/benchmarks.md is left as it is: its other rows were measured on other hardware or packages")
+        print("docs/benchmarks.md is left as it is: its other rows of this hardware were measured with other packages")
 
 
 if __name__ == "__main__":

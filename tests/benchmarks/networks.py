@@ -74,6 +74,6 @@ def size(network: nn.Module) -> tuple[int, float]:
     """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two)."""
     x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
     plain = Plain(network) if isinstance(network, UNet2DModel) else network
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:  # with gradients: it knows no fused attention of a CPU
         plain(x, t)
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() / 2

@@ -1,8 +1,8 @@
 """Measure this pipeline side by side with what else would be used: python tests/benchmarks/run_benchmarks.py [NAME…]
 
 Runs every comparison, or those named (files of this folder), each in a process of its own, prints their ratios and renews
-their rows in docs/benchmarks.md. The rows of the other files stay if they were measured on the same hardware; where they were
-not, the page is left alone until every file has been measured in one call. The part about the other kind of device stays.
+their rows in docs/benchmarks.md, in the table of this hardware. The rows of the other files stay if they were measured with
+the same packages; where they were not, the page is left alone until every file has been measured in one call.
 `make bench` does it with the peers of envs/bench.lock.
 """
 
@@ -54,7 +54,8 @@ def main() -> None:
         written = renew_page(PAGE, arguments.device, hardware, rows, whole=set(names[:number]) >= set(order))
     print(f"\n{hardware}")
     where = PAGE.relative_to(ROOT)
-    print(f"written to {where}" if written else f"{where} is left as it is: its other rows were measured on other hardware or packages")
+    left = f"{where} is left as it is: its other rows of this hardware were measured with other packages"
+    print(f"written to {where}" if written else left)
 
 
 def parse() -> argparse.Namespace:

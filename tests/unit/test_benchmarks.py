@@ -117,11 +117,48 @@ def test_one_file_renews_its_rows_and_leaves_the_others(benchmark_modules, tmp_p
     assert named == ["what", *order, *order]
     assert [line.split("|")[-2].strip() for line in lines[1:4]] == [f"{day}, 2 pairs" for day in ("2026-02-02", "2026-01-01", "2026-02-02")]
 
+
+def test_each_hardware_has_a_table_of_its_own(benchmark_modules, tmp_path):
+    from benchmark_page import renew_page
+    from side_by_side import measure
+
+    page = tmp_path / "benchmarks.md"
+    page.write_text("<!-- cpu: made by `make bench` -->\nNot measured yet.\n<!-- end of cpu -->\n")
+    row = measure(comparison(), pairs=2)
+    walking, running, swimming = (replace(row, what=what) for what in ("walking, fast", "running, fast", "swimming"))
+    assert renew_page(page, "cpu", "an old CPU. Python 3.11, torch 2.", [walking, running])
+    assert renew_page(page, "cpu", "a new CPU. Python 3.11, torch 2.", [walking])
+
+    def tables() -> dict[str, list[str]]:
+        parts = page.read_text().split("What both sides are")[0].split("Measured on ")[1:]
+        lines = {part.split("\n")[0]: part.split("\n")[4:] for part in parts}
+        return {name: [line.split("|")[1].split(",")[0].strip() for line in table if line] for name, table in lines.items()}
+
+    both = {"an old CPU. Python 3.11, torch 2.": ["walking", "running"], "a new CPU. Python 3.11, torch 2.": ["walking"]}
+    assert tables() == both and page.read_text().count("- **walking") == 1
+
+    # with other packages only the whole of `make bench` takes the place of what that hardware measured
     before = page.read_text()
-    assert not renew_page(page, "cpu", "another CPU.", again) and page.read_text() == before
-    assert renew_page(page, "cpu", "another CPU.", again, whole=True) and "Measured on another CPU.\n" in page.read_text()
-    # `make bench` on other hardware drops what it does not measure itself, such as FID at an evaluation's size
-    assert "a CPU." not in page.read_text() and "running" not in page.read_text()
+    assert not renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming]) and page.read_text() == before
+    assert renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming], whole=True)
+    assert tables() == {"a new CPU. Python 3.11, torch 2.": ["walking"], "an old CPU. Python 3.11, torch 3.": ["swimming"]}
+    assert "running" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "flags, units",
+    [
+        ("sse avx512_bf16 amx_bf16", "with AVX-512 BF16 and AMX BF16"),
+        ("avx512_bf16", "with AVX-512 BF16"),
+        ("sse", "without units for bfloat16"),
+    ],
+)
+def test_the_hardware_names_what_multiplies_bfloat16(benchmark_modules, monkeypatch, tmp_path, flags, units):
+    import hardware
+
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    hardware.CPU_INFO.write_text(f"processor : 0\nmodel name : A CPU\nflags : {flags}\n")
+    assert hardware.describe_hardware("cpu", 2).startswith(f"A CPU, 1 cores, {units}, 2 threads on each side. Python ")
 
 
 def test_training_equals_the_loop_of_diffusers(benchmark_modules):

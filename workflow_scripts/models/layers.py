@@ -56,16 +56,17 @@ class ResidualBlock(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalization (Wu and He 2018); of bfloat16, channels last, on a CPU in float32, which it then returns."""
+    """Group normalization (Wu and He 2018); of bfloat16 on a CPU in float32, which it then returns, where that is faster."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._normalised(x, self.weight, self.bias)
 
     def _normalised(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and not x.is_contiguous():
-            # Torch's kernel for it goes value by value where a group's channels do not fill a register (64 channels in 8
-            # groups: nine times float32's time), and is no faster than float32 elsewhere.
-            x = x.float()
+            # Torch's kernel for channels last in bfloat16 goes value by value through images of less than 1024 pixels whose
+            # groups' channels do not fill a register (64 channels in 8 groups: four to nine times float32's time).
+            if x[0, 0].numel() < 1024 and (x.shape[1] // self.num_groups) % 16:
+                x = x.float()
         return functional.group_norm(x, self.num_groups, weight, bias, self.eps)
 
 
@@ -114,11 +115,25 @@ class SelfAttention(nn.Module):
         self.projection = zero_initialised(PointwiseConv(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1)
-        # written out, since torch's fused attention has no second derivative and curvature needs one
-        weights = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k).softmax(dim=2)
-        # weights first: the other order hands the softmax's derivative a transposed gradient, which it would copy
-        return plus(self.projection(torch.bmm(weights, v.transpose(1, 2)).transpose(1, 2).reshape(x.shape)), x)
+        q, k, v = (part.transpose(1, 2) for part in self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1))
+        if fused_attention_is_faster(q):
+            attended = functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
+        else:
+            weights = torch.bmm(q * q.shape[2] ** -0.5, k.transpose(1, 2)).softmax(dim=2)
+            # weights first: the other order hands the softmax's derivative a transposed gradient, which it would copy
+            attended = torch.bmm(weights, v)
+        return plus(self.projection(attended.transpose(1, 2).reshape(x.shape)), x)
+
+
+def fused_attention_is_faster(q: torch.Tensor) -> bool:
+    """Whether torch's fused attention is faster than the same written out, without derivatives (curvature asks for a second).
+
+    On a CPU it is in float32, and in bfloat16 where the processor has matrix tiles (AMX); docs/performance.md has the times.
+    """
+    if torch.is_grad_enabled() or q.device.type != "cpu":
+        return False
+    tiles = torch.cpu.get_capabilities().get("amx_bf16", False)
+    return q.dtype == torch.float32 or (q.dtype == torch.bfloat16 and tiles)
 
 
 def silu(x: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from workflow_scripts.models.layers import AdaptiveGroupNorm, PointwiseConv, ResidualBlock, SelfAttention, TimeEmbedding
+from workflow_scripts.models.layers import (
+    AdaptiveGroupNorm,
+    GroupNorm,
+    PointwiseConv,
+    ResidualBlock,
+    SelfAttention,
+    TimeEmbedding,
+)
 
 
 def _randomise(module: torch.nn.Module) -> torch.nn.Module:
@@ -97,8 +104,8 @@ def test_one_scale_and_shift_for_all_images_is_the_same_for_each(memory_format):
 
 
 @pytest.mark.parametrize("out_channels", [4, 8])
-def test_without_gradients_the_same_bytes_and_the_input_is_left_alone(out_channels):
-    """Only then are results written into memory that is no longer needed."""
+def test_without_gradients_the_same_result_and_the_input_is_left_alone(out_channels):
+    """Only then are results written into memory that is no longer needed, and torch's fused attention is used."""
     block, attention = _randomise(ResidualBlock(4, out_channels, 6, 2, 0.0)), _randomise(SelfAttention(out_channels, 2))
     x, embedding = torch.randn(3, 4, 4, 4), torch.randn(3, 6)
     inputs = x.clone(), embedding.clone()
@@ -106,7 +113,10 @@ def test_without_gradients_the_same_bytes_and_the_input_is_left_alone(out_channe
     expected = hidden.detach().clone(), attention(hidden).detach()
     with torch.no_grad():
         made = block(x, embedding)
-        assert torch.equal(made, expected[0]) and torch.equal(attention(made), expected[1]) and torch.equal(made, expected[0])
+        assert torch.equal(made, expected[0])
+        # another order of additions in float32, of values below 10
+        torch.testing.assert_close(attention(made), expected[1], atol=1e-5, rtol=1e-5)
+        assert torch.equal(made, expected[0])
     assert torch.equal(x, inputs[0]) and torch.equal(embedding, inputs[1])
 
 
@@ -134,3 +144,32 @@ def test_dropout_acts_only_in_training_and_follows_torchs_seed():
     assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
     block.eval()
     assert torch.equal(block(x, embedding), block(x, embedding))
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_attention_is_fused_only_without_gradients_and_where_it_is_faster(monkeypatch, dtype, tiles):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": tiles})
+    calls, fused = [], functional.scaled_dot_product_attention
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *args: calls.append(args) or fused(*args))
+    attention, x = _randomise(SelfAttention(8, 2)).to(dtype), torch.randn(2, 8, 4, 4, dtype=dtype)
+    written_out = attention(x)
+    assert not calls
+    with torch.no_grad():
+        made = attention(x)
+    assert len(calls) == (dtype == torch.float32 or (dtype == torch.bfloat16 and tiles))
+    # three digits of bfloat16, twice rounded; of float32 another order of additions
+    tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(made, written_out, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("channels, side", [(16, 32), (32, 8), (16, 8)])
+def test_a_norm_of_bfloat16_is_that_of_float32_whichever_way_it_is_computed(channels, side):
+    """Many pixels, groups of 16 channels, and neither: only the last goes through float32."""
+    norm = _randomise(GroupNorm(2, channels))
+    x = torch.randn(2, channels, side, side).bfloat16().contiguous(memory_format=torch.channels_last)
+    made = norm(x)
+    assert made.dtype == (torch.bfloat16 if side == 32 or channels == 32 else torch.float32)
+    # bfloat16 has a relative spacing of 2**-8 at most
+    expected = functional.group_norm(x.float(), 2, norm.weight, norm.bias, norm.eps)
+    torch.testing.assert_close(made.float(), expected, atol=1e-2, rtol=1e-2)
