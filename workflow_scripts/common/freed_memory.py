@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc's malloc not to return freed memory before the process ends; False where it is another malloc.
 
     By default every array beyond a size comes from the kernel, which clears it page by page, and goes back when it is
-    freed: on a CPU the activations of a network do so in every call. Nor does it keep small pieces apart (its fast bins), which
-    it would merge whenever a large array is freed. docs/performance.md says what it costs and gives.
+    freed: on a CPU the activations of a network do so in every call. Small pieces it keeps apart at first (its fast bins) and
+    merges whenever a large array is freed; here it does not. docs/performance.md says what both cost and give.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
