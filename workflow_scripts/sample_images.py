@@ -20,14 +20,17 @@ from workflow_scripts.common.files import sha256_file, write_npz
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.compiled import can_compile
 from workflow_scripts.models.precision import frozen
-from workflow_scripts.sampling.noise import SampleNoise
+from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.ema_model import load_ema_model
 
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
+# From so many calls per image on, a GPU's network is compiled: fewer would take less time than compiling (docs/gpu.md).
+COMPILED_FROM_NFE = 50
 
 
 def main(step: Step) -> None:
@@ -39,6 +42,7 @@ def main(step: Step) -> None:
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
         "device": kind_of(sampler.device),
+        "compiled": sampler.compiles,
     }
     # A chunk is a batch: for another batch size a network's convolutions may round differently.
     work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)
@@ -58,7 +62,10 @@ class _Sampler:
         self.device = device_of(step)
         if self.device.type == "cuda":  # a CPU's forward pass is the same every time, and asking costs 0.7 s of start-up
             require_determinism(self.device)
-        self._loops: dict[int, SamplingLoop] = {}  # the last one, by its batch's size
+        self.compiles = self.nfe >= COMPILED_FROM_NFE and can_compile(self.device)
+        # The last ones, by their batch's size: every batch but the last has the same, for which a GPU records them once.
+        self._loops: dict[int, SamplingLoop] = {}
+        self._noises: dict[int, DeviceNoise] = {}
 
     @cached_property
     def network(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -66,7 +73,9 @@ class _Sampler:
         must_agree = ("seed", "model", "diffusion")
         network = load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree)
         precision, memory_format = self.step.setting("sampling.precision"), self.step.setting("sampling.memory_format")
-        return frozen(network, self.device, precision, memory_format)
+        if self.compiles:
+            self.step.say("compiling the network for this GPU")
+        return frozen(network, self.device, precision, memory_format, self.compiles)
 
     @cached_property
     def diffusion(self) -> GaussianDiffusion:
@@ -75,8 +84,7 @@ class _Sampler:
     @torch.inference_mode()
     def draw(self, batch: range, on_images: Callable[[int], None]) -> Arrays:
         """`images` u8 [B, H, W, C] of the samples with these numbers."""
-        side, channels = self.step.setting("data.image_size"), self.step.setting("data.channels")
-        noise = SampleNoise(self.step.setting("seed"), batch, (channels, side, side))
+        noise = self._noise(batch)
 
         def on_call(calls_done: int) -> None:
             # Part of a batch counts as that share of its images, so that slow batches show life as well.
@@ -89,8 +97,16 @@ class _Sampler:
             raise PipelineError(f"{self.step.input('checkpoint')}: {error}") from error
         return {"images": to_uint8(x_start)}
 
+    def _noise(self, batch: range) -> SampleNoise | DeviceNoise:
+        seed, side, channels = (self.step.setting(name) for name in ("seed", "data.image_size", "data.channels"))
+        shape = (channels, side, side)
+        if self.device.type == "cpu":
+            return SampleNoise(seed, batch, shape)
+        if len(batch) not in self._noises:
+            self._noises = {len(batch): DeviceNoise(seed, len(batch), shape, self.device)}
+        return self._noises[len(batch)].start(batch)
+
     def _loop(self, x_T: Tensor) -> SamplingLoop:
-        """The loop for batches of this size: every batch but the last has the same, for which a GPU records it once."""
         if len(x_T) not in self._loops:
             clip_x_start = self.step.setting("sampling.clip_x_start")
             self._loops = {

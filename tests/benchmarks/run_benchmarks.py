@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any
 
 def measure_here(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what our side asks for, set before anything uses cuBLAS
     require_float32()  # of both sides: otherwise a GPU's fp32 rows would compare TF32
     module = importlib.import_module(arguments.names[0])
     if hasattr(module, "rows"):  # whole programs, which time themselves

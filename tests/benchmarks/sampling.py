@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from as_a_step import as_a_step
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
 from matrix_rate import matrix_product
 from networks import cifar_settings, our_network, size
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.compiled import can_compile
 from workflow_scripts.models.precision import frozen
-from workflow_scripts.sampling.noise import SampleNoise
+from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
-NFE = 50
+NFE, SHAPE = 50, (3, 32, 32)
 JOBS = (
     "Ours draws on a CPU as the pipeline does, a job with one thread on each core, which shares the images and keeps freed "
     "memory; the pipeline of diffusers gives every operation all threads, with malloc's defaults, as for its users."
@@ -43,7 +45,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
             product, product_flop = matrix_product(precision, device)
-            with our_jobs(settings, name, precision, device) as draw:
+            with our_jobs(mine, settings, name, precision) as draw:
                 yield Comparison(
                     what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
                     peer=f"diffusers' {type(yours.pipeline).__name__} with the same network weights, fp32",
@@ -51,22 +53,23 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     theirs=lambda yours=yours: yours.draw(num_images),
                     work=num_images,
                     unit="images",
-                    check=lambda mine=mine, yours=yours: distance(mine, yours, device),
+                    check=lambda mine=mine, yours=yours: distance(mine, yours, 4 if device.type == "cpu" else num_images),
                     # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
                     tolerance=1e-4 if precision == "fp32" else 0.1,
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
-                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both. {JOBS}",
+                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both."
+                    + (f" {JOBS}" if device.type == "cpu" else ""),
                     arithmetic=(product, num_images * NFE * flop / product_flop),
                 )
 
 
 @contextmanager
-def our_jobs(settings: dict[str, Any], sampler: str, precision: str, device: torch.device) -> Iterator[Callable[[int], np.ndarray]]:
+def our_jobs(mine: OurSampling, settings: dict[str, Any], sampler: str, precision: str) -> Iterator[Callable[[int], np.ndarray]]:
     """Draws so many images as the pipeline does: on a CPU one job of one thread on each core, on a GPU one that draws all."""
+    device = mine.device
     if device.type != "cpu":
-        draw = made_job(settings, sampler, precision, device)
-        yield lambda count: draw(range(count))
+        yield lambda count: mine.draw(range(count))
         return
     with ExitStack() as stack:
         arguments = (1, made_job, settings, sampler, precision, device)
@@ -89,7 +92,9 @@ class OurSampling:
 
     def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device):
         # the fastest that a preset can name
-        self.network, self.device = frozen(copy.deepcopy(network), device, precision, "channels_last"), device
+        memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"
+        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, can_compile(device))
+        self.device, self._noises = device, {}
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
         self._loops: dict[int, SamplingLoop] = {}
@@ -100,11 +105,20 @@ class OurSampling:
         x_T = x_T.to(self.device)
         if len(x_T) not in self._loops:
             self._loops[len(x_T)] = SamplingLoop(self.network, self.diffusion, self.sampler, NFE, x_T, True)
-        return self._loops[len(x_T)].draw(x_T, noise_fn)
+        with as_a_step(self.device):
+            return self._loops[len(x_T)].draw(x_T, noise_fn)
 
+    @torch.inference_mode()
     def draw(self, indices: Sequence[int]) -> np.ndarray:
-        noise = SampleNoise(0, indices, (3, 32, 32))
+        noise = self._noise(indices)
         return to_uint8(self.images(noise.x_T, noise.step))
+
+    def _noise(self, indices: Sequence[int]) -> SampleNoise | DeviceNoise:
+        if self.device.type == "cpu":
+            return SampleNoise(0, indices, SHAPE)
+        if len(indices) not in self._noises:
+            self._noises[len(indices)] = DeviceNoise(0, len(indices), SHAPE, self.device)
+        return self._noises[len(indices)].start(indices)
 
 
 class TheirPipeline:
@@ -156,11 +170,11 @@ class AsTheirs(nn.Module):
         return SimpleNamespace(sample=self.network(x, t.expand(len(x)).to(x.device)))
 
 
-def distance(mine: OurSampling, yours: TheirPipeline, device: torch.device, count: int = 4) -> float:
+def distance(mine: OurSampling, yours: TheirPipeline, count: int = 4) -> float:
     """How far the images are apart when both draw their noise from one generator, in the pipeline's order."""
     theirs = torch.from_numpy(yours.draw(count, torch.Generator().manual_seed(0))).permute(0, 3, 1, 2) * 2 - 1
     generator = torch.Generator().manual_seed(0)
-    shape = (count, 3, 32, 32)
+    shape = (count, *SHAPE)
     x_T = torch.randn(shape, generator=generator)
     ours = mine.images(x_T, lambda k: torch.randn(shape, generator=generator)).float().cpu().clamp(-1, 1)
     return (ours - theirs).square().mean().sqrt().item()

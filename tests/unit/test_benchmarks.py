@@ -185,9 +185,9 @@ def test_sampling_equals_the_pipelines_of_diffusers(benchmark_modules, monkeypat
     settings, device = cifar_settings(), torch.device("cpu")
     network = our_network(settings).eval()
     ours = sampling.OurSampling(network, settings, sampler, "fp32", device)
-    assert sampling.distance(ours, sampling.TheirPipeline(network, settings, sampler, device), device) < 1e-4
+    assert sampling.distance(ours, sampling.TheirPipeline(network, settings, sampler, device)) < 1e-4
     other = sampling.OurSampling(network, settings, {"ddpm": "ddim", "ddim": "ddpm"}[sampler], "fp32", device)
-    assert sampling.distance(other, sampling.TheirPipeline(network, settings, sampler, device), device) > 1e-2
+    assert sampling.distance(other, sampling.TheirPipeline(network, settings, sampler, device)) > 1e-2
 
 
 ADDER = """

@@ -75,6 +75,9 @@ def captured(function: Function, device: torch.device, graphs: Graphs | None = N
 
 
 def send(values: Tensor, fixed: Tensor) -> None:
-    """Copy `values`, on the CPU, into `fixed` without waiting for its device; `values` may be overwritten at once."""
+    """Copy `values`, on the CPU or where `fixed` is, into `fixed` without waiting for its device.
+
+    `values` may be overwritten at once.
+    """
     # Torch keeps the pinned copy until the device has read it.
-    fixed.copy_(values.pin_memory() if fixed.device.type == "cuda" else values, non_blocking=True)
+    fixed.copy_(values.pin_memory() if values.device != fixed.device else values, non_blocking=True)

@@ -16,10 +16,16 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """A generator of its own for (seed, purpose, counters); up to three counters, each in [0, 2**64)."""
     if len(counters) > 3:
         raise ValueError(f"at most three counters, got {counters}")
-    key = np.frombuffer(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16], dtype=np.uint64)
+    key = np.array(philox_key(seed, purpose), dtype=np.uint64)
     # The lowest word counts the draws inside the stream; ours sit above it, so streams never overlap.
     counter = np.array([0, *counters, *[0] * (3 - len(counters))], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def philox_key(seed: int, purpose: str) -> tuple[int, int]:
+    """The key of the streams of (seed, purpose): two words of 64 bits."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 
 def torch_seed(seed: int, purpose: str, *counters: int) -> int:

@@ -94,7 +94,7 @@ def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> E
     from workflow_scripts.metrics.inception import FEATURE_DIM, load_inception
 
     device = choose_device()
-    network = load_inception(path).to(device)
+    network = load_inception(path, device)
 
     @torch.no_grad()
     def extract(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

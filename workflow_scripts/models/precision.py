@@ -7,11 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from workflow_scripts.models.compiled import compiled
+
 # In the shape [B, C, H, W] either way; what differs is which of its values lie beside each other.
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def in_precision(network: nn.Module, precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
+def in_precision(network: Callable[[Tensor, Tensor], Tensor], precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
     """`network` as a callable (x [B, C, H, W], t [B]) -> [B, C, H, W] that computes as the settings say.
 
     `fp32` computes in float32. `bf16` computes matrix products and convolutions in bfloat16 (torch's autocast), casting the
@@ -34,16 +36,19 @@ def place(network: nn.Module, device: torch.device, memory_format: str) -> nn.Mo
     return network.to(device, memory_format=MEMORY_FORMATS[memory_format])
 
 
-def frozen(network: nn.Module, device: torch.device, precision: str, memory_format: str) -> Callable[[Tensor, Tensor], Tensor]:
+def frozen(
+    network: nn.Module, device: torch.device, precision: str, memory_format: str, fuse: bool = False
+) -> Callable[[Tensor, Tensor], Tensor]:
     """A network that is trained no more, placed on `device` and as a callable like that of `in_precision`; changes `network`.
 
     In bf16 the weights of products and convolutions are cast here once, to the bytes that autocast gives them in every call.
+    `fuse` compiles it where the first call runs (models/compiled.py).
     """
     network = place(network, device, memory_format)
     if precision == "bf16":
         for layer in product_layers(network):
             layer.to(torch.bfloat16)
-    return in_precision(network, precision, memory_format)
+    return in_precision(compiled(network, memory_format) if fuse else network, precision, memory_format)
 
 
 def product_layers(network: nn.Module) -> list[nn.Module]:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
 
+from tests.recorded_graphs import RecordedGraphs
+from workflow_scripts.common.capture import WARM_UP
 from workflow_scripts.common.randomness import stream
-from workflow_scripts.sampling.noise import SampleNoise
+from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 
 SHAPE = (2, 3, 5)
 
@@ -17,12 +20,29 @@ def draws(seed: int, indices: range, num_steps: int) -> np.ndarray:
 
 
 def test_each_sample_reads_its_own_stream_in_order() -> None:
+    """Words of numpy's generator, the lower half of each first, every array from a block of four words of its own."""
     drawn = draws(1077, range(5, 8), 3)
     assert drawn.dtype == np.float32
     for position, index in enumerate(range(5, 8)):
-        generator = stream(1077, "sample", index)
+        generator = stream(1077, "sample", index).bit_generator
         for step in range(4):
-            np.testing.assert_array_equal(drawn[step, position], generator.standard_normal(SHAPE, dtype=np.float32))
+            words = generator.random_raw(16)  # 30 numbers are 15 words, in blocks of four
+            halves = np.stack((words & 0xFFFFFFFF, words >> 32), axis=1).reshape(-1)[:30].astype(np.float64)
+            expected = np.where(halves % 2, -1, 1) * ndtri((halves + (halves % 2 == 0)) / 2.0**33)
+            np.testing.assert_allclose(drawn[step, position].reshape(-1), expected, atol=6e-7, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (3, 32, 32), (1, 3, 3)])
+def test_what_a_device_draws_are_the_same_bytes(shape) -> None:
+    """The device's way, here on the CPU, recorded and replayed, over batches of one size."""
+    graphs = RecordedGraphs()
+    on_device = DeviceNoise(9, 3, shape, torch.device("cpu"), graphs)
+    for batch in (range(3), range(40, 43), range(3)):
+        noise = SampleNoise(9, batch, shape)
+        assert on_device.start(batch).x_T.numpy().tobytes() == noise.x_T.numpy().tobytes()
+        for k in range(4):
+            assert on_device.step(k).numpy().tobytes() == noise.step(k).numpy().tobytes()
+    assert graphs.recordings == 1 and graphs.replays == 15 - WARM_UP
 
 
 def test_batching_changes_no_byte() -> None:
@@ -40,11 +60,11 @@ def test_x_T_depends_on_seed_and_sample_but_not_on_the_number_of_steps() -> None
     assert not np.isin(drawn, draws(2, range(4), 2)).any()
 
 
-def test_x_T_outlives_the_buffer_of_the_steps() -> None:
-    noise = SampleNoise(3, range(2), SHAPE)
-    before = noise.x_T.clone()
-    noise.step(0)
-    assert torch.equal(noise.x_T, before)
+def test_x_T_outlives_the_steps() -> None:
+    for noise in (SampleNoise(3, range(2), SHAPE), DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2))):
+        before = noise.x_T.clone()
+        noise.step(0)
+        assert torch.equal(noise.x_T, before)
 
 
 def test_values_are_standard_normal() -> None:
@@ -53,7 +73,7 @@ def test_values_are_standard_normal() -> None:
 
 
 def test_steps_out_of_order_are_refused() -> None:
-    noise = SampleNoise(3, range(2), SHAPE)
-    noise.step(0)
-    with pytest.raises(ValueError, match="step 1 comes next, not 0"):
+    for noise in (SampleNoise(3, range(2), SHAPE), DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2))):
         noise.step(0)
+        with pytest.raises(ValueError, match="step 1 comes next, not 0"):
+            noise.step(0)
