@@ -6,6 +6,7 @@ Shapes: images `[B, C, H, W]`, time embedding `[B, E]`, timesteps `[B]` int64.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -33,25 +34,41 @@ class TimeEmbedding(nn.Module):
         return self.layers(torch.cat((angles.sin(), angles.cos()), dim=1))
 
 
+class Film(nn.Module):
+    """Scales and shifts of several layers, of `widths` channels each, from the time embedding `[B, E]` by one linear map.
+
+    FiLM conditioning (Perez et al. 2018). For every layer `(scale, shift)`, each `[B, C]`, the scale near 1; not in bfloat16,
+    which would round it to three digits.
+    """
+
+    def __init__(self, embedding_dim: int, widths: Sequence[int]):
+        super().__init__()
+        self._widths = list(widths)
+        self.linear = nn.Linear(embedding_dim, 2 * sum(widths))
+
+    def forward(self, embedding: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        made = self.linear(embedding)
+        scales, shifts = made.to(torch.promote_types(made.dtype, torch.float32)).chunk(2, dim=1)
+        return list(zip((1.0 + scales).split(self._widths, dim=1), shifts.split(self._widths, dim=1)))
+
+
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, with the time embedding as scale and shift after the second norm.
+    """Two 3x3 convolutions beside a shortcut, with a scale and shift (`Film`) after the second norm.
 
     The second convolution starts at zero, so that the block starts as its shortcut.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, embedding_dim: int, norm_groups: int, dropout: float):
+    def __init__(self, in_channels: int, out_channels: int, norm_groups: int, dropout: float):
         super().__init__()
         self.norm1 = GroupNorm(norm_groups, in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.film = nn.Linear(embedding_dim, 2 * out_channels)
         self.norm2 = AdaptiveGroupNorm(norm_groups, out_channels)
         self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
         self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.shortcut = nn.Identity() if in_channels == out_channels else PointwiseConv(in_channels, out_channels)
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        h = self.conv1(silu(self.norm1(x)))
-        h = self.norm2(h, *self.film(embedding).chunk(2, dim=1))
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        h = self.norm2(self.conv1(silu(self.norm1(x))), scale, shift)
         return plus(self.conv2(self.dropout(silu(h))), self.shortcut(x))
 
 
@@ -61,7 +78,7 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._normalised(x, self.weight, self.bias)
 
-    def _normalised(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _normalised(self, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and not x.is_contiguous():
             # Torch's kernel for channels last in bfloat16 goes value by value through images of less than 1024 pixels whose
             # groups' channels do not fill a register (64 channels in 8 groups: four to nine times float32's time).
@@ -71,22 +88,24 @@ class GroupNorm(nn.GroupNorm):
 
 
 class AdaptiveGroupNorm(GroupNorm):
-    """Group normalization with a scale and shift, `[B, C]` or `[1, C]` for all images: `norm(x) * (1 + scale) + shift`.
+    """Group normalization with a scale and shift, `[B, C]` or `[1, C]` for all images: `norm(x) * scale + shift`.
 
-    FiLM conditioning (Perez et al. 2018) after a norm; AdaGN in Dhariwal and Nichol (2021), section 4.3.
+    AdaGN in Dhariwal and Nichol (2021), section 4.3. It has no weights: what a map of its own would add, `Film` can.
     """
 
+    def __init__(self, num_groups: int, channels: int):
+        super().__init__(num_groups, channels, affine=False)
+
     def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        scale = 1.0 + scale
-        if len(scale) == 1:  # the norm's own affine map is another one
-            return self._normalised(x, self.weight * scale[0], torch.addcmul(shift[0], self.bias, scale[0]))
+        if len(scale) == 1:  # a norm's own affine map
+            return self._normalised(x, scale[0], shift[0])
         if not x.is_contiguous():  # channels last, whose images have no common view
             return torch.addcmul(shift[:, :, None, None], super().forward(x), scale[:, :, None, None])
         # The batch as one image of B C channels, each with an affine map of its own: no pass over memory but the norm's.
-        weight, bias = self.weight * scale, torch.addcmul(shift, self.bias, scale)
         images, channels, *sides = x.shape
         whole = x.view(1, images * channels, *sides)
-        return functional.group_norm(whole, images * self.num_groups, weight.flatten(), bias.flatten(), self.eps).view(x.shape)
+        made = functional.group_norm(whole, images * self.num_groups, scale.flatten(), shift.flatten(), self.eps)
+        return made.view(x.shape)
 
 
 class PointwiseConv(nn.Conv2d):
@@ -111,18 +130,19 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, norm_groups: int):
         super().__init__()
         self.norm = GroupNorm(norm_groups, channels)
-        self.qkv = PointwiseConv(channels, 3 * channels)
-        self.projection = zero_initialised(PointwiseConv(channels, channels))
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.projection = zero_initialised(nn.Linear(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = (part.transpose(1, 2) for part in self.qkv(self.norm(x)).flatten(2).chunk(3, dim=1))
+        pixels = self.norm(x).flatten(2).transpose(1, 2)  # [B, HW, C]: what products of matrices of images are fastest with
+        q, k, v = self.qkv(pixels).chunk(3, dim=2)
         if fused_attention_is_faster(q):
             attended = functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         else:
             weights = torch.bmm(q * q.shape[2] ** -0.5, k.transpose(1, 2)).softmax(dim=2)
             # weights first: the other order hands the softmax's derivative a transposed gradient, which it would copy
             attended = torch.bmm(weights, v)
-        return plus(self.projection(attended.transpose(1, 2).reshape(x.shape)), x)
+        return x + self.projection(attended).transpose(1, 2).unflatten(2, x.shape[2:])  # which keeps the order of x in memory
 
 
 def fused_attention_is_faster(q: torch.Tensor) -> bool:
@@ -146,7 +166,7 @@ def plus(made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return x + made if torch.is_grad_enabled() else made.add_(x)
 
 
-def zero_initialised(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_initialised(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     """The same layer with weights and bias set to zero."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from workflow_scripts.models.layers import (
+    Film,
     GroupNorm,
     PointwiseConv,
     ResidualBlock,
@@ -49,8 +50,11 @@ class UNet(nn.Module):
         sides = level_sides(image_size, len(widths))
         embedding_dim = 4 * base_channels
 
+        modulated = []
+
         def block(in_channels: int, out_channels: int, side: int) -> UNetBlock:
-            residual = ResidualBlock(in_channels, out_channels, embedding_dim, norm_groups, dropout)
+            modulated.append(out_channels)
+            residual = ResidualBlock(in_channels, out_channels, norm_groups, dropout)
             attention = SelfAttention(out_channels, norm_groups) if side in attention_resolutions else None
             return UNetBlock(residual, attention)
 
@@ -69,27 +73,28 @@ class UNet(nn.Module):
             self.up_blocks.append(
                 nn.ModuleList(block(2 * widths[level], widths[level], sides[level]) for _ in range(num_res_blocks))
             )
+        self.film = Film(embedding_dim, modulated)
         self.norm_out = GroupNorm(norm_groups, widths[0])
         self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        embedding = self.time_embedding(t)
+        film = iter(self.film(self.time_embedding(t)))  # of the blocks in the order in which they were made, which is this one
         h = self.stem(x)
         skips = []
         for level, blocks in enumerate(self.down_blocks):
             if level > 0:
                 h = self.downsamplers[level - 1](h)
             for block in blocks:
-                h = block(h, embedding)
+                h = block(h, *next(film))
                 skips.append(h)
-        h = self.middle(h, embedding)
+        h = self.middle(h, *next(film))
         for level, blocks in enumerate(self.up_blocks):
             if level > 0:
                 # a 1x1 convolution commutes with nearest upsampling and costs a quarter before it;
                 # to the skip's size, not to twice its own: 7 pixels came down to 4
                 h = functional.interpolate(self.reducers[level - 1](h), size=skips[-1].shape[-2:], mode="nearest")
             for block in blocks:
-                h = block(torch.cat((h, skips.pop()), dim=1), embedding)
+                h = block(torch.cat((h, skips.pop()), dim=1), *next(film))
         return self.conv_out(silu(self.norm_out(h)))
 
 
@@ -101,8 +106,8 @@ class UNetBlock(nn.Module):
         self.residual = residual
         self.attention = attention
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        h = self.residual(x, embedding)
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        h = self.residual(x, scale, shift)
         return h if self.attention is None else self.attention(h)
 
 
