@@ -63,6 +63,8 @@ class _Sampler:
         if self.device.type == "cuda":  # a CPU's forward pass is the same every time, and asking costs 0.7 s of start-up
             require_determinism(self.device)
         self.compiles = self.nfe >= COMPILED_FROM_NFE and can_compile(self.device)
+        if self.device.type == "cuda":  # for the manifest: the images agree to rounding only
+            step.machine["compiled"] = "yes" if self.compiles else "no"
         # The last ones, by their batch's size: every batch but the last has the same, for which a GPU records them once.
         self._loops: dict[int, SamplingLoop] = {}
         self._noises: dict[int, DeviceNoise] = {}
