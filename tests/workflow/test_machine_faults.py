@@ -163,17 +163,23 @@ def test_a_damaged_array_is_named_and_leaves_no_output(finished, damaged, rule, 
 
 
 class Running:
-    """Snakemake at work on samples that take long enough to meddle with."""
+    """Snakemake at work on samples, of which a part is drawn; the step that draws them is paused until it may go on.
+
+    Paused, because a fast machine would draw the rest while a test does something else.
+    """
 
     def __init__(self, project: Path):
         command = [sys.executable, "-m", "snakemake", "--cores", "1", *ONLY_SAMPLES, "--config", "preset=smoke"]
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        (project / SAMPLE_LOG).unlink(missing_ok=True)
         self.project = project
         self.process = subprocess.Popen(
             command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        wait_for(lambda: "images/s" in read(project / SAMPLE_LOG), self.process)
+        wait_for(lambda: list((project / SAMPLES).parent.glob(".*.chunks/*/*.npz")), self.process)
+        os.kill(self.step(), signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.step(), signal.SIGCONT)
 
     def step(self) -> int:
         """The number of the process that samples."""
@@ -203,10 +209,10 @@ def wait_for(condition, process=None, seconds: float = 120) -> None:
 
 @pytest.fixture
 def long_sampling(finished):
-    """A finished run of which one sampling is to be done again, and takes a while."""
+    """A finished run of which one sampling is to be done again, in 15 chunks instead of one."""
     preset = finished / "config/preset/smoke.yaml"
     text = preset.read_text()
-    assert "num_samples: 100" in text  # the first line of progress comes after 5 s
+    assert "num_samples: 100" in text and "batch_size: 100" in text
     preset.write_text(text.replace("num_samples: 100", "num_samples: 1500"))
     return finished
 
@@ -263,6 +269,7 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
     checkpoint = long_sampling / RUN / "checkpoints/step0000040.pt"
     running = Running(long_sampling)
     checkpoint.rename(long_sampling / "kept.pt")
+    running.go_on()
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
     (line,) = set(error_lines(text))  # said by the step, and again at the end
