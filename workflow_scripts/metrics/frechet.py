@@ -23,7 +23,7 @@ def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> f
                 f"cannot compare {name} of shapes {list(one.shape)} and {list(other.shape)}; "
                 "both sides must come from the same extractor"
             )
-        if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        if not np.isfinite(one.sum() + other.sum()):  # as any value that is not makes it, in a third of the time of a look at each
             raise PipelineError(f"{name} hold values that are not finite; check the features on both sides")
     difference = first.mu - second.mu
     distance = difference @ difference + np.trace(first.sigma) + np.trace(second.sigma)
@@ -70,7 +70,7 @@ def _eigenvalues(root: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
     # a quarter of the arithmetic of two matrix products
     product = lapack.dsygst(sigma.T, root, itype=2, lower=0)[0]
-    return eigvalsh(product, lower=False, overwrite_a=True, check_finite=False, driver="evd")
+    return eigvalsh(product, lower=False, overwrite_a=True, check_finite=False, driver="evr")
 
 
 def _low_rank_root(sigma: np.ndarray) -> np.ndarray:
