@@ -175,7 +175,7 @@ class Running:
         self.process = subprocess.Popen(
             command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        wait_for(lambda: list((project / SAMPLES).parent.glob(".*.chunks/*/*.npz")), self.process)
+        wait_for(lambda: list((project / SAMPLES).parent.glob(".*.chunks/*/0*.npz")), self.process)
         os.kill(self.step(), signal.SIGSTOP)
 
     def go_on(self) -> None:
