@@ -17,11 +17,13 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import torch  # noqa: E402
+from hardware import precisions  # noqa: E402
 from matrix_rate import DTYPES, matrix_product  # noqa: E402
 from networks import cifar_settings, our_network, size, training_flop  # noqa: E402
 from sampling import NFE, OurSampling  # noqa: E402
 from side_by_side import seconds  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.autograd import DeviceType  # noqa: E402
 from torch.profiler import profile  # noqa: E402
 
 from workflow_scripts.common.freed_memory import keep_freed_memory  # noqa: E402
@@ -34,6 +36,8 @@ ARITHMETIC = (
     "aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution", "aten::bmm", "aten::baddbmm", "aten::addmm",
     "aten::mm",
 )  # fmt: skip
+# Parts of the names of a GPU's kernels that are not cuDNN's or cuBLAS's: torch's own, its compiler's, copies.
+ELEMENTWISE = ("at::native", "at_cuda_detail", "cub::", "triton_", "Memcpy", "Memset")
 REPEATS = 5
 
 
@@ -44,12 +48,15 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def share_of_arithmetic(call: Callable[[], object], device: torch.device) -> float:
-    """The share of a call's profiled time, on the device, that is in ARITHMETIC."""
+    """The share of a call's profiled time that is in ARITHMETIC, on a GPU in kernels that are not of ELEMENTWISE."""
     with profile() as profiler:
         call()
-    which = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
-    times = {event.key: getattr(event, which) for event in profiler.key_averages()}
-    return sum(time for name, time in times.items() if name.startswith(ARITHMETIC)) / sum(times.values())
+    if device.type == "cpu":
+        times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+        return sum(time for name, time in times.items() if name.startswith(ARITHMETIC)) / sum(times.values())
+    kernels = [event for event in profiler.key_averages() if event.device_type == DeviceType.CUDA]
+    times = {event.key: event.self_device_time_total for event in kernels}
+    return 1 - sum(time for name, time in times.items() if any(part in name for part in ELEMENTWISE)) / sum(times.values())
 
 
 def matrix_rate(precision: str, device: torch.device) -> float:
@@ -81,7 +88,7 @@ def main() -> None:
         print(f"| {what}, {precision} | {taken * 1e3:,.1f} ms | {ideal} | {share:.0%} | {1 / share:.2f}× |", flush=True)
 
     images = 50 if device.type == "cpu" else 500
-    for precision in ("fp32", "bf16"):
+    for precision in precisions(device.type):
         sampling = OurSampling(network.eval(), settings, "ddim", precision, device)
         line(f"{images} images, DDIM, {NFE} NFE", precision, lambda sampling=sampling: sampling.draw(range(images)), images * NFE * flop)
     for batch in (4, 128):

@@ -25,11 +25,24 @@ def describe_hardware(device: str, threads: int) -> str:
     return f"{what}. Python {platform.python_version()}, {packages}."
 
 
+def precisions(device: str) -> tuple[str, ...]:
+    """What is worth measuring on a device: bf16 not on a processor without units for it, where casts only add to the work."""
+    return ("fp32", "bf16") if device != "cpu" or _bf16_units(_cpu_info()) else ("fp32",)
+
+
+def _cpu_info() -> list[str]:
+    return CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
+
+
+def _bf16_units(lines: list[str]) -> list[str]:
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    return [name for flag, name in BF16_UNITS.items() if flag in flags]
+
+
 def _processor() -> str:
-    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
+    lines = _cpu_info()
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     cores = sum(line.startswith("processor") for line in lines)
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    found = [name for flag, name in BF16_UNITS.items() if flag in flags.split()]
+    found = _bf16_units(lines)
     bf16 = f"with {' and '.join(found)}" if found else "without units for bfloat16"
     return f"{model or 'an unnamed processor'}, {cores} cores, {bf16}"

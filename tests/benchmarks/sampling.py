@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from as_a_step import as_a_step
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
+from hardware import precisions
 from matrix_rate import matrix_product
 from networks import cifar_settings, our_network, size
 from own_process import OwnProcess
@@ -36,7 +37,7 @@ SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Both samplers, in fp32 and with our network in bf16; diffusers' pipeline is fp32 always."""
+    """Both samplers, in fp32 and, where there are units for it, with our network in bf16; diffusers' pipeline is fp32 always."""
     batch, batches = (CPU_BATCH, torch.get_num_threads()) if device.type == "cpu" else (GPU_BATCH, 1)
     num_images = batch * batches
     settings = cifar_settings()
@@ -44,7 +45,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     _, flop = size(network.cpu())
     network.to(device)
     for name in SAMPLERS:
-        for precision in ("fp32", "bf16"):
+        for precision in precisions(device.type):
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
             product, product_flop = matrix_product(precision, device)

@@ -12,6 +12,7 @@ import torch
 from as_a_step import as_a_step
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
+from hardware import precisions
 from matrix_rate import matrix_product
 from networks import Plain, cifar_settings, our_network, size, their_network, training_flop
 from own_process import OwnProcess
@@ -35,13 +36,14 @@ AS_A_STUDY = (
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Batch 4 and 128 in fp32 and bf16; on a CPU also batch 4 with one network on both sides, which leaves the loops alone.
+    """Batch 4 and 128 in fp32 and, where there are units for it, bf16.
 
+    On a CPU also batch 4 with one network on both sides, which leaves the loops alone.
     On a CPU ours is timed twice: one run with all threads, and as many runs as threads.
     """
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 12), (128, 1 if on_cpu else 10)):
-        for precision in ("fp32", "bf16"):
+        for precision in precisions(device.type):
             for runs in sorted({1, torch.get_num_threads()}) if on_cpu else (1,):
                 yield from _comparison(device, batch_size, steps, precision, their_network, runs)
     if on_cpu:
