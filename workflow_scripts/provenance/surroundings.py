@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "gpu": [name for name in gpus if name],
-        "driver": _field(_NVIDIA / "version", r"Kernel Module\D*?\s(\d+[\d.]+)"),
+        "driver": _field(_NVIDIA / "version", r"Kernel Module(?: for \S+)?\s+(\d[\d.]+)"),
     }
 
 
