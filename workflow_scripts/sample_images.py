@@ -27,10 +27,11 @@ from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.ema_model import load_ema_model
 
-# The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are.
+# The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are,
+# and by that whether a GPU's network is compiled.
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
-# From so many calls per image on, a GPU's network is compiled: fewer would take less time than compiling (docs/gpu.md).
-COMPILED_FROM_NFE = 50
+# From so many images times calls on, a GPU's network is compiled: fewer would take less time than compiling (docs/gpu.md).
+COMPILED_FROM = 500_000
 
 
 def main(step: Step) -> None:
@@ -62,7 +63,9 @@ class _Sampler:
         self.device = device_of(step)
         if self.device.type == "cuda":  # a CPU's forward pass is the same every time, and asking costs 0.7 s of start-up
             require_determinism(self.device)
-        self.compiles = self.nfe >= COMPILED_FROM_NFE and can_compile(self.device)
+        # of the whole set, however many jobs share it: how it is computed must not depend on that
+        work = step.setting("sampling.num_samples") * self.nfe
+        self.compiles = work >= COMPILED_FROM and can_compile(self.device)
         if self.device.type == "cuda":  # for the manifest: the images agree to rounding only
             step.machine["compiled"] = "yes" if self.compiles else "no"
         # The last ones, by their batch's size: every batch but the last has the same, for which a GPU records them once.

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from workflow_scripts import sample_images
 from workflow_scripts.common.chunks import chunk_folder
 from workflow_scripts.common.errors import PipelineError
 from workflow_scripts.common.files import canonical_json
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models.precision import frozen
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.sample_images import main
 from workflow_scripts.sampling.noise import SampleNoise
@@ -208,3 +210,18 @@ def test_a_bad_checkpoint_is_one_line_and_leaves_no_output(
     message = capsys.readouterr().err
     assert message.startswith("error: sample_images: ") and message.count("\n") == 1
     assert checkpoint.name in message and (damage != "diverged" or "not finite at step 1 of 4" in message)
+
+
+@pytest.mark.parametrize("num_samples, compiles", [(6, False), (7, True)])
+def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, num_samples, compiles):
+    asked = []
+
+    def frozen_as_it_is(network, device, precision, memory_format, fuse):
+        asked.append(fuse)
+        return frozen(network, device, precision, memory_format)
+
+    monkeypatch.setattr(sample_images, "COMPILED_FROM", 7 * 4)  # images times calls
+    monkeypatch.setattr(sample_images, "can_compile", lambda device: True)
+    monkeypatch.setattr(sample_images, "frozen", frozen_as_it_is)
+    draw(checkpoint, sampling={**SAMPLING, "num_samples": num_samples})
+    assert asked == [compiles]
