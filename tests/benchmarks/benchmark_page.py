@@ -46,8 +46,12 @@ def renew_page(page: Path, device: str, hardware: str, rows: list[Row], whole: b
         return False
     parts = {name: lines for name, lines in parts.items() if name not in others}
     parts[hardware] = _merged(parts.get(hardware, []), [_line(row) for row in rows])
-    kept = {_subject(line) for lines in parts.values() for line in lines}
-    notes = [note for note in _merged(notes, [_note(row) for row in rows]) if _subject(note) in kept]
+    new = [_note(row) for row in rows]
+    named = {_compared(note) for note in new}
+    # a note that is not new stays for the rows of other hardware
+    notes = _merged(notes, new + [note for note in notes if _compared(note) not in named])
+    kept = {_compared(line) for lines in parts.values() for line in lines}
+    notes = [note for note in notes if _compared(note) in kept]
     section = [""]
     for name, lines in parts.items():
         section += [f"{MEASURED_ON}{name}", "", HEAD, *lines, ""]
@@ -75,6 +79,14 @@ def _merged(old: list[str], new: list[str]) -> list[str]:
 def _subject(line: str) -> str:
     """What a line of the table or of the notes is about: the words of `what` before its first comma."""
     return re.split(r"[,|*]", line.lstrip("|-* "))[0].strip()
+
+
+def _compared(line: str) -> str:
+    """What a line of the table or of the notes compares, and with what."""
+    if line.startswith("| "):
+        what, peer = (cell.strip() for cell in line.split("|")[1:3])
+        return f"- **{what}**, against {peer}"
+    return line.partition(": ")[0]
 
 
 def _note(row: Row) -> str:

@@ -137,6 +137,10 @@ def test_each_hardware_has_a_table_of_its_own(benchmark_modules, tmp_path):
     both = {"an old CPU. Python 3.11, torch 2.": ["walking", "running"], "a new CPU. Python 3.11, torch 2.": ["walking"]}
     assert tables() == both and page.read_text().count("- **walking") == 1
 
+    # what only the other hardware measured keeps its note
+    assert renew_page(page, "cpu", "a new CPU. Python 3.11, torch 2.", [replace(walking, what="walking, slowly")])
+    assert re.findall(r"- \*\*(.*?)\*\*", page.read_text()) == ["walking, slowly", "walking, fast", "running, fast"]
+
     # with other packages only the whole of `make bench` takes the place of what that hardware measured
     before = page.read_text()
     assert not renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming]) and page.read_text() == before
