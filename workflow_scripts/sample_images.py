@@ -30,7 +30,7 @@ from workflow_scripts.training.ema_model import load_ema_model
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are,
 # and by that whether a GPU's network is compiled.
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
-# From so many images times calls on, a GPU's network is compiled: fewer would take less time than compiling (docs/gpu.md).
+# From so many images times calls on, a GPU's network is compiled: a smaller set would gain too little (docs/gpu.md).
 COMPILED_FROM = 500_000
 
 

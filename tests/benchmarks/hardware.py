@@ -1,4 +1,4 @@
-"""What the benchmarks ran on, in a sentence."""
+"""What the benchmarks run on: in a sentence, and in which precisions it is worth measuring."""
 
 from __future__ import annotations
 

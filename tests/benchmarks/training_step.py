@@ -38,8 +38,8 @@ AS_A_STUDY = (
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Batch 4 and 128 in fp32 and, where there are units for it, bf16.
 
-    On a CPU also batch 4 with one network on both sides, which leaves the loops alone.
-    On a CPU ours is timed twice: one run with all threads, and as many runs as threads.
+    On a CPU ours is timed twice, one run with all threads and as many runs as threads; and there is batch 4 with one network
+    on both sides, which leaves the loops alone.
     """
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 12), (128, 1 if on_cpu else 10)):

@@ -132,13 +132,19 @@ def test_it_names_no_machine_no_user_and_no_absolute_path(root, tmp_path):
     assert set(machine()) == {"host_class", "cpu", "cores", "memory_gib", "gpu", "driver"}
 
 
-@pytest.mark.parametrize("module", ["x86_64 Kernel Module  535.183.06  Wed Jun 26", "Open Kernel Module for x86_64  580.159.04  Release Build"])
-def test_the_driver_of_a_gpu_is_named_for_either_kernel_module(monkeypatch, tmp_path, module):
+@pytest.mark.parametrize(
+    "module, driver",
+    [
+        ("x86_64 Kernel Module  535.183.06  Wed Jun 26", "535.183.06"),
+        ("Open Kernel Module for x86_64  580.159.04  Release Build", "580.159.04"),
+    ],
+)
+def test_the_driver_of_a_gpu_is_named_for_either_kernel_module(monkeypatch, tmp_path, module, driver):
     monkeypatch.setattr(surroundings, "_NVIDIA", tmp_path)
     (tmp_path / "version").write_text(f"NVRM version: NVIDIA UNIX {module}\nGCC version:  gcc version 12.3.0\n")
     (tmp_path / "gpus/0000:00:06.0").mkdir(parents=True)
     (tmp_path / "gpus/0000:00:06.0/information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 45\n")
-    assert machine()["driver"] == ("580.159.04" if "Open" in module else "535.183.06")
+    assert machine()["driver"] == driver
     assert machine()["gpu"] == ["NVIDIA H200"]
 
 
