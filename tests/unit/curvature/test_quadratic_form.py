@@ -60,6 +60,16 @@ OPERATIONS = {
     ),
     "layer norm": (lambda x, w: functional.layer_norm(x, (4,), w), [(3, 4), (4,)]),
     "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
+    "pieces beside a constant": (lambda x: torch.cat((x[[0, 2]], constant(3, 2)), dim=0), [(4, 2)]),
+    "views": (
+        lambda x: x.transpose(0, 1).reshape(6, 4).view(2, 3, 4).permute(2, 0, 1).flatten(1).unflatten(1, (3, 2)).expand(2, -1, -1, -1),
+        [(4, 3, 2)],
+    ),
+    "unequal pieces": (lambda x: x.split([1, 3], dim=1)[1], [(2, 4)]),
+    "a sum": (lambda x, y: torch.add(x, y, alpha=2) + x, [(2, 3), (3,)]),
+    "a sum with a number": (lambda x: 1.0 + x, [(2, 3)]),
+    "a multiple": (lambda x: x * 3 + 0.5 * x, [(2, 3)]),
+    "a product": (lambda x, y: x * y, [(2, 3), (3,)]),
     "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),
     "attention": (lambda q, k, v: functional.scaled_dot_product_attention(q, k, v), [(1, 4, 8), (1, 4, 8), (1, 4, 8)]),
     "only its shape": (lambda x, y: x.expand_as(functional.silu(y)) ** 2, [(4,), (3, 4)]),
@@ -106,6 +116,15 @@ def test_a_convolutions_rule_asks_the_device_for_no_value():
     assert second.shape == ()
 
 
+def test_what_rests_adds_nothing_to_a_sum_or_its_pieces():
+    x, y = constant(2, 3).requires_grad_(), constant(3, 3).requires_grad_()
+    rule = choose_rule(Call(torch.cat, ((x, y),), {"dim": 0}, [torch.cat((x, y))]), [True] * 2, [constant(5, 3)])
+    (moved,), second = rule([constant(2, 3), None])
+    assert torch.equal(moved, torch.cat((constant(2, 3), torch.zeros(3, 3))))
+    assert second is None
+    assert rule([None, None]) == ([None], None)
+
+
 def unet(dtype):
     """A small U-Net with everything a large one has, its loss on three images, and its parameters."""
     torch.manual_seed(0)
@@ -146,10 +165,14 @@ def test_float32_loses_no_more_digits_than_the_product():
     assert (ours - exact).norm() < 1e-4 * exact.norm()
 
 
-def test_layers_at_zero_are_exact():
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_layers_at_zero_are_exact(bias):
     """Where training starts, the last layers' weights are zero, and so are the derivatives behind a parameter that rests."""
     torch.manual_seed(0)
     network = build_model(MODEL, 1, 28).double().eval()
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias") and not parameter.any():
+            nn.init.constant_(parameter, bias)
     x, noise = torch.randn(2, 2, 1, 28, 28, dtype=torch.float64)
     parameters = list(network.parameters())
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from workflow_scripts.curvature.second_order.rule import inner
 
+TINY = 1e-20  # beside products of norms, which are zero where one of the terms is; the others then need no balance
+
 
 class Bilinear:
     """f(x, w) + b with f linear in x and in w: y' = f(x', w) + f(x, w') + b', and the second derivative is 2 f(x', w').
@@ -17,7 +19,7 @@ class Bilinear:
     """
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], x: Tensor, w: Tensor, adjoint: Tensor):
-        self._function, self._x, self._w, self._adjoint = function, x.detach(), w.detach(), adjoint
+        self._function, self._x, self._w, self._twice_adjoint = function, x.detach(), w.detach(), 2 * adjoint
 
     def __call__(self, tangents: list[Tensor | None]) -> tuple[list[Tensor | None], Tensor | None]:
         dx, dw, db = (*tangents, None)[:3]
@@ -33,12 +35,12 @@ class Bilinear:
 
     def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
         moved = self._function(dx, self._w).add_(self._function(self._x, dw))
-        return self._biased(moved, db), 2 * inner(self._adjoint, self._function(dx, dw).expand_as(self._adjoint))
+        return self._biased(moved, db), inner(self._twice_adjoint, self._function(dx, dw).expand_as(self._twice_adjoint))
 
     def _biased(self, moved: Tensor | None, db: Tensor | None) -> Tensor | None:
         if db is None:
             return moved
-        bias = self._spread(db).expand_as(self._adjoint)
+        bias = self._spread(db).expand_as(self._twice_adjoint)
         return bias if moved is None else moved + bias
 
     def _spread(self, bias: Tensor) -> Tensor:
@@ -58,20 +60,16 @@ class Convolution(Bilinear):
         self, function: Callable[..., Tensor], x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, adjoint: Tensor
     ):
         super().__init__(function, x, w, adjoint)
-        self._bias, self._y = None if bias is None else bias.detach(), y.detach()
-        self._size = self._x.norm() * self._w.norm()
+        self._known = y.detach() if bias is None else y.detach() - self._spread(bias.detach())
+        self._size = self._x.norm() * self._w.norm() + TINY
 
     def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
-        e = (self._size / (dx.norm() * dw.norm())).sqrt()
-        e = torch.where((e > 0) & e.isfinite(), e, 1.0)  # a term is zero: the others need no e
+        e = (self._size / (dx.norm() * dw.norm() + TINY)).sqrt()
         inverse = e.reciprocal()
-        bias = self._bias
-        if bias is not None:
-            bias = bias * inverse if db is None else torch.addcmul(db, bias, inverse)
         product = self._function(dx, dw)
-        moved = self._function(torch.addcmul(dx, self._x, inverse), torch.addcmul(self._w, dw, e), bias)
-        moved.addcmul_(self._y, inverse, value=-1).addcmul_(product, e, value=-1)
-        return moved, 2 * inner(self._adjoint, product)
+        moved = self._function(torch.addcmul(dx, self._x, inverse), torch.addcmul(self._w, dw, e), db)
+        moved.addcmul_(self._known, inverse, value=-1).addcmul_(product, e, value=-1)
+        return moved, inner(self._twice_adjoint, product)
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias[:, None, None]

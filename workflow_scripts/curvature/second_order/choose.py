@@ -13,6 +13,7 @@ from workflow_scripts.curvature.second_order.any_function import AnyFunction
 from workflow_scripts.curvature.second_order.bilinear import Bilinear, Convolution
 from workflow_scripts.curvature.second_order.elementwise import Elementwise
 from workflow_scripts.curvature.second_order.group_norm import GroupNorm
+from workflow_scripts.curvature.second_order.linear import Linear
 from workflow_scripts.curvature.second_order.rule import Call, Rule
 from workflow_scripts.curvature.second_order.softmax import Softmax
 
@@ -28,6 +29,8 @@ def choose_rule(call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]) 
     that gives another result the second time.
     """
     function, args, kwargs = call.function, call.args, call.kwargs
+    if Linear.is_for(call, all(active)):
+        return Linear(call)
     if function is functional.group_norm:
         return GroupNorm(*args, **kwargs, adjoint=adjoints[0])
     if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(kwargs)):
