@@ -22,16 +22,20 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.compiled import can_compile
 from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.winograd import can_transform
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.ema_model import load_ema_model
 
 # The checkpoint, by its content, and these settings decide every pixel; `num_samples` only says how many there are,
-# and by that whether a GPU's network is compiled.
+# and by that whether the network is made faster first, which changes the last bits.
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
 # From so many images times calls on, a GPU's network is compiled: a smaller set would gain too little (docs/gpu.md).
 COMPILED_FROM = 500_000
+# From so many pixels times calls on, a CPU's convolutions are Winograd's: each job takes a second to begin with them, and
+# saves as much in 1.5 million (docs/performance.md).
+WINOGRAD_FROM = 20_000_000
 
 
 def main(step: Step) -> None:
@@ -44,6 +48,7 @@ def main(step: Step) -> None:
         "code": step.code_sha256,
         "device": kind_of(sampler.device),
         "compiled": sampler.compiles,
+        "winograd": sampler.transforms,
     }
     # A chunk is a batch: for another batch size a network's convolutions may round differently.
     work = ChunkedWork(step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key)
@@ -66,8 +71,14 @@ class _Sampler:
         # of the whole set, however many jobs share it: how it is computed must not depend on that
         work = step.setting("sampling.num_samples") * self.nfe
         self.compiles = work >= COMPILED_FROM and can_compile(self.device)
-        if self.device.type == "cuda":  # for the manifest: the images agree to rounding only
+        pixels = step.setting("data.image_size") ** 2
+        precision, memory_format = step.setting("sampling.precision"), step.setting("sampling.memory_format")
+        self.transforms = work * pixels >= WINOGRAD_FROM and can_transform(self.device, precision, memory_format)
+        # for the manifest: with and without, images agree to rounding only
+        if self.device.type == "cuda":
             step.machine["compiled"] = "yes" if self.compiles else "no"
+        if self.transforms:
+            step.machine["winograd"] = "yes"
         # The last ones, by their batch's size: every batch but the last has the same, for which a GPU records them once.
         self._loops: dict[int, SamplingLoop] = {}
         self._noises: dict[int, DeviceNoise] = {}
@@ -80,7 +91,7 @@ class _Sampler:
         precision, memory_format = self.step.setting("sampling.precision"), self.step.setting("sampling.memory_format")
         if self.compiles:
             self.step.say("compiling the network for this GPU")
-        return frozen(network, self.device, precision, memory_format, self.compiles)
+        return frozen(network, self.device, precision, memory_format, self.compiles, self.transforms)
 
     @cached_property
     def diffusion(self) -> GaussianDiffusion:

@@ -70,10 +70,10 @@ def training_flop(network: nn.Module) -> float:
     return counter.get_total_flops() / 2
 
 
-def size(network: nn.Module) -> tuple[int, float]:
-    """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two)."""
-    x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
+def size(network: nn.Module, batch: int = 2) -> tuple[int, float]:
+    """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two), of `batch` images."""
+    x, t = torch.zeros(batch, 3, 32, 32), torch.zeros(batch, dtype=torch.int64)
     plain = Plain(network) if isinstance(network, UNet2DModel) else network
     with FlopCounterMode(display=False) as counter:  # with gradients: it knows no fused attention of a CPU
         plain(x, t)
-    return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() / 2
+    return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() / batch

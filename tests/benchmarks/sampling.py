@@ -23,6 +23,7 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.compiled import can_compile
 from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.winograd import can_transform, with_winograd
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
@@ -43,9 +44,12 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     settings = cifar_settings()
     network = our_network(settings).to(device).eval()
     _, flop = size(network.cpu())
+    _, flop_with_winograd = size(with_winograd(copy.deepcopy(network).requires_grad_(False)), batch)
     network.to(device)
     for name in SAMPLERS:
         for precision in precisions(device.type):
+            winograd = device.type == "cpu" and precision == "fp32"
+            flop_done = flop_with_winograd if winograd else flop
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
             product, product_flop = matrix_product(precision, device)
@@ -62,9 +66,11 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     tolerance=1e-4 if precision == "fp32" else 0.1,
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
-                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both."
+                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image"
+                    + (f", {NFE * flop_with_winograd / 1e9:.1f} as Winograd's convolutions do it" if winograd else "")
+                    + ". Drawing the noise and making uint8 images are part of both."
                     + (f" {JOBS}" if device.type == "cpu" else ""),
-                    arithmetic=(product, num_images * NFE * flop / product_flop),
+                    arithmetic=(product, num_images * NFE * flop_done / product_flop),
                 )
 
 
@@ -94,10 +100,13 @@ def made_job(settings: dict[str, Any], sampler: str, precision: str, device: tor
 class OurSampling:
     """What sample_images does with one batch."""
 
-    def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device):
-        # the fastest that a preset can name
+    def __init__(
+        self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device, winograd: bool = True
+    ):
+        # the fastest that a preset can name, and as for a large set
         memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"
-        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, can_compile(device))
+        faster = can_compile(device), winograd and can_transform(device, precision, memory_format)
+        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, *faster)
         self.device, self._noises = device, {}
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)

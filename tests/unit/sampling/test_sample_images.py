@@ -18,6 +18,7 @@ from workflow_scripts.common.files import canonical_json
 from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.models import winograd
 from workflow_scripts.models.precision import frozen
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.sample_images import main
@@ -216,7 +217,7 @@ def test_a_bad_checkpoint_is_one_line_and_leaves_no_output(
 def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, num_samples, compiles):
     asked = []
 
-    def frozen_as_it_is(network, device, precision, memory_format, fuse):
+    def frozen_as_it_is(network, device, precision, memory_format, fuse, winograd):
         asked.append(fuse)
         return frozen(network, device, precision, memory_format)
 
@@ -225,3 +226,27 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monke
     monkeypatch.setattr(sample_images, "frozen", frozen_as_it_is)
     draw(checkpoint, sampling={**SAMPLING, "num_samples": num_samples})
     assert asked == [compiles]
+
+
+@pytest.mark.parametrize("memory_format, pixels_times_calls", [("channels_last", 7 * 4 * 64), ("contiguous", 1), ("channels_last", 7 * 4 * 64 + 1)])
+def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, memory_format, pixels_times_calls):
+    sampling = {**SAMPLING, "memory_format": memory_format}
+    as_before = draw(checkpoint, sampling=sampling)
+    made = []
+
+    class Noted(winograd.WinogradConv):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(winograd, "WinogradConv", Noted)
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 8)
+    monkeypatch.setattr(sample_images, "WINOGRAD_FROM", pixels_times_calls)
+    output = checkpoint.parent / "samples.npz"
+    step = Step("sample_images", settings(sampling=sampling), {"checkpoint": [checkpoint]}, {"samples": [output]})
+    main(step)
+    with np.load(output) as archive:
+        images = archive["images"]
+    assert bool(made) == (step.machine.get("winograd") == "yes") == (memory_format == "channels_last" and pixels_times_calls == 7 * 4 * 64)
+    # rounding may move a grey level by one
+    assert np.abs(images.astype(int) - as_before).max() <= 1 and images.std() > 10
