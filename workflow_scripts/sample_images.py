@@ -21,7 +21,7 @@ from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.winograd import can_transform
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop

@@ -71,7 +71,7 @@ def training_flop(network: nn.Module) -> float:
 
 
 def size(network: nn.Module, batch: int = 2) -> tuple[int, float]:
-    """Parameters, and floating-point operations of one 32x32 image's forward pass (a multiply-add counts two), of `batch` images."""
+    """Parameters, and floating-point operations of a 32x32 image in a forward pass of `batch` (a multiply-add counts two)."""
     x, t = torch.zeros(batch, 3, 32, 32), torch.zeros(batch, dtype=torch.int64)
     plain = Plain(network) if isinstance(network, UNet2DModel) else network
     with FlopCounterMode(display=False) as counter:  # with gradients: it knows no fused attention of a CPU

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.winograd import can_transform, with_winograd
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
@@ -101,7 +101,7 @@ class OurSampling:
     """What sample_images does with one batch."""
 
     def __init__(
-        self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device, winograd: bool = True
+        self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device, winograd=True
     ):
         # the fastest that a preset can name, and as for a large set
         memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"

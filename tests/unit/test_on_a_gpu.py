@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop

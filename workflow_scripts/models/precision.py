@@ -7,9 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.models.compiled import compiled
-from workflow_scripts.models.winograd import with_winograd
-
 # In the shape [B, C, H, W] either way; what differs is which of its values lie beside each other.
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -35,23 +32,6 @@ def in_precision(network: Callable[[Tensor, Tensor], Tensor], precision: str, me
 def place(network: nn.Module, device: torch.device, memory_format: str) -> nn.Module:
     """The same network on `device`, the weights of its convolutions laid out for images of `memory_format`."""
     return network.to(device, memory_format=MEMORY_FORMATS[memory_format])
-
-
-def frozen(
-    network: nn.Module, device: torch.device, precision: str, memory_format: str, fuse: bool = False, winograd: bool = False
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A network that is trained no more, placed on `device` and as a callable like that of `in_precision`; changes `network`.
-
-    In bf16 the weights of products and convolutions are cast here once, to the bytes that autocast gives them in every call.
-    `fuse` compiles it where the first call runs (models/compiled.py); `winograd` is for a CPU (models/winograd.py).
-    """
-    network = place(network, device, memory_format)
-    if winograd:
-        network = with_winograd(network)
-    if precision == "bf16":
-        for layer in product_layers(network):
-            layer.to(torch.bfloat16)
-    return in_precision(compiled(network, memory_format) if fuse else network, precision, memory_format)
 
 
 def product_layers(network: nn.Module) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import Image, Markdown
 
-from workflow_scripts.report import interpretation, style, tables
+from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import draw

@@ -10,7 +10,7 @@ from torch import nn
 
 from workflow_scripts.models import compiled as compiled_module
 from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.registry import build_model
 
 CPU = torch.device("cpu")

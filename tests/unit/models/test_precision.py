@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.layers import PointwiseConv
-from workflow_scripts.models.precision import frozen, in_precision, place
+from workflow_scripts.models.precision import in_precision, place
 from workflow_scripts.models.registry import build_model
 
 CPU = torch.device("cpu")

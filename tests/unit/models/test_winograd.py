@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workflow_scripts.models import winograd_tiles
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.models.winograd import MIN_CHANNELS, TILES_AT_ONCE, WinogradConv, can_transform, with_winograd
 
@@ -75,8 +75,9 @@ def test_what_is_not_finite_stays_so():
 def test_only_convolutions_that_gain_are_changed():
     many = MIN_CHANNELS
     kept = [
-        convolution(many, many, stride=2), convolution(many, many, kernel_size=1, padding=0), convolution(many, many, padding=0),
-        convolution(many, many, groups=2), convolution(many, many, padding_mode="circular"), convolution(many, many, padding="same"),
+        convolution(many, many, stride=2), convolution(many, many, kernel_size=1, padding=0),
+        convolution(many, many, padding=0), convolution(many, many, padding="same"),
+        convolution(many, many, groups=2), convolution(many, many, padding_mode="circular"),
         convolution(many - 1, many), convolution(many, many - 1), nn.Linear(many, many),
     ]  # fmt: skip
     network = nn.Sequential(convolution(many, many), nn.Sequential(convolution(many, 2 * many)), *kept)

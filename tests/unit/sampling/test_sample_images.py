@@ -19,7 +19,7 @@ from workflow_scripts.common.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.models import winograd
-from workflow_scripts.models.precision import frozen
+from workflow_scripts.models.frozen import frozen
 from workflow_scripts.models.registry import build_model
 from workflow_scripts.sample_images import main
 from workflow_scripts.sampling.noise import SampleNoise
@@ -228,8 +228,11 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monke
     assert asked == [compiles]
 
 
-@pytest.mark.parametrize("memory_format, pixels_times_calls", [("channels_last", 7 * 4 * 64), ("contiguous", 1), ("channels_last", 7 * 4 * 64 + 1)])
-def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, memory_format, pixels_times_calls):
+@pytest.mark.parametrize(
+    "memory_format, worth_it, transforms",
+    [("channels_last", 7 * 4 * 64, True), ("channels_last", 7 * 4 * 64 + 1, False), ("contiguous", 1, False)],
+)
+def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, memory_format, worth_it, transforms):
     sampling = {**SAMPLING, "memory_format": memory_format}
     as_before = draw(checkpoint, sampling=sampling)
     made = []
@@ -241,12 +244,12 @@ def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, 
 
     monkeypatch.setattr(winograd, "WinogradConv", Noted)
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 8)
-    monkeypatch.setattr(sample_images, "WINOGRAD_FROM", pixels_times_calls)
+    monkeypatch.setattr(sample_images, "WINOGRAD_FROM", worth_it)
     output = checkpoint.parent / "samples.npz"
     step = Step("sample_images", settings(sampling=sampling), {"checkpoint": [checkpoint]}, {"samples": [output]})
     main(step)
     with np.load(output) as archive:
         images = archive["images"]
-    assert bool(made) == (step.machine.get("winograd") == "yes") == (memory_format == "channels_last" and pixels_times_calls == 7 * 4 * 64)
+    assert bool(made) == (step.machine.get("winograd") == "yes") == transforms
     # rounding may move a grey level by one
     assert np.abs(images.astype(int) - as_before).max() <= 1 and images.std() > 10
