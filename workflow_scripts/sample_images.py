@@ -33,8 +33,8 @@ from workflow_scripts.training.ema_model import load_ema_model
 DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
 # From so many images times calls on, a GPU's network is compiled: a smaller set would gain too little (docs/gpu.md).
 COMPILED_FROM = 500_000
-# From so many pixels times calls on, a CPU's convolutions are Winograd's: each job takes a second to begin with them, and
-# saves as much in 1.5 million (docs/performance.md).
+# From so many pixels times calls on, a CPU's convolutions are Winograd's: each job takes a second longer to begin with them,
+# and the preregistered network saves as much in a million (docs/performance.md).
 WINOGRAD_FROM = 20_000_000
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# So many tiles are transformed and multiplied before the next ones: of 64 channels they and their products take 5 MB.
+# So many tiles are transformed and multiplied before the next ones: of 64 channels they and their products take 2 MB.
 TILES_AT_ONCE = 128
 # With fewer channels the transforms take what the products save.
 MIN_CHANNELS = 32
