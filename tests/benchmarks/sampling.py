@@ -44,13 +44,13 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     settings = cifar_settings()
     network = our_network(settings).to(device).eval()
     _, flop = size(network.cpu())
-    _, flop_with_winograd = size(with_winograd(copy.deepcopy(network).requires_grad_(False)), batch)
     network.to(device)
     for name in SAMPLERS:
         for precision in precisions(device.type):
-            winograd = device.type == "cpu" and precision == "fp32"
-            flop_done = flop_with_winograd if winograd else flop
             mine = OurSampling(network, settings, name, precision, device)
+            flop_done = flop
+            if mine.winograd:
+                _, flop_done = size(with_winograd(copy.deepcopy(network).requires_grad_(False)), batch)
             yours = TheirPipeline(network, settings, name, device)
             product, product_flop = matrix_product(precision, device)
             with our_jobs(mine, settings, name, precision) as draw:
@@ -67,7 +67,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
                     note=f"{NFE * flop / 1e9:.1f} GFLOP an image"
-                    + (f", {NFE * flop_with_winograd / 1e9:.1f} as Winograd's convolutions do it" if winograd else "")
+                    + (f", {NFE * flop_done / 1e9:.1f} as Winograd's convolutions do it" if mine.winograd else "")
                     + ". Drawing the noise and making uint8 images are part of both."
                     + (f" {JOBS}" if device.type == "cpu" else ""),
                     arithmetic=(product, num_images * NFE * flop_done / product_flop),
@@ -105,8 +105,8 @@ class OurSampling:
     ):
         # the fastest that a preset can name, and as for a large set
         memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"
-        faster = can_compile(device), winograd and can_transform(device, precision, memory_format)
-        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, *faster)
+        self.winograd = winograd and can_transform(device, precision, memory_format)
+        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, can_compile(device), self.winograd)
         self.device, self._noises = device, {}
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
