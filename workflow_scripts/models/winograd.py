@@ -50,7 +50,9 @@ class _Room(NamedTuple):
     padded: np.ndarray
     rows: np.ndarray
     tiles: Tensor
+    tiles_flat: np.ndarray
     products: Tensor
+    products_flat: np.ndarray
     rows_back: np.ndarray
     line: np.ndarray
 
@@ -87,24 +89,25 @@ class WinogradConv(nn.Module):
         room = self._room(min(images, batch), down, across)
         for first in range(0, batch, images):
             part = slice(first, first + images)
-            transform_images(read[part], self._in, room.padded, room.rows, room.tiles.view(36, -1).numpy())
+            transform_images(read[part], self._in, room.padded, room.rows, room.tiles_flat)
             torch.bmm(room.tiles, self._weight, out=room.products)
-            transform_back(
-                room.products.view(36, -1).numpy(), self._out, self._bias, room.rows_back, room.line, written[part]
-            )  # fmt: skip
+            transform_back(room.products_flat, self._out, self._bias, room.rows_back, room.line, written[part])
         return y
 
     def _room(self, images: int, down: int, across: int) -> _Room:
         if (key := (self._in, self._out, images, down, across)) not in self._rooms:
             # One tile more: were their size a multiple of a page, all 36 would claim the same lines of the cache.
-            tiles, width = images * down * across + 1, 4 * (across + 1) * self._in
-            self._rooms[key] = _Room(
-                padded=np.zeros((4 * down + 2, width), np.float32),
-                rows=np.empty((6, width), np.float32),
-                tiles=torch.zeros(36, tiles, self._in),
-                products=torch.empty(36, tiles, self._out),
-                rows_back=np.empty((6, 4, across * self._out), np.float32),
-                line=np.empty((4, across * self._out), np.float32),
+            count, width = images * down * across + 1, 4 * (across + 1) * self._in
+            tiles, products = torch.zeros(36, count, self._in), torch.empty(36, count, self._out)
+            self._rooms[key] = _Room(  # all of it from torch, whose memory begins where a line of the cache does
+                padded=torch.zeros(4 * down + 2, width).numpy(),
+                rows=torch.empty(6, width).numpy(),
+                tiles=tiles,
+                tiles_flat=tiles.view(36, -1).numpy(),
+                products=products,
+                products_flat=products.view(36, -1).numpy(),
+                rows_back=torch.empty(6, 4, across * self._out).numpy(),
+                line=torch.empty(4, across * self._out).numpy(),
             )
         return self._rooms[key]
 

@@ -44,6 +44,8 @@ class TrainingStep:
         self._network = in_precision(network, training["precision"], training["memory_format"])
         self._parameters, self._clip_norm = list(network.parameters()), training["grad_clip_norm"]
         self._has_dropout = settings["model"]["dropout"] > 0
+        # `torch.manual_seed` also writes down, for every kind of device there may be, who called it: half a millisecond.
+        self._seed_generator = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
         self._images = torch.from_numpy(images).to(device)
         self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
         self._inputs = tuple(torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step))
@@ -56,7 +58,7 @@ class TrainingStep:
             send(drawn, fixed)
         if self._has_dropout:
             # here, since a graph asks for the generator's seed whenever it is replayed
-            torch.manual_seed(torch_seed(self._seed, "dropout", self._state.step))
+            self._seed_generator(torch_seed(self._seed, "dropout", self._state.step))
         self._run()
         self._state.step += 1
 
