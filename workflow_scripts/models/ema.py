@@ -13,7 +13,8 @@ class ExponentialMovingAverage:
     """`average = decay * average + (1 - decay) * weights` after every update; starts at the initial weights.
 
     Neither warm-up nor bias correction: after k updates the initial weights still have a share of decay**k, so the
-    training should last several times 1 / (1 - decay) updates. Buffers are copied, not averaged; they must stay the tensors they are.
+    training should last several times 1 / (1 - decay) updates. Buffers are copied, not averaged; the network must not get
+    others in their place.
     """
 
     def __init__(self, weights: FlatWeights, decay: float):
@@ -23,7 +24,8 @@ class ExponentialMovingAverage:
         self.model = copy.deepcopy(weights.network).eval()
         self._weights, self._average = weights, FlatWeights(self.model).values.detach()
         self.model.requires_grad_(False)
-        self._buffers = list(zip(self.model.buffers(), weights.network.buffers()))  # to look for them takes as long as an average
+        # Kept, since to look for them takes as long as an average does.
+        self._buffers = list(zip(self.model.buffers(), weights.network.buffers()))
 
     @torch.no_grad()
     def update(self) -> None:
