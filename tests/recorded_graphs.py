@@ -1,19 +1,15 @@
 """What stands for CUDA graphs on a CPU: torch's own operations are recorded once, then run again on the same tensors.
 
-As with a graph, Python is not run again: numbers that Python decided stay what they were, tensors that were made while
-recording keep their places, and asking for a tensor's value is refused. Random operations ask the generator anew, as CUDA's
-do. Unlike a graph, recording does the work; the first replay therefore does nothing.
+As with a graph, Python is not run again: numbers that Python decided stay what they were, and asking for a tensor's value is
+refused. Random operations ask the generator anew, as CUDA's do. Unlike a graph, recording does the work; the first replay
+therefore does nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
-WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten._to_copy.cpu")
+from workflow_scripts.common.recorded_operations import Tape
 
 
 class RecordedGraphs:
@@ -28,34 +24,26 @@ class RecordedGraphs:
 
     def record(self, function: Callable[[], None]) -> Callable[[], None]:
         self.recordings += 1
-        tape, first = _Tape(), self.replays
+        tape, first = Tape(), self.replays
         with tape:
             function()
+        if tape.asked_for_values:
+            raise RuntimeError("the function waits for the device, which a graph cannot record")
+        run = tape.replay()
 
         def replay() -> None:
             self.replays += 1
             if self.replays > first + 1:
-                tape.replay()
+                run()
 
         return replay
 
 
-class _Tape(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self._operations: list[tuple] = []
+class NothingRecorded:
+    """The function itself, every time."""
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        if str(operation).startswith(WAITS):
-            raise RuntimeError(f"{operation} waits for the device, which a graph cannot record")
-        result = operation(*args, **(kwargs or {}))
-        self._operations.append((operation, args, kwargs or {}, result))
-        return result
+    def eagerly(self, function: Callable[[], None]) -> None:
+        function()
 
-    @torch.no_grad()
-    def replay(self) -> None:
-        for operation, args, kwargs, recorded in self._operations:
-            for place, value in zip(tree_leaves(recorded), tree_leaves(operation(*args, **kwargs))):
-                # views and results written in place are where they belong already
-                if isinstance(place, torch.Tensor) and place.data_ptr() != value.data_ptr():
-                    place.copy_(value)
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
+        return function

@@ -27,7 +27,7 @@ from workflow_scripts.training.state import state_of
 from workflow_scripts.training.step import TrainingStep
 
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
-CHECKED_STEPS = 3
+CHECKED_STEPS = 8  # of which the last are replayed
 AS_A_STEP = "Ours runs as a step of the pipeline does, told to keep freed memory; diffusers' has malloc's defaults, as for its users."
 AS_A_STUDY = (
     "Ours trains as the pipeline trains the runs of a study on a CPU, as many at once as there are cores, with one thread each, "

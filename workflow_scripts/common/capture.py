@@ -1,4 +1,4 @@
-"""A function of fixed tensors that is called again and again: on a GPU recorded as a CUDA graph, then replayed.
+"""A function of fixed tensors that is called again and again: recorded once, as a CUDA graph on a GPU, then replayed.
 
 Such a function takes nothing and returns nothing. It reads and writes tensors that are made once and stay where they are:
 inputs are copied into them (`send`), results are read out of them before the next call. It never waits for the device,
@@ -21,13 +21,13 @@ Function = Callable[[], None]
 
 
 class Graphs(Protocol):
-    """How one function is recorded: CUDA's way, or what stands for it in tests."""
+    """How one function is recorded: CUDA's way, a CPU's (`recorded_operations.py`), or what stands for CUDA's in tests."""
 
     def eagerly(self, function: Function) -> None:
         """Call the function where it will be recorded."""
 
     def record(self, function: Function) -> Function:
-        """Record a call without doing its work; calling what is returned does."""
+        """Record a call, whose work is done when what is returned has been called once, and again with every further call."""
 
 
 class CudaGraphs:
@@ -51,7 +51,7 @@ class CudaGraphs:
 
 
 def captured(function: Function, device: torch.device, graphs: Graphs | None = None) -> Function:
-    """What to call instead of `function`; on a CPU that is the function itself.
+    """What to call instead of `function`; on a CPU that is the function itself, unless `graphs` records it.
 
     Every call does the function's work once, the first ones, which only call it, as well.
     """

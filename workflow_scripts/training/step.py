@@ -1,4 +1,4 @@
-"""One update as one function of fixed tensors: forward, backward, clipping, Adam and EMA, launched at once on a GPU."""
+"""One update as one function of fixed tensors: forward, backward, clipping, Adam and EMA, recorded once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from workflow_scripts.common.capture import Graphs, captured, send
 from workflow_scripts.common.randomness import torch_seed
+from workflow_scripts.common.recorded_operations import RecordedOperations
 from workflow_scripts.data.images import scaled
 from workflow_scripts.diffusion.objective import weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
@@ -50,6 +51,8 @@ class TrainingStep:
         self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
         self._inputs = tuple(torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step))
         self.values = torch.empty(3, device=device)
+        if graphs is None and device.type == "cpu":
+            graphs = RecordedOperations()  # not for sampling, whose convolutions may be others than torch's
         self._run = captured(self._update, device, graphs)
 
     def run(self) -> None:
@@ -57,7 +60,7 @@ class TrainingStep:
         for drawn, fixed in zip(self._batches.draw(self._state.step), self._inputs):
             send(drawn, fixed)
         if self._has_dropout:
-            # here, since a graph asks for the generator's seed whenever it is replayed
+            # here, since what was recorded draws from the generator as it is when it is replayed
             self._seed_generator(torch_seed(self._seed, "dropout", self._state.step))
         self._run()
         self._state.step += 1

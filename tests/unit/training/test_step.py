@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from tests.recorded_graphs import RecordedGraphs
+from tests.recorded_graphs import NothingRecorded, RecordedGraphs
 from workflow_scripts.common.capture import WARM_UP
+from workflow_scripts.models.unet import UNet
 from workflow_scripts.training import state as state_module
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.loop import train
@@ -55,11 +56,23 @@ def _trained(settings: dict, until: int, graphs=None, state: TrainingState | Non
 )
 def test_replayed_steps_are_the_steps(precision, layout):
     settings, graphs = _settings(precision=precision, memory_format=layout), RecordedGraphs()
-    eager, eager_rows = _trained(settings, 12, every=5)
+    eager, eager_rows = _trained(settings, 12, NothingRecorded(), every=5)
     replayed, rows = _trained(settings, 12, graphs, every=5)
     assert _bytes(replayed) == _bytes(eager)
     assert rows == eager_rows and [row[0] for row in rows] == [5, 10, 12]
     assert (graphs.eager_calls, graphs.recordings, graphs.replays) == (WARM_UP, 1, 12 - WARM_UP)
+
+
+@pytest.mark.parametrize(("precision", "layout"), [("fp32", "contiguous"), ("bf16", "channels_last")])
+def test_on_a_cpu_the_network_is_called_until_it_is_recorded(precision, layout, monkeypatch):
+    calls, forward = [], UNet.forward
+    monkeypatch.setattr(UNet, "forward", lambda network, x, t: (calls.append(None), forward(network, x, t))[1])
+    settings = _settings(precision=precision, memory_format=layout)
+    recorded, rows = _trained(settings, 12)
+    assert len(calls) == WARM_UP + 2  # recorded, then proved
+    eager, eager_rows = _trained(settings, 12, NothingRecorded())
+    assert len(calls) == WARM_UP + 2 + 12
+    assert _bytes(recorded) == _bytes(eager) and rows == eager_rows
 
 
 @pytest.mark.parametrize("cut", [1, WARM_UP, WARM_UP + 1, 9])
@@ -72,7 +85,7 @@ def test_going_on_from_a_saved_state_records_anew_and_ends_with_the_same_bytes(c
     second = initial_state({**settings, "seed": 6}, CPU)
     second.load_state_dict(torch.load(buffer, weights_only=True))
     _trained(settings, 12, RecordedGraphs(), second)
-    assert _bytes(second) == _bytes(_trained(settings, 12)[0])
+    assert _bytes(second) == _bytes(_trained(settings, 12, NothingRecorded())[0])
 
 
 def test_values_are_the_last_updates_and_overwritten_by_the_next():
