@@ -39,6 +39,7 @@ class RecordedOperations:
 
     The call after the recorded one proves it: it does both. Where the recording leaves other values than the function (which
     computes something outside torch), or where the function looked at a tensor's value, the function is called from then on.
+    What Python decides differently only in later calls (a learning rate that falls) is not done, as by a GPU's graph.
     """
 
     def __init__(self) -> None:
@@ -69,23 +70,28 @@ class RecordedOperations:
 def _nothing() -> None: ...
 
 
-@torch.no_grad()
 def _leave_the_same(function: Callable[[], None], replay: Callable[[], None], written: list[Tensor]) -> bool:
     """Whether `replay` leaves the bytes in `written` that `function` does; those of `function` are left."""
-    before, seed = [tensor.clone() for tensor in written], torch.get_rng_state()
-    with torch.enable_grad():
-        function()
-    after, seed_after = [tensor.clone() for tensor in written], torch.get_rng_state()
-    for tensor, value in zip(written, before):
+    before, seed = _copies(written), torch.get_rng_state()
+    function()
+    after, seed_after = _copies(written), torch.get_rng_state()
+    _set_values(written, before, seed)
+    replay()
+    same = all(map(_same_bytes, written, after)) and torch.equal(torch.get_rng_state(), seed_after)
+    if not same:
+        _set_values(written, after, seed_after)
+    return same
+
+
+def _copies(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def _set_values(tensors: list[Tensor], values: list[Tensor], seed: Tensor) -> None:
+    for tensor, value in zip(tensors, values):
         tensor.copy_(value)
     torch.set_rng_state(seed)
-    replay()
-    if all(map(_same_bytes, written, after)) and torch.equal(torch.get_rng_state(), seed_after):
-        return True
-    for tensor, value in zip(written, after):
-        tensor.copy_(value)
-    torch.set_rng_state(seed_after)
-    return False
 
 
 class Tape(TorchDispatchMode):

@@ -1,0 +1,106 @@
+"""What a network call in float32 would take were all but products free: python tests/benchmarks/winograd_limit.py
+
+Times the preregistered network on 50 images with one thread, as a job draws them, beside the same call with less and less of
+it done: transforms that only write and add up the values they should compute; then no norms, SiLU, joining with the skips and
+residual additions either. What is left is what torch does in products, convolutions and attention.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from networks import cifar_settings, our_network  # noqa: E402
+from side_by_side import seconds  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from workflow_scripts.common.freed_memory import keep_freed_memory  # noqa: E402
+from workflow_scripts.models import layers, unet, winograd_tiles  # noqa: E402
+from workflow_scripts.models.frozen import frozen  # noqa: E402
+from workflow_scripts.training.device import require_float32  # noqa: E402
+
+IMAGES, ROUNDS = 50, 15
+
+
+def only_written(images: np.ndarray, channels: int, padded: np.ndarray, rows: np.ndarray, tiles: np.ndarray) -> None:
+    """Instead of `transform_images`: the 36 values of each tile and channel are written, nothing is read."""
+    across = padded.shape[1] // (4 * channels) - 1
+    torch.from_numpy(tiles)[:, : len(images) * (len(padded) // 4) * across * channels].fill_(0.5)
+
+
+def only_added(
+    products: np.ndarray, channels: int, bias: np.ndarray, rows: np.ndarray, line: np.ndarray, images: np.ndarray
+) -> None:
+    """Instead of `transform_back`: the 36 values of each tile and channel are read and added, one of 16 results is written."""
+    count = images.size // 16
+    torch.sum(torch.from_numpy(products)[:, :count], 0, out=torch.from_numpy(images).view(-1)[:count])
+
+
+class Kept:
+    """`torch.cat`, whose results for images are made once for each shape."""
+
+    def __init__(self) -> None:
+        self._cat, self._results = torch.cat, {}
+
+    def __call__(self, tensors, dim: int = 0) -> Tensor:
+        if tensors[0].dim() != 4:
+            return self._cat(tensors, dim)
+        shapes = tuple(tensor.shape for tensor in tensors)
+        if shapes not in self._results:
+            self._results[shapes] = self._cat(tensors, dim)
+        return self._results[shapes]
+
+
+def transforms_left_out(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(winograd_tiles, "transform_images", only_written))
+    stack.enter_context(patch.object(winograd_tiles, "transform_back", only_added))
+
+
+def all_but_products_left_out(stack: ExitStack) -> None:
+    transforms_left_out(stack)
+    stack.enter_context(patch.object(layers.GroupNorm, "forward", lambda norm, x: x))
+    stack.enter_context(patch.object(layers.AdaptiveGroupNorm, "forward", lambda norm, x, scale, shift: x))
+    for module in (layers, unet):
+        stack.enter_context(patch.object(module, "silu", lambda x: x))
+    stack.enter_context(patch.object(layers, "plus", lambda made, x: made))
+    stack.enter_context(patch.object(torch, "cat", Kept()))
+
+
+WAYS: dict[str, Callable[[ExitStack], None]] = {
+    "all of it": lambda stack: None,
+    "transforms only write and add up": transforms_left_out,
+    "and no norms, SiLU, joins, residual additions": all_but_products_left_out,
+}
+
+
+@torch.inference_mode()
+def main() -> None:
+    torch.set_num_threads(1)
+    require_float32()
+    keep_freed_memory()  # as steps do
+    network = frozen(our_network(cifar_settings()).eval(), torch.device("cpu"), "fp32", "channels_last", winograd=True)
+    x, t = torch.randn(IMAGES, 3, 32, 32), torch.full((1,), 500)
+    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way, leave_out in WAYS.items():
+            with ExitStack() as stack:
+                leave_out(stack)
+                network(x, t)  # the cache as this way leaves it
+                taken[way].append(seconds(lambda: network(x, t)))
+    print("| a network call, 50 images, fp32, one thread | median | whole call over it |\n|---|---|---|")
+    whole = taken["all of it"]
+    for way, times in taken.items():
+        ratio = statistics.median(one / other for one, other in zip(whole, times))
+        print(f"| {way} | {statistics.median(times) * 1e3:.0f} ms | {ratio:.2f}× |")
+
+
+if __name__ == "__main__":
+    main()
