@@ -1,8 +1,9 @@
-"""What a network call in float32 would take were all but products free: python tests/benchmarks/winograd_limit.py
+"""What a network call would take were all but products free: python tests/benchmarks/sampling_limit.py
 
 Times the preregistered network on 50 images with one thread, as a job draws them, beside the same call with less and less of
-it done: transforms that only write and add up the values they should compute; then no norms, SiLU, joining with the skips and
-residual additions either. What is left is what torch does in products, convolutions and attention.
+it done: transforms of Winograd's convolutions (float32) that only write and add up the values they should compute; then no
+norms, SiLU, joining with the skips and residual additions either. What is left is what torch does in products, convolutions
+and attention.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from hardware import precisions  # noqa: E402
 from networks import cifar_settings, our_network  # noqa: E402
 from side_by_side import seconds  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -77,7 +79,7 @@ def all_but_products_left_out(stack: ExitStack) -> None:
 WAYS: dict[str, Callable[[ExitStack], None]] = {
     "all of it": lambda stack: None,
     "transforms only write and add up": transforms_left_out,
-    "and no norms, SiLU, joins, residual additions": all_but_products_left_out,
+    "no norms, SiLU, joins, residual additions either": all_but_products_left_out,
 }
 
 
@@ -86,20 +88,27 @@ def main() -> None:
     torch.set_num_threads(1)
     require_float32()
     keep_freed_memory()  # as steps do
-    network = frozen(our_network(cifar_settings()).eval(), torch.device("cpu"), "fp32", "channels_last", winograd=True)
+    print("| a network call, 50 images, one thread | median | whole call over it |\n|---|---|---|")
+    for precision in precisions("cpu"):
+        measure(precision)
+
+
+def measure(precision: str) -> None:
+    """A line for each of WAYS, which are timed in turn."""
+    winograd = precision == "fp32"
+    network = frozen(our_network(cifar_settings()).eval(), torch.device("cpu"), precision, "channels_last", winograd=winograd)
     x, t = torch.randn(IMAGES, 3, 32, 32), torch.full((1,), 500)
-    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    taken: dict[str, list[float]] = {way: [] for way in WAYS if winograd or "transforms" not in way}
     for _ in range(ROUNDS):
-        for way, leave_out in WAYS.items():
+        for way in taken:
             with ExitStack() as stack:
-                leave_out(stack)
+                WAYS[way](stack)
                 network(x, t)  # the cache as this way leaves it
                 taken[way].append(seconds(lambda: network(x, t)))
-    print("| a network call, 50 images, fp32, one thread | median | whole call over it |\n|---|---|---|")
     whole = taken["all of it"]
     for way, times in taken.items():
         ratio = statistics.median(one / other for one, other in zip(whole, times))
-        print(f"| {way} | {statistics.median(times) * 1e3:.0f} ms | {ratio:.2f}× |")
+        print(f"| {precision}, {way} | {statistics.median(times) * 1e3:.0f} ms | {ratio:.2f}× |", flush=True)
 
 
 if __name__ == "__main__":
