@@ -6,7 +6,7 @@ from tests.cluster.long_training import RUNS, Uninterrupted, long_project
 from tests.cluster.snakemake_jobs import ClusterRun, overlapping
 from tests.workflow.projects import run_module
 
-NUM_STEPS = 1000
+NUM_STEPS = 2000
 TRAINED = ["E1_baseline_linear/seed1077", "E1_baseline_linear/seed1078"]
 TARGETS = [f"{RUNS}/{run}/log.csv" for run in TRAINED]
 # one job takes the whole cluster, so that the other one waits in the queue

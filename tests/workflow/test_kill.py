@@ -24,7 +24,7 @@ RESULTS = "results/MS1_min_snr/smoke"
 RUN = f"{RESULTS}/runs/{ARM}/seed{SEED}"
 LOG = f"{RESULTS}/logs/train_model/{ARM}_seed{SEED}.log"
 TRAIN = f"{RESULTS}/data/train.npz"
-STEPS = (120, 240, 480)
+STEPS = (240, 480, 960)
 # Dropout, so that its random numbers are resumed as well; log windows of 16 steps, which hardly any kill falls between.
 CHANGES = {
     "dropout: 0.0": "dropout: 0.1",
