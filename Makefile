@@ -16,28 +16,28 @@ help: ## list the targets
 	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 SHARE_GPU=yes"
 
 report: .venv/installed ## run the whole study and print the verdict and the report's path
-	@$(VENV) $(if $(SHARE_GPU),python -m workflow_scripts.share_gpu --) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) $(if $(SHARE_GPU),python -m workflow_scripts.tools.share_gpu --) snakemake --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 data: .venv/installed ## prepare and verify the dataset of PRESET, below the folder DATA, and nothing else
 	@$(VENV) snakemake data --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 update: .venv/installed ## as `make report`, but a rebuilt file with the bytes it had runs nothing after it
-	@$(VENV) python -m workflow_scripts.run_in_rounds --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) python -m workflow_scripts.tools.update --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 plan: .venv/installed ## say what `make report` would run, why, and what it costs, and run nothing
-	@$(VENV) python -m workflow_scripts.plan_study --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) python -m workflow_scripts.tools.plan --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 audit: .venv/installed ## verify every computed file: AUDIT_PATH=one-of-them for its lineage
-	@$(VENV) python -m workflow_scripts.audit $(if $(AUDIT_PATH),"$(AUDIT_PATH)") $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) python -m workflow_scripts.tools.audit $(if $(AUDIT_PATH),"$(AUDIT_PATH)") $(if $(CONFIG),--config $(CONFIG))
 
 crate: .venv/installed ## pack the finished study as an RO-Crate, with hashes
-	@$(VENV) python -m workflow_scripts.export_crate $(if $(CONFIG),--config $(CONFIG))
+	@$(VENV) python -m workflow_scripts.tools.crate $(if $(CONFIG),--config $(CONFIG))
 
 test: .venv/installed-test ## run every test
 	@$(VENV) python -m pytest tests --numprocesses $(CORES)
 
 publish: .venv/installed ## write the preregistered preset's summary of STUDY into docs/experiments (refuses rehearsals)
-	@$(VENV) python -m workflow_scripts.publish_summary $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET))
+	@$(VENV) python -m workflow_scripts.tools.publish $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET))
 
 test-cluster: .venv/installed-test ## run the smoke study through a real SLURM on this machine (installs slurm-wlm, as root)
 	@tests/install_packages.sh slurm-wlm
@@ -47,16 +47,16 @@ bench: .venv/installed-bench ## time it side by side with what else would be use
 	@$(VENV) python tests/benchmarks/run_benchmarks.py
 
 compare: .venv/installed ## put two reports side by side: A=… B=… (STUDY/PRESET here, or the path of a results or report folder)
-	@$(VENV) python -m workflow_scripts.compare_reports "$(A)" "$(B)"
+	@$(VENV) python -m workflow_scripts.tools.compare "$(A)" "$(B)"
 
 pictures: .venv/installed ## renew the README's rule graph, and its figure from a finished run of the default study
-	@$(VENV) python -m workflow_scripts.update_pictures
+	@$(VENV) python -m workflow_scripts.tools.pictures
 
 lock: .venv/installed ## lock the preregistrations and every arm's settings
-	@$(VENV) python -m workflow_scripts.lock_study lock $(if $(STUDY),--study $(STUDY))
+	@$(VENV) python -m workflow_scripts.tools.lock lock $(if $(STUDY),--study $(STUDY))
 
 amend: .venv/installed ## record a change to what is locked: REASON="..." RESULTS_SEEN=yes|no
-	@$(VENV) python -m workflow_scripts.lock_study amend $(if $(STUDY),--study $(STUDY)) --reason "$(REASON)" --results-seen "$(RESULTS_SEEN)"
+	@$(VENV) python -m workflow_scripts.tools.lock amend $(if $(STUDY),--study $(STUDY)) --reason "$(REASON)" --results-seen "$(RESULTS_SEEN)"
 
 relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (needs pip-tools)
 	@.venv/bin/pip install --quiet pip-tools

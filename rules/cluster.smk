@@ -1,5 +1,5 @@
 # What only matters on a cluster: how much one job may take, and the jobs that a killed Snakemake left in the queue.
-from workflow_scripts.cluster.leftover_jobs import cancel_leftover_jobs, target
+from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
 from workflow_scripts.study.config import load_preset
 
 # Limits of the preset's stages. They change no result, so they are no setting of a step: Snakemake compares no resources,

@@ -9,12 +9,12 @@ from snakemake.io import IOFile
 
 sys.path.insert(0, str(workflow.basedir))
 
-from workflow_scripts.common.chunks import chunk_folder
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.last_words import last_words
-from workflow_scripts.common.other_runs import lock_advice
-from workflow_scripts.common.writable import require_writable
-from workflow_scripts.common.files import canonical_json, read_json, sha256_file
+from workflow_scripts.core.chunks import chunk_folder
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.last_words import last_words
+from workflow_scripts.core.other_runs import lock_advice
+from workflow_scripts.core.writable import require_writable
+from workflow_scripts.core.files import canonical_json, read_json, sha256_file
 from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import source_digest
@@ -61,7 +61,7 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
     in, so moving the data root or changing a `machine` setting runs nothing again. `exec` makes the step take the place of
     the shell, so that a SIGTERM for the job reaches it, whatever the version of bash.
     """
-    words = [f"exec python -m workflow_scripts.{entry} --settings {{params.settings:q}}"]
+    words = [f"exec python -m workflow_scripts.steps.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
@@ -115,7 +115,13 @@ def extractor_settings():
 
 def run_identity(wildcards, step_number):
     """What says which run and checkpoint a metric row is about."""
-    return {"study": STUDY.name, "preset": STUDY.preset, "arm": wildcards.arm, "seed": int(wildcards.seed), "step": step_number}
+    return {
+        "study": STUDY.name,
+        "preset": STUDY.preset,
+        "arm": wildcards.arm,
+        "seed": int(wildcards.seed),
+        "step": step_number,
+    }
 
 
 def sampler_settings(name):
@@ -198,7 +204,7 @@ def check_inception(jobs):
     extractor = STUDY.shared("extractor")
     if extractor["kind"] == "inception" and "train_extractor" in {job.rule.name for job in jobs}:
         flag = "--input" if extractor.get("weights") else "--output"
-        entry = [sys.executable, "-m", "workflow_scripts.supply_inception", "--settings", "{}"]
+        entry = [sys.executable, "-m", "workflow_scripts.steps.supply_inception", "--settings", "{}"]
         supplied = subprocess.run([*entry, flag, "weights", INCEPTION_WEIGHTS], cwd=ROOT)
         if supplied.returncode:
             sys.exit(supplied.returncode)

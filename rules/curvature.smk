@@ -9,6 +9,9 @@ rule probe_checkpoint:
         probe=f"{RUN}/probes/step{{step}}.json",
     log:
         f"{RESULTS}/logs/probe_checkpoint/{{arm}}_seed{{seed}}_step{{step}}.log",
+    priority: 1
+    resources:
+        **limits("curvature"),
     params:
         settings=lambda wildcards: canonical_json(
             {
@@ -19,8 +22,5 @@ rule probe_checkpoint:
         ),
         source=source("probe_checkpoint"),
         packages=packages("probe_checkpoint"),
-    resources:
-        **limits("curvature"),
-    priority: 1
     shell:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")

@@ -1,7 +1,7 @@
 # The dataset as arrays, verified, with a manifest. On a cluster it is prepared where Snakemake runs: compute nodes seldom
 # reach the internet.
-from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
-from workflow_scripts.common.source_files import combined_sha256, describe_source, require_source
+from workflow_scripts.core.documents import DATASET_MANIFEST, read_document
+from workflow_scripts.core.source_files import combined_sha256, describe_source, require_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
@@ -18,7 +18,11 @@ def own_images_sha256():
     path = DATA_ROOT / data["path"]
     if path.exists():
         return combined_sha256(describe_source(path))
-    return read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"] if (ROOT / MANIFEST).is_file() else None
+    return (
+        read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"]
+        if (ROOT / MANIFEST).is_file()
+        else None
+    )
 
 
 try:
@@ -27,7 +31,9 @@ except PipelineError as error:
     sys.exit(f"error: {error}")
 
 
-localrules: prepare_data, data
+localrules:
+    prepare_data,
+    data,
 
 
 def check_data(jobs):
@@ -43,7 +49,13 @@ def check_data(jobs):
     if data["source"] == "image_folder":
         or_exit(require_source, DATA_ROOT / data["path"], data.get("sha256"))
         return
-    entry = [sys.executable, "-m", "workflow_scripts.supply_dataset", "--settings", canonical_json({"data": data})]
+    entry = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.steps.supply_dataset",
+        "--settings",
+        canonical_json({"data": data}),
+    ]
     supplied = subprocess.run([*entry, "--input", "root", DATA_ROOT], cwd=ROOT)
     if supplied.returncode:
         sys.exit(supplied.returncode)

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from workflow_scripts.common.available_memory import available_bytes
+from workflow_scripts.core.available_memory import available_bytes
 from workflow_scripts.study.memory_bound import memory_bound
 
 # Rules that run a network whose size the preset decides, and the step whose estimate counts for them.
@@ -32,16 +32,24 @@ def check_machine(jobs):
     for job in jobs:
         if job.rule.name in NETWORK_RULES:
             settings = STUDY.arm(job.wildcards_dict["arm"]).settings
-            counted[NETWORK_RULES[job.rule.name], canonical_json({name: settings[name] for name in SIZES})] += 1
-    needs = [{"rule": rule, "count": count, "settings": json.loads(sizes)} for (rule, sizes), count in counted.items()]
+            counted[
+                NETWORK_RULES[job.rule.name], canonical_json({name: settings[name] for name in SIZES})
+            ] += 1
+    needs = [
+        {"rule": rule, "count": count, "settings": json.loads(sizes)}
+        for (rule, sizes), count in counted.items()
+    ]
     if not needs:
         return
     available = min((available_bytes() or float("inf")), (memory_mb or float("inf")) * 2**20)
     at_once = min(cores, counted.total())
-    if MACHINE["device"] != "cuda" and at_once * max(memory_bound(need["settings"]) for need in needs) <= available:
+    if (
+        MACHINE["device"] != "cuda"
+        and at_once * max(memory_bound(need["settings"]) for need in needs) <= available
+    ):
         return
     settings = canonical_json({"jobs": needs, "cores": cores, "memory_mb": memory_mb})
-    entry = [sys.executable, "-m", "workflow_scripts.check_machine", "--settings", settings]
+    entry = [sys.executable, "-m", "workflow_scripts.steps.check_machine", "--settings", settings]
     checked = subprocess.run([*entry, "--machine", "device", MACHINE["device"]], cwd=ROOT)
     if checked.returncode:
         sys.exit(checked.returncode)

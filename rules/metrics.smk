@@ -14,14 +14,20 @@ rule extract_features:
         features=FEATURES,
     log:
         f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("features"),
     params:
         settings=canonical_json(extractor_settings()),
         source=source("extract_features"),
         packages=packages("extract_features"),
-    resources:
-        **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "features", wildcards="arm seed sampler nfe", machine="device")
+        step(
+            "extract_features",
+            "samples weights info",
+            "features",
+            wildcards="arm seed sampler nfe",
+            machine="device",
+        )
 
 
 rule extract_part:
@@ -33,14 +39,20 @@ rule extract_part:
         part=temp(part_of(FEATURES)),
     log:
         f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}_part{{part}}of{{parts}}.log",
+    resources:
+        **limits("features"),
     params:
         settings=lambda wildcards: canonical_json({**extractor_settings(), **share_settings(wildcards)}),
         source=source("extract_features"),
         packages=packages("extract_features"),
-    resources:
-        **limits("features"),
     shell:
-        step("extract_features", "samples weights info", "part", wildcards="arm seed sampler nfe part parts", machine="device")
+        step(
+            "extract_features",
+            "samples weights info",
+            "part",
+            wildcards="arm seed sampler nfe part parts",
+            machine="device",
+        )
 
 
 def metric_identity(wildcards):
@@ -68,12 +80,12 @@ rule compute_metrics:
         metrics=f"{RUN}/metrics/{{sampler}}_nfe{{nfe}}.json",
     log:
         f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("metrics"),
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("compute_metrics"),
         packages=packages("compute_metrics"),
-    resources:
-        **limits("metrics"),
     shell:
         step(
             "compute_metrics",
@@ -92,11 +104,11 @@ rule measure_finite_sample:
         finite_sample=f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
     log:
         f"{RESULTS}/logs/measure_finite_sample/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("metrics"),
     params:
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
         source=source("measure_finite_sample"),
         packages=packages("measure_finite_sample"),
-    resources:
-        **limits("metrics"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")

@@ -4,14 +4,17 @@
 # does not look at the parameters of any job downstream of one that runs, across ancient inputs too).
 
 
-localrules: check_preregistration
+localrules:
+    check_preregistration,
 
 
 rule check_preregistration:
     input:
         preregistrations=list(STUDY.preregistration_paths),
         # A missing lock must reach the entry point, which says what to do, so it is an input only where it exists.
-        lock=[path for path in (lock_path(STUDY.name), amendments_path(STUDY.name)) if (ROOT / path).is_file()],
+        lock=[
+            path for path in (lock_path(STUDY.name), amendments_path(STUDY.name)) if (ROOT / path).is_file()
+        ],
     output:
         gate=f"{RESULTS}/gate.json",
     log:

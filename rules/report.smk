@@ -5,14 +5,25 @@ import shlex
 from workflow_scripts.report.figure_list import FIGURES as FIGURE_INFO
 
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
-EVERY_PROBE = expand(CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"), arm=ARMS, seed=STUDY.seeds,
-                     step=[f"{number:07d}" for number in CHECKPOINT_STEPS])
+EVERY_PROBE = expand(
+    CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"),
+    arm=ARMS,
+    seed=STUDY.seeds,
+    step=[f"{number:07d}" for number in CHECKPOINT_STEPS],
+)
 FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
 GRID_SAMPLES = expand(
-    SAMPLES, arm=ARMS, seed=STUDY.seeds[0], sampler=REPORT_SETTINGS["main_sampler"], nfe=f"{REPORT_SETTINGS['main_nfe']:04d}"
+    SAMPLES,
+    arm=ARMS,
+    seed=STUDY.seeds[0],
+    sampler=REPORT_SETTINGS["main_sampler"],
+    nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
 )
 FINITE_SAMPLES = expand(
-    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, sampler=REPORT_SETTINGS["main_sampler"],
+    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
+    arm=ARMS,
+    seed=STUDY.seeds,
+    sampler=REPORT_SETTINGS["main_sampler"],
     nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
 )
 # What each figure is drawn from.
@@ -40,12 +51,21 @@ def figure_module(name):
 def shown_figures(template):
     """The modules of the figures whose names stand in a notebook template; of all where none does, to be safe."""
     text = template.read_text(encoding="utf-8")
-    return [figure_module(name) for name in FIGURES if re.search(rf"\b{name}\b", text)] or list(map(figure_module, FIGURES))
+    return [figure_module(name) for name in FIGURES if re.search(rf"\b{name}\b", text)] or list(
+        map(figure_module, FIGURES)
+    )
 
 
-NOTEBOOKS = {path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))}
+NOTEBOOKS = {
+    path.stem: shown_figures(path) for path in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))
+}
 
-localrules: render_notebook, write_summary, collect_costs, build_report
+
+localrules:
+    render_notebook,
+    write_summary,
+    collect_costs,
+    build_report,
 
 
 for _name, _sources in FIGURES.items():
@@ -53,7 +73,6 @@ for _name, _sources in FIGURES.items():
     rule:
         name:
             f"draw_{_name}"
-        localrule: True
         input:
             **_sources,
         output:
@@ -68,13 +87,17 @@ for _name, _sources in FIGURES.items():
             data=f"{REPORT}/figures/{_name}.csv",
         log:
             f"{RESULTS}/logs/draw_figure/{_name}.log",
+        localrule: True
         params:
-            settings=canonical_json({"figure": _name, "loads": [figure_module(_name)], "report": REPORT_SETTINGS}),
+            settings=canonical_json(
+                {"figure": _name, "loads": [figure_module(_name)], "report": REPORT_SETTINGS}
+            ),
             source=source("draw_figure", [figure_module(_name)]),
             packages=packages("draw_figure", [figure_module(_name)]),
             # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
             inputs=lambda wildcards, input: " ".join(
-                f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}" for name, paths in input.items()
+                f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
+                for name, paths in input.items()
             ),
         shell:
             step("draw_figure", outputs="svg png data") + " {params.inputs}"
@@ -96,7 +119,11 @@ rule render_notebook:
         f"{RESULTS}/logs/render_notebook/{{notebook}}.log",
     params:
         settings=lambda wildcards: canonical_json(
-            {"notebook": wildcards.notebook, "loads": NOTEBOOKS[wildcards.notebook], "report": REPORT_SETTINGS}
+            {
+                "notebook": wildcards.notebook,
+                "loads": NOTEBOOKS[wildcards.notebook],
+                "report": REPORT_SETTINGS,
+            }
         ),
         source=lambda wildcards: source("render_notebook", NOTEBOOKS[wildcards.notebook]),
         packages=lambda wildcards: packages("render_notebook", NOTEBOOKS[wildcards.notebook]),
@@ -128,7 +155,11 @@ rule write_summary:
         source=source("write_summary"),
         packages=packages("write_summary"),
     shell:
-        step("write_summary", "template results verdict gate scale_marks manifest extractor_info finite_samples", "summary")
+        step(
+            "write_summary",
+            "template results verdict gate scale_marks manifest extractor_info finite_samples",
+            "summary",
+        )
 
 
 # Everything that the report shows; what its steps cost is collected from their manifests and stands in a file of its own,
@@ -186,7 +217,7 @@ def every_output():
     once = [
         rules.check_preregistration, rules.prepare_data, rules.train_extractor, rules.compute_reference, rules.collect_study,
         rules.decide_verdict, rules.write_summary, rules.collect_costs, *(getattr(rules, f"draw_{name}") for name in FIGURES),
-    ]  # fmt: skip
+    ]
     per_run = expand([*rules.train_model.output, *rules.collect_run.output], arm=ARMS, seed=STUDY.seeds)
     per_sample = [
         path
@@ -195,4 +226,11 @@ def every_output():
         for path in expand(rule.output, arm=ARMS, seed=STUDY.seeds, sampler=sampler, nfe=f"{nfe:04d}")
     ]
     notebooks = expand(rules.render_notebook.output, notebook=NOTEBOOKS)
-    return [*(path for rule in once for path in rule.output), *per_run, *per_sample, *EVERY_PROBE, *FINITE_SAMPLES, *notebooks]
+    return [
+        *(path for rule in once for path in rule.output),
+        *per_run,
+        *per_sample,
+        *EVERY_PROBE,
+        *FINITE_SAMPLES,
+        *notebooks,
+    ]

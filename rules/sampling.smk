@@ -18,18 +18,20 @@ def sampling_settings(wildcards):
 rule sample_images:
     input:
         checkpoint=FINAL_CHECKPOINT,
-        parts=parts_of(SAMPLES, "sample_images", lambda wildcards: canonical_json(sampling_settings(wildcards))),
+        parts=parts_of(
+            SAMPLES, "sample_images", lambda wildcards: canonical_json(sampling_settings(wildcards))
+        ),
     output:
         samples=SAMPLES,
     log:
         f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    priority: 1
+    resources:
+        **limits("sampling"),
     params:
         settings=lambda wildcards: canonical_json(sampling_settings(wildcards)),
         source=source("sample_images"),
         packages=packages("sample_images"),
-    resources:
-        **limits("sampling"),
-    priority: 1
     shell:
         # The parts are no argument: they filled the folder of chunks in which this step finds what is done already.
         step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")
@@ -42,12 +44,20 @@ rule sample_part:
         part=temp(part_of(SAMPLES)),
     log:
         f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}_part{{part}}of{{parts}}.log",
-    params:
-        settings=lambda wildcards: canonical_json({**sampling_settings(wildcards), **share_settings(wildcards)}),
-        source=source("sample_images"),
-        packages=packages("sample_images"),
+    priority: 1
     resources:
         **limits("sampling"),
-    priority: 1
+    params:
+        settings=lambda wildcards: canonical_json(
+            {**sampling_settings(wildcards), **share_settings(wildcards)}
+        ),
+        source=source("sample_images"),
+        packages=packages("sample_images"),
     shell:
-        step("sample_images", "checkpoint", "part", wildcards="arm seed sampler nfe part parts", machine="device")
+        step(
+            "sample_images",
+            "checkpoint",
+            "part",
+            wildcards="arm seed sampler nfe part parts",
+            machine="device",
+        )

@@ -15,23 +15,29 @@ rule train_extractor:
         info=f"{RESULTS}/extractor/extractor.json",
     log:
         f"{RESULTS}/logs/train_extractor.log",
+    priority: 3
+    resources:
+        **limits("extractor"),
     params:
         settings=canonical_json(
             {
                 "data": {"num_classes": STUDY.shared("data")["num_classes"]},
-                "extractor": {key: value for key, value in STUDY.shared("extractor").items() if key != "weights"},
+                "extractor": {
+                    key: value for key, value in STUDY.shared("extractor").items() if key != "weights"
+                },
             }
         ),
         # What a file of one's own holds, and not where it lies, decides that it is taken again.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
         source=source("train_extractor"),
         packages=packages("train_extractor"),
-    resources:
-        **limits("extractor"),
-    priority: 3
     shell:
         step("train_extractor", "train test", "weights info")
-        + (" --input inception {INCEPTION_WEIGHTS:q}" if STUDY.shared("extractor")["kind"] == "inception" else "")
+        + (
+            " --input inception {INCEPTION_WEIGHTS:q}"
+            if STUDY.shared("extractor")["kind"] == "inception"
+            else ""
+        )
 
 
 rule compute_reference:
@@ -48,12 +54,17 @@ rule compute_reference:
         scale_marks=f"{RESULTS}/stats/scale_marks.json",
     log:
         f"{RESULTS}/logs/compute_reference.log",
+    priority: 3
+    resources:
+        **limits("extractor"),
     params:
         settings=canonical_json(extractor_settings()),
         source=source("compute_reference"),
         packages=packages("compute_reference"),
-    resources:
-        **limits("extractor"),
-    priority: 3
     shell:
-        step("compute_reference", "train test manifest weights info", "reference features info scale_marks", machine="device")
+        step(
+            "compute_reference",
+            "train test manifest weights info",
+            "reference features info scale_marks",
+            machine="device",
+        )

@@ -13,6 +13,9 @@ rule train_model:
         timing=f"{RUN}/timing.json",
     log:
         f"{RESULTS}/logs/train_model/{{arm}}_seed{{seed}}.log",
+    priority: 2
+    resources:
+        **limits("training"),
     params:
         settings=lambda wildcards: canonical_json(
             {
@@ -24,8 +27,11 @@ rule train_model:
         ),
         source=source("train_model"),
         packages=packages("train_model"),
-    resources:
-        **limits("training"),
-    priority: 2
     shell:
-        step("train_model", "train", "log checkpoints timing", wildcards="arm seed", machine="device save_every_s")
+        step(
+            "train_model",
+            "train",
+            "log checkpoints timing",
+            wildcards="arm seed",
+            machine="device save_every_s",
+        )

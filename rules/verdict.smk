@@ -1,7 +1,10 @@
 # Every metric row of a run, of the study, and the verdict by the locked rule.
 
 
-localrules: collect_run, collect_study, decide_verdict
+localrules:
+    collect_run,
+    collect_study,
+    decide_verdict,
 
 
 rule collect_run:

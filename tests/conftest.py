@@ -21,7 +21,9 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
 
     class SlurmOnOneWorker(LoadScopeScheduling):
-        def _split_scope(self, nodeid):  # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way pytest 9 ignores
+        def _split_scope(
+            self, nodeid
+        ):  # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way pytest 9 ignores
             return "slurm" if nodeid.startswith("tests/cluster/") else nodeid
 
     return SlurmOnOneWorker(config, log)
@@ -55,10 +57,14 @@ def smoke_run(tmp_path_factory):
     said = folder / "said.json"
     with FileLock(f"{folder}.lock"):
         if not said.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # another worker's, which failed: this one fails by itself
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # another worker's, which failed: this one fails by itself
             finished = snakemake(copy_project(folder / "project"))
             assert finished.returncode == 0, finished.stdout + finished.stderr
-            said.write_text(json.dumps([finished.args, finished.returncode, finished.stdout, finished.stderr]))
+            said.write_text(
+                json.dumps([finished.args, finished.returncode, finished.stdout, finished.stderr])
+            )
     return folder / "project", subprocess.CompletedProcess(*json.loads(said.read_text()))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workflow_scripts.common.recorded_operations import Tape
+from workflow_scripts.core.recorded_operations import Tape
 
 
 class RecordedGraphs:

@@ -37,7 +37,7 @@ const hash = (digest) => digest
   ? el("button", { type: "button", class: "hash", "data-hash": digest, title: digest, "aria-label": `Copy ${digest.slice(0, 12)}… in full` }, digest.slice(0, 12))
   : el("span", {}, "not fixed: measured anew in each run");
 const command = (...paths) => {
-  const text = `python -m workflow_scripts.audit ${[...new Set(paths)].join(" ")}`;
+  const text = `python -m workflow_scripts.tools.audit ${[...new Set(paths)].join(" ")}`;
   return el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", "data-copy": text }, "Copy"));
 };
 const number = (value) => value === null || value === undefined ? "–" : String(value).replace("-", "\u2212");

@@ -26,16 +26,21 @@ from torch import nn  # noqa: E402
 from torch.autograd import DeviceType  # noqa: E402
 from torch.profiler import profile  # noqa: E402
 
-from workflow_scripts.common.freed_memory import keep_freed_memory  # noqa: E402
+from workflow_scripts.core.freed_memory import keep_freed_memory  # noqa: E402
 from workflow_scripts.curvature.hessian import HessianVectorProduct  # noqa: E402
 from workflow_scripts.curvature.quadratic_form import QuadraticForm  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 # Operators that are arithmetic through and through, by the start of their names.
 ARITHMETIC = (
-    "aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution", "aten::bmm", "aten::baddbmm", "aten::addmm",
+    "aten::mkldnn_convolution",
+    "aten::convolution_backward",
+    "aten::_convolution",
+    "aten::bmm",
+    "aten::baddbmm",
+    "aten::addmm",
     "aten::mm",
-)  # fmt: skip
+)
 # Parts of the names of a GPU's kernels that are not cuDNN's or cuBLAS's: torch's own, its compiler's, copies.
 ELEMENTWISE = ("at::native", "at_cuda_detail", "cub::", "triton_", "Memcpy", "Memset")
 REPEATS = 5
@@ -56,7 +61,9 @@ def share_of_arithmetic(call: Callable[[], object], device: torch.device) -> flo
         return sum(time for name, time in times.items() if name.startswith(ARITHMETIC)) / sum(times.values())
     kernels = [event for event in profiler.key_averages() if event.device_type == DeviceType.CUDA]
     times = {event.key: event.self_device_time_total for event in kernels}
-    return 1 - sum(time for name, time in times.items() if any(part in name for part in ELEMENTWISE)) / sum(times.values())
+    return 1 - sum(time for name, time in times.items() if any(part in name for part in ELEMENTWISE)) / sum(
+        times.values()
+    )
 
 
 def matrix_rate(precision: str, device: torch.device) -> float:
@@ -66,7 +73,9 @@ def matrix_rate(precision: str, device: torch.device) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
@@ -75,23 +84,39 @@ def main() -> None:
     keep_freed_memory()  # as steps do
     device, settings = torch.device(arguments.device), cifar_settings()
     network = our_network(settings)
-    flop, training = size(network)[1], training_flop(network)  # counted where the network still lies, on the CPU
+    flop, training = (
+        size(network)[1],
+        training_flop(network),
+    )  # counted where the network still lies, on the CPU
     network.to(device)
     parameters = list(network.parameters())
     rates = {precision: matrix_rate(precision, device) for precision in DTYPES}
-    print("rate of a large matrix product: " + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()))
-    print("| what | time | at the matrix rate | convolutions and products | were all else free |\n|---|---|---|---|---|")
+    print(
+        "rate of a large matrix product: "
+        + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items())
+    )
+    print(
+        "| what | time | at the matrix rate | convolutions and products | were all else free |\n|---|---|---|---|---|"
+    )
 
     def line(what: str, precision: str, call: Callable[[], object], work: float | None) -> None:
         taken, share = seconds_of(call), share_of_arithmetic(call, device)
         ideal = "–" if work is None else f"{work / rates[precision] * 1e3:,.1f} ms"
-        print(f"| {what}, {precision} | {taken * 1e3:,.1f} ms | {ideal} | {share:.0%} | {1 / share:.2f}× |", flush=True)
+        print(
+            f"| {what}, {precision} | {taken * 1e3:,.1f} ms | {ideal} | {share:.0%} | {1 / share:.2f}× |",
+            flush=True,
+        )
 
     images = 50 if device.type == "cpu" else 500
     for precision in precisions(device.type):
         # with torch's convolutions, since the profiler sees no other
         sampling = OurSampling(network.eval(), settings, "ddim", precision, device, winograd=False)
-        line(f"{images} images, DDIM, {NFE} NFE", precision, lambda sampling=sampling: sampling.draw(range(images)), images * NFE * flop)
+        line(
+            f"{images} images, DDIM, {NFE} NFE",
+            precision,
+            lambda sampling=sampling: sampling.draw(range(images)),
+            images * NFE * flop,
+        )
     for batch in (4, 128):
         x, noise = torch.randn(2, batch, 3, 32, 32, device=device)
         t = torch.randint(1000, (batch,), device=device)

@@ -99,7 +99,17 @@ def _line(row: Row) -> str:
     apart = f"{row.distance:.0e} ({row.tolerance:.0e})"
     limit = "–" if row.limit is None else f"{row.limit:.2f}×"
     measured = f"{row.day}, {len(row.ratios)} pair{'s' * (len(row.ratios) > 1)}"
-    cells = (row.what, row.peer, spread, bar, limit, _rate(row, row.ours_s), _rate(row, row.theirs_s), apart, measured)
+    cells = (
+        row.what,
+        row.peer,
+        spread,
+        bar,
+        limit,
+        _rate(row, row.ours_s),
+        _rate(row, row.theirs_s),
+        apart,
+        measured,
+    )
     return f"| {' | '.join(cells)} |"
 
 

@@ -63,9 +63,24 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         # Fewer images than dimensions: the roots of singular covariances leave torch-fidelity an error of this size.
         # pytorch-fid resizes and scales images in another way than the published network did, so its features are others.
         for peer, ours_from, theirs_from, tolerance in (
-            ("torch_fidelity.calculate_metrics, both sets new", lambda: ours(generated, ours.statistics(reference)), lambda: fidelity(generated, reference), 1e-4),
-            ("torch_fidelity.calculate_metrics, reference kept", lambda: ours(generated, kept), lambda: fidelity(generated, None), 1e-4),
-            ("pytorch-fid on PNG files, reference kept", lambda: ours(generated, kept), lambda: pytorch(generated), 0.1),
+            (
+                "torch_fidelity.calculate_metrics, both sets new",
+                lambda: ours(generated, ours.statistics(reference)),
+                lambda: fidelity(generated, reference),
+                1e-4,
+            ),
+            (
+                "torch_fidelity.calculate_metrics, reference kept",
+                lambda: ours(generated, kept),
+                lambda: fidelity(generated, None),
+                1e-4,
+            ),
+            (
+                "pytorch-fid on PNG files, reference kept",
+                lambda: ours(generated, kept),
+                lambda: pytorch(generated),
+                0.1,
+            ),
         ):
             yield Comparison(
                 what=f"FID end to end, {IMAGES} uint8 images",
@@ -74,7 +89,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                 theirs=theirs_from,
                 work=1,
                 unit="s",
-                check=lambda ours_from=ours_from, theirs_from=theirs_from: abs(ours_from() / theirs_from() - 1),
+                check=lambda ours_from=ours_from, theirs_from=theirs_from: abs(
+                    ours_from() / theirs_from() - 1
+                ),
                 tolerance=tolerance,
                 equality=EQUALITY,
                 note=PYTORCH_FID if "PNG" in peer else "",
@@ -87,7 +104,9 @@ class OurFid:
     """What extract_features and compute_metrics do: features batch by batch, their Gaussian, the distance."""
 
     def __init__(self, weights: Path, device: torch.device):
-        self.features = load_extractor({"kind": "inception", "feature_dim": 2048}, weights, choose_device=lambda: device)
+        self.features = load_extractor(
+            {"kind": "inception", "feature_dim": 2048}, weights, choose_device=lambda: device
+        )
 
     def statistics(self, images: np.ndarray) -> GaussianStatistics:
         batches = (self.features(images[start : start + BATCH]) for start in range(0, len(images), BATCH))
@@ -115,9 +134,14 @@ class TorchFidelity:
 
     def __init__(self, weights: Path, cache: Path, device: torch.device):
         self.options = {
-            "fid": True, "cuda": device.type == "cuda", "batch_size": BATCH, "verbose": False, "save_cpu_ram": True,
-            "feature_extractor_weights_path": str(weights), "cache_root": str(cache),
-        }  # fmt: skip
+            "fid": True,
+            "cuda": device.type == "cuda",
+            "batch_size": BATCH,
+            "verbose": False,
+            "save_cpu_ram": True,
+            "feature_extractor_weights_path": str(weights),
+            "cache_root": str(cache),
+        }
 
     def keep(self, reference: np.ndarray) -> None:
         self.reference = Tensors(reference)
@@ -128,7 +152,9 @@ class TorchFidelity:
             second = {"input2": Tensors(reference), "cache": False}
         else:
             second = {"input2": self.reference, "input2_cache_name": "reference"}
-        return torch_fidelity.calculate_metrics(input1=Tensors(generated), **second, **self.options)["frechet_inception_distance"]
+        return torch_fidelity.calculate_metrics(input1=Tensors(generated), **second, **self.options)[
+            "frechet_inception_distance"
+        ]
 
 
 class PytorchFid:
@@ -156,14 +182,22 @@ class PytorchFid:
 
     def _statistics(self, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
         with mock.patch.object(fid_score, "tqdm", lambda batches: batches):  # no progress bars among the rows
-            return fid_score.calculate_activation_statistics(files, self.network, BATCH, 2048, self.device, num_workers=0)
+            return fid_score.calculate_activation_statistics(
+                files, self.network, BATCH, 2048, self.device, num_workers=0
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--reference", type=int, default=2_500, help="images whose statistics both sides keep")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--reference", type=int, default=2_500, help="images whose statistics both sides keep"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     arguments = parser.parse_args()
     require_float32()  # of both sides, as in `make bench`
     device, random = torch.device(arguments.device), np.random.default_rng(0)
@@ -193,8 +227,15 @@ def main() -> None:
     print(table([row]))
     if not row.distance <= row.tolerance:
         raise SystemExit("the two distances are further apart than the tolerance, so their times say nothing")
-    if not renew_page(ROOT / "docs/benchmarks.md", device.type, describe_hardware(device.type, torch.get_num_threads()), [row]):
-        print("docs/benchmarks.md is left as it is: its other rows of this hardware were measured with other packages")
+    if not renew_page(
+        ROOT / "docs/benchmarks.md",
+        device.type,
+        describe_hardware(device.type, torch.get_num_threads()),
+        [row],
+    ):
+        print(
+            "docs/benchmarks.md is left as it is: its other rows of this hardware were measured with other packages"
+        )
 
 
 if __name__ == "__main__":

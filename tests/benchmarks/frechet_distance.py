@@ -30,7 +30,10 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         return calculate_frechet_distance(first.mu, first.sigma, second.mu, second.sigma)
 
     with OwnProcess(torch.get_num_threads(), made_distance) as ours:
-        for peer, theirs, bar in (("torch-fidelity", torch_fidelity, 3.0), ("pytorch-fid", pytorch_fid, 12.0)):
+        for peer, theirs, bar in (
+            ("torch-fidelity", torch_fidelity, 3.0),
+            ("pytorch-fid", pytorch_fid, 12.0),
+        ):
             yield Comparison(
                 what=f"Fréchet distance, {DIMENSIONS} dimensions",
                 peer=peer,
@@ -56,5 +59,7 @@ def statistics_of(seed: int) -> GaussianStatistics:
     random = np.random.default_rng(seed)
     mixed = np.linalg.qr(random.standard_normal((DIMENSIONS, DIMENSIONS)))[0]
     scaled = np.geomspace(1, 0.01, DIMENSIONS)[:, None] * mixed
-    vectors = random.standard_normal((VECTORS, DIMENSIONS)) @ scaled + 0.05 * random.standard_normal(DIMENSIONS)
+    vectors = random.standard_normal((VECTORS, DIMENSIONS)) @ scaled + 0.05 * random.standard_normal(
+        DIMENSIONS
+    )
     return GaussianStatistics(vectors.mean(axis=0), np.cov(vectors, rowvar=False), VECTORS)

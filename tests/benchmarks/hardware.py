@@ -41,7 +41,10 @@ def _bf16_units(lines: list[str]) -> list[str]:
 
 def _processor() -> str:
     lines = _cpu_info()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
     cores = sum(line.startswith("processor") for line in lines)
     found = _bf16_units(lines)
     bf16 = f"with {' and '.join(found)}" if found else "without units for bfloat16"

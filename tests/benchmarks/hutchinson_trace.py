@@ -41,7 +41,10 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         made = hessian(AtTimesteps(network, t), nn.functional.mse_loss, **data, cuda=device.type == "cuda")
         return float(np.mean(made.trace(maxIter=PROBES, tol=0)))
 
-    ways = {"PyHessian, given the batch": {"data": (x, noise)}, "PyHessian, given a data loader": {"dataloader": [(x, noise)]}}
+    ways = {
+        "PyHessian, given the batch": {"data": (x, noise)},
+        "PyHessian, given a data loader": {"dataloader": [(x, noise)]},
+    }
     for peer, data in ways.items():
         yield Comparison(
             what=f"Hutchinson trace, {PROBES} probes, unet_cifar32, batch {BATCH}",
@@ -62,7 +65,9 @@ def theirs_too(parameters: list[Tensor]) -> Iterator[Tensor]:
     """The vectors that PyHessian draws after the same seed, in one piece each."""
     torch.manual_seed(1)
     for _ in range(PROBES):
-        yield torch.cat([(2.0 * torch.randint_like(parameter, high=2) - 1).flatten() for parameter in parameters])
+        yield torch.cat(
+            [(2.0 * torch.randint_like(parameter, high=2) - 1).flatten() for parameter in parameters]
+        )
 
 
 class AtTimesteps(nn.Module):

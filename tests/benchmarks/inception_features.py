@@ -45,7 +45,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 def torch_fidelity_features(weights: Path, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
     """What torch-fidelity computes from images u8 [N, H, W, C]: features f32 [N, 2048]."""
-    network = FeatureExtractorInceptionV3("inception-v3-compat", LAYERS, feature_extractor_weights_path=str(weights)).to(device)
+    network = FeatureExtractorInceptionV3(
+        "inception-v3-compat", LAYERS, feature_extractor_weights_path=str(weights)
+    ).to(device)
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:

@@ -26,16 +26,16 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from random_inception import write_random_inception  # noqa: E402
 
-from workflow_scripts.common.files import read_npz, sha256_file, write_json, write_npz  # noqa: E402
+from workflow_scripts.core.files import read_npz, sha256_file, write_json, write_npz  # noqa: E402
 from workflow_scripts.metrics.classifier import Classifier, save_classifier  # noqa: E402
 from workflow_scripts.study.config import load_study  # noqa: E402
 
 # A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
 MEASURED = """
 import runpy, sys
-from workflow_scripts.common.resident_memory import peak_resident_bytes
+from workflow_scripts.core.resident_memory import peak_resident_bytes
 sys.argv = sys.argv[1:]
-runpy.run_module(f"workflow_scripts.{sys.argv[0]}", run_name="__main__")
+runpy.run_module(f"workflow_scripts.steps.{sys.argv[0]}", run_name="__main__")
 print(peak_resident_bytes())
 """
 
@@ -60,7 +60,12 @@ extractors.LOADERS["inception"] = stand_in
 
 
 def measure(
-    entry: str, settings: dict, inputs: dict[str, Path], outputs: dict[str, Path], images: int | None = None, before: str = ""
+    entry: str,
+    settings: dict,
+    inputs: dict[str, Path],
+    outputs: dict[str, Path],
+    images: int | None = None,
+    before: str = "",
 ) -> None:
     """Run one step and print its peak memory, duration and rate; `before` is run in its process first."""
     command = [sys.executable, "-c", before + MEASURED, entry, "--settings", json.dumps(settings)]
@@ -74,24 +79,54 @@ def measure(
         sys.exit(f"{entry} failed; run it by hand to see why: {command}")
     cpu = usage.ru_utime + usage.ru_stime - usage_before.ru_utime - usage_before.ru_stime
     rate = f", {images / took:.0f} images/s" if images else ""
-    print(f"{entry}: peak {int(done.stdout.splitlines()[-1]) / 2**20:.0f} MiB, {took:.1f} s ({cpu:.1f} s of CPU){rate}", flush=True)
+    print(
+        f"{entry}: peak {int(done.stdout.splitlines()[-1]) / 2**20:.0f} MiB, {took:.1f} s ({cpu:.1f} s of CPU){rate}",
+        flush=True,
+    )
 
 
-def reference(folder: Path, extractor: dict, weights: Path, train: Path, test: Path, before: str = "") -> None:
+def reference(
+    folder: Path, extractor: dict, weights: Path, train: Path, test: Path, before: str = ""
+) -> None:
     """Run compute_reference with these weights on these images."""
-    info = {"name": extractor["name"], "feature_dim": extractor["feature_dim"], "extractor_sha256": sha256_file(weights)}
+    info = {
+        "name": extractor["name"],
+        "feature_dim": extractor["feature_dim"],
+        "extractor_sha256": sha256_file(weights),
+    }
     write_json(folder / "extractor.json", info)
-    names = {"reference": "reference.npz", "features": "features.npz", "info": "reference.json", "scale_marks": "marks.json"}
+    names = {
+        "reference": "reference.npz",
+        "features": "features.npz",
+        "info": "reference.json",
+        "scale_marks": "marks.json",
+    }
     count, held_out = (len(read_npz(path, "labels")[0]) for path in (train, test))
-    print(f"{extractor['name']}: {count} training and {held_out} test images, {count + 3 * held_out} through the extractor")
-    inputs = {"train": train, "test": test, "manifest": folder / "manifest.json", "weights": weights, "info": folder / "extractor.json"}
-    measure("compute_reference", {"extractor": extractor}, inputs, {name: folder / file for name, file in names.items()},
-            count + 3 * held_out, before)  # fmt: skip
+    print(
+        f"{extractor['name']}: {count} training and {held_out} test images, {count + 3 * held_out} through the extractor"
+    )
+    inputs = {
+        "train": train,
+        "test": test,
+        "manifest": folder / "manifest.json",
+        "weights": weights,
+        "info": folder / "extractor.json",
+    }
+    measure(
+        "compute_reference",
+        {"extractor": extractor},
+        inputs,
+        {name: folder / file for name, file in names.items()},
+        count + 3 * held_out,
+        before,
+    )
 
 
 def main() -> None:
     """Prepare, then compute the statistics, in a temporary folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--preset", default="cifar10_jpeg")
     parser.add_argument("--inception", type=int, default=0, metavar="IMAGES")
@@ -104,8 +139,14 @@ def main() -> None:
         train, test = folder / "train.npz", folder / "test.npz"
         outputs = {"train": train, "test": test, "manifest": folder / "manifest.json"}
         measure("prepare_data", {"data": data}, {"root": arguments.data_root.resolve()}, outputs)
-        print(json.dumps({part: json.loads((folder / "manifest.json").read_text())[part] for part in ("train", "test")}))
-        network = Classifier(data["image_size"], data["channels"], data["num_classes"], extractor["feature_dim"])
+        print(
+            json.dumps(
+                {part: json.loads((folder / "manifest.json").read_text())[part] for part in ("train", "test")}
+            )
+        )
+        network = Classifier(
+            data["image_size"], data["channels"], data["num_classes"], extractor["feature_dim"]
+        )
         save_classifier(folder / "classifier.pt", network)
         reference(folder, extractor, folder / "classifier.pt", train, test)
         inception = {"name": "fid", "kind": "inception", "feature_dim": 2048}

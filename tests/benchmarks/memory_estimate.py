@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workflow_scripts.check_machine import ESTIMATES, base_bytes
+from workflow_scripts.steps.check_machine import ESTIMATES, base_bytes
 from workflow_scripts.study.config import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +21,11 @@ REAL = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from workflow_scripts import probe_checkpoint, sample_images, train_model
-from workflow_scripts.common.files import write_npz
-from workflow_scripts.common.freed_memory import keep_freed_memory
-from workflow_scripts.common.resident_memory import peak_resident_bytes
-from workflow_scripts.common.step import Step
+from workflow_scripts.steps import probe_checkpoint, sample_images, train_model
+from workflow_scripts.core.files import write_npz
+from workflow_scripts.core.freed_memory import keep_freed_memory
+from workflow_scripts.core.resident_memory import peak_resident_bytes
+from workflow_scripts.core.step import Step
 from workflow_scripts.training.device import require_determinism
 import torch
 rule, settings, folder = json.loads(sys.argv[1])
@@ -57,7 +57,7 @@ def make_dataset(settings: dict, folder: Path, count: int) -> None:
     """Random images in the form of train.npz."""
     import numpy as np
 
-    from workflow_scripts.common.files import write_npz
+    from workflow_scripts.core.files import write_npz
 
     side, channels = settings["data"]["image_size"], settings["data"]["channels"]
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
@@ -71,13 +71,20 @@ def main() -> None:
         # fewer images and iterations than the preset, so that it takes minutes and not hours; both are in the estimate
         settings["data"] = {**settings["data"], "num_train": 1500}
         settings["sampling"] = {**settings["sampling"], "num_samples": settings["sampling"]["batch_size"]}
-        settings["curvature"] = {**settings["curvature"], "top_eigenvalue_iterations": 1, "timestep_mse_points": 2}
+        settings["curvature"] = {
+            **settings["curvature"],
+            "top_eigenvalue_iterations": 1,
+            "timestep_mse_points": 2,
+        }
         with tempfile.TemporaryDirectory() as folder:
             make_dataset(settings, Path(folder), 1500)
             for rule, estimate in ESTIMATES.items():
                 expected, real = base + estimate(settings, True), measured(rule, settings, Path(folder))
-                print(f"{preset:8} {rule:17} estimated {expected / 2**20:5.0f} MiB, measured {real / 2**20:5.0f} MiB, "
-                      f"measured/estimated {real / expected:.2f}", flush=True)  # fmt: skip
+                print(
+                    f"{preset:8} {rule:17} estimated {expected / 2**20:5.0f} MiB, measured {real / 2**20:5.0f} MiB, "
+                    f"measured/estimated {real / expected:.2f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

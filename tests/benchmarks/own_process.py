@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.common.freed_memory import keep_freed_memory
+from workflow_scripts.core.freed_memory import keep_freed_memory
 
 
 class OwnProcess:
@@ -20,7 +20,9 @@ class OwnProcess:
     """
 
     def __init__(self, threads: int, make: Callable[..., Callable[..., Any]], *arguments: Any):
-        spawn = multiprocessing.get_context("spawn")  # a fork would share libraries that have started their threads
+        spawn = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would share libraries that have started their threads
         self._connection, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(theirs, threads, make, arguments), daemon=True)
         self._process.start()
@@ -46,13 +48,17 @@ class OwnProcess:
         try:
             done, value = self._connection.recv()
         except EOFError:
-            raise RuntimeError("the process of our side ended without an answer; was there enough memory?") from None
+            raise RuntimeError(
+                "the process of our side ended without an answer; was there enough memory?"
+            ) from None
         if not done:
             raise RuntimeError(f"our side, in a process of its own: {value}")
         return value
 
 
-def _serve(connection: Connection, threads: int, make: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
+def _serve(
+    connection: Connection, threads: int, make: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]
+) -> None:
     torch.set_num_threads(threads)
     keep_freed_memory()
     try:

@@ -20,7 +20,7 @@ from own_process import OwnProcess
 from side_by_side import Comparison
 from training_step import OurLoop, random_images
 
-from workflow_scripts.share_gpu import multi_process_service
+from workflow_scripts.tools.share_gpu import multi_process_service
 from workflow_scripts.training.device import require_determinism, require_float32
 
 RUNS, STEPS, CHECKED_STEPS = 8, 50, 20
@@ -28,11 +28,15 @@ RUNS, STEPS, CHECKED_STEPS = 8, 50, 20
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Runs of the preregistered network and batch, in float32, with seeds of their own."""
-    torch.zeros(1, device=device)  # so that this process has its context before, and the service does not wait for it to end
+    torch.zeros(
+        1, device=device
+    )  # so that this process has its context before, and the service does not wait for it to end
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, stack.enter_context(multi_process_service())))
         with ThreadPoolExecutor(RUNS) as starting:  # at once: each of them imports torch
-            made = starting.map(lambda seed: OwnProcess(1, made_run, {**cifar_settings(), "seed": seed}, device), range(RUNS))
+            made = starting.map(
+                lambda seed: OwnProcess(1, made_run, {**cifar_settings(), "seed": seed}, device), range(RUNS)
+            )
             runs = [stack.enter_context(process) for process in made]
         yield Comparison(
             what=f"{RUNS} trainings at once on one GPU, unet_cifar32, batch 4, fp32",
@@ -41,7 +45,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             theirs=lambda: one_after_another(runs, STEPS),
             work=RUNS * STEPS,
             unit="steps",
-            check=lambda: float(all_at_once(runs, CHECKED_STEPS, True) != one_after_another(runs, CHECKED_STEPS, True)),
+            check=lambda: float(
+                all_at_once(runs, CHECKED_STEPS, True) != one_after_another(runs, CHECKED_STEPS, True)
+            ),
             tolerance=0.0,
             equality=f"the weights of each run after {CHECKED_STEPS} steps have the same bytes, alone and beside the others",
             bar=3.0,

@@ -63,7 +63,9 @@ def fake_project(target: Path, seeds: int) -> int:
 
 def set_seeds(text: str, seeds: int) -> str:
     """A preset or preregistration with so many seeds instead of its own."""
-    changed, count = re.subn(r"^( *)seeds: .*$", rf"\1seeds: {list(range(1077, 1077 + seeds))}", text, flags=re.MULTILINE)
+    changed, count = re.subn(
+        r"^( *)seeds: .*$", rf"\1seeds: {list(range(1077, 1077 + seeds))}", text, flags=re.MULTILINE
+    )
     if count != 1:
         raise SystemExit("the preset and the preregistrations each need one line `seeds: [...]`")
     return changed
@@ -75,7 +77,9 @@ def seconds_of_a_plan(project: Path) -> tuple[float, float]:
     done = snakemake(project, "--dry-run", config=CONFIG)
     taken, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or "Nothing to be done" not in done.stdout + done.stderr:
-        raise SystemExit(f"something is left to do, so this measures nothing:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise SystemExit(
+            f"something is left to do, so this measures nothing:\n{(done.stdout + done.stderr)[-2000:]}"
+        )
     return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
@@ -106,7 +110,9 @@ def rows(pairs: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("seeds", nargs="*", type=int, default=[3, 30])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -115,7 +121,10 @@ def main() -> None:
             project = Path(folder) / "project"
             files = fake_project(project, seeds)
             wall, cpu = zip(*(seconds_of_a_plan(project) for _ in range(arguments.repeats)), strict=True)
-            print(f"{seeds} seeds, {files} files: best of {len(wall)}: {min(wall):.1f} s wall, {min(cpu):.1f} s CPU", flush=True)
+            print(
+                f"{seeds} seeds, {files} files: best of {len(wall)}: {min(wall):.1f} s wall, {min(cpu):.1f} s CPU",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

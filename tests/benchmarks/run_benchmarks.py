@@ -30,9 +30,15 @@ from side_by_side import Row, measure  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 ON_CPU = (
-    "training_step", "sampling", "inception_features", "frechet_distance", "fid_end_to_end", "hutchinson_trace",
-    "whole_study", "planning_time",
-)  # fmt: skip
+    "training_step",
+    "sampling",
+    "inception_features",
+    "frechet_distance",
+    "fid_end_to_end",
+    "hutchinson_trace",
+    "whole_study",
+    "planning_time",
+)
 ON_CUDA = ("training_step", "sampling", "inception_features", "packed_training")
 PAGE = ROOT / "docs/benchmarks.md"
 
@@ -60,11 +66,15 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*ON_CPU, *ON_CUDA[-1:], []])
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="of both sides, on a CPU")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -74,16 +84,27 @@ def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder) / "rows.json"
         command = [sys.executable, "-W", "ignore", __file__, name, "--into", str(into)]
-        options = ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads), "--device", arguments.device]
+        options = [
+            "--pairs",
+            str(arguments.pairs),
+            "--threads",
+            str(arguments.threads),
+            "--device",
+            arguments.device,
+        ]
         done = subprocess.run([*command, *options], cwd=ROOT)
         if done.returncode:
-            sys.exit(f"error: the benchmark {name} ended with exit code {done.returncode}; what the others measured is printed above")
+            sys.exit(
+                f"error: the benchmark {name} ended with exit code {done.returncode}; what the others measured is printed above"
+            )
         return json.loads(into.read_text())
 
 
 def measure_here(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what our side asks for, set before anything uses cuBLAS
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
+        ":4096:8"  # what our side asks for, set before anything uses cuBLAS
+    )
     require_float32()  # of both sides: otherwise a GPU's fp32 rows would compare TF32
     module = importlib.import_module(arguments.names[0])
     if hasattr(module, "rows"):  # whole programs, which time themselves

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.frozen import frozen
-from workflow_scripts.models.winograd import can_transform, with_winograd
+from workflow_scripts.nets.compiled import can_compile
+from workflow_scripts.nets.frozen import frozen
+from workflow_scripts.nets.winograd import can_transform, with_winograd
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
@@ -61,13 +61,19 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     theirs=lambda yours=yours: [yours.draw(batch) for _ in range(batches)],
                     work=num_images,
                     unit="images",
-                    check=lambda mine=mine, yours=yours: distance(mine, yours, 4 if device.type == "cpu" else num_images),
+                    check=lambda mine=mine, yours=yours: distance(
+                        mine, yours, 4 if device.type == "cpu" else num_images
+                    ),
                     # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
                     tolerance=1e-4 if precision == "fp32" else 0.1,
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
                     note=f"{NFE * flop / 1e9:.1f} GFLOP an image"
-                    + (f", {NFE * flop_done / 1e9:.1f} as Winograd's convolutions do it" if mine.winograd else "")
+                    + (
+                        f", {NFE * flop_done / 1e9:.1f} as Winograd's convolutions do it"
+                        if mine.winograd
+                        else ""
+                    )
                     + ". Drawing the noise and making uint8 images are part of both."
                     + (f" {JOBS}" if device.type == "cpu" else ""),
                     arithmetic=(product, num_images * NFE * flop_done / product_flop),
@@ -75,7 +81,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 @contextmanager
-def our_jobs(mine: OurSampling, settings: dict[str, Any], sampler: str, precision: str) -> Iterator[Callable[[int], np.ndarray]]:
+def our_jobs(
+    mine: OurSampling, settings: dict[str, Any], sampler: str, precision: str
+) -> Iterator[Callable[[int], np.ndarray]]:
     """Draws so many images as the pipeline does: on a CPU one job of one thread on each core, on a GPU one that draws all."""
     device = mine.device
     if device.type != "cpu":
@@ -93,7 +101,9 @@ def our_jobs(mine: OurSampling, settings: dict[str, Any], sampler: str, precisio
         yield draw_in_jobs
 
 
-def made_job(settings: dict[str, Any], sampler: str, precision: str, device: torch.device) -> Callable[[Sequence[int]], np.ndarray]:
+def made_job(
+    settings: dict[str, Any], sampler: str, precision: str, device: torch.device
+) -> Callable[[Sequence[int]], np.ndarray]:
     return OurSampling(our_network(settings).to(device).eval(), settings, sampler, precision, device).draw
 
 
@@ -101,12 +111,20 @@ class OurSampling:
     """What sample_images does with one batch."""
 
     def __init__(
-        self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device, winograd=True
+        self,
+        network: nn.Module,
+        settings: dict[str, Any],
+        sampler: str,
+        precision: str,
+        device: torch.device,
+        winograd=True,
     ):
         # the fastest that a preset can name, and as for a large set
         memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"
         self.winograd = winograd and can_transform(device, precision, memory_format)
-        self.network = frozen(copy.deepcopy(network), device, precision, memory_format, can_compile(device), self.winograd)
+        self.network = frozen(
+            copy.deepcopy(network), device, precision, memory_format, can_compile(device), self.winograd
+        )
         self.device, self._noises = device, {}
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)

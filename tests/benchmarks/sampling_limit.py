@@ -24,22 +24,29 @@ from networks import cifar_settings, our_network  # noqa: E402
 from side_by_side import seconds  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from workflow_scripts.common.freed_memory import keep_freed_memory  # noqa: E402
-from workflow_scripts.models import layers, unet, winograd_tiles  # noqa: E402
-from workflow_scripts.models.frozen import frozen  # noqa: E402
+from workflow_scripts.core.freed_memory import keep_freed_memory  # noqa: E402
+from workflow_scripts.nets import layers, unet, winograd_tiles  # noqa: E402
+from workflow_scripts.nets.frozen import frozen  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 IMAGES, ROUNDS = 50, 15
 
 
-def only_written(images: np.ndarray, channels: int, padded: np.ndarray, rows: np.ndarray, tiles: np.ndarray) -> None:
+def only_written(
+    images: np.ndarray, channels: int, padded: np.ndarray, rows: np.ndarray, tiles: np.ndarray
+) -> None:
     """Instead of `transform_images`: the 36 values of each tile and channel are written, nothing is read."""
     across = padded.shape[1] // (4 * channels) - 1
     torch.from_numpy(tiles)[:, : len(images) * (len(padded) // 4) * across * channels].fill_(0.5)
 
 
 def only_added(
-    products: np.ndarray, channels: int, bias: np.ndarray, rows: np.ndarray, line: np.ndarray, images: np.ndarray
+    products: np.ndarray,
+    channels: int,
+    bias: np.ndarray,
+    rows: np.ndarray,
+    line: np.ndarray,
+    images: np.ndarray,
 ) -> None:
     """Instead of `transform_back`: the 36 values of each tile and channel are read and added, one of 16 results is written."""
     count = images.size // 16
@@ -101,7 +108,13 @@ def main() -> None:
 def measure(precision: str) -> None:
     """A line for each of WAYS, which are timed in turn."""
     winograd = precision == "fp32"
-    network = frozen(our_network(cifar_settings()).eval(), torch.device("cpu"), precision, "channels_last", winograd=winograd)
+    network = frozen(
+        our_network(cifar_settings()).eval(),
+        torch.device("cpu"),
+        precision,
+        "channels_last",
+        winograd=winograd,
+    )
     x, t = torch.randn(IMAGES, 3, 32, 32), torch.full((1,), 500)
     taken: dict[str, list[float]] = {way: [] for way in WAYS if winograd or "transforms" not in way}
     for _ in range(ROUNDS):

@@ -86,7 +86,9 @@ class Row:
         """The ratio if ours were nothing but its floating-point operations, at the rate of a large matrix product."""
         if self.arithmetic_s is None:
             return None
-        return statistics.median(theirs / least for least, theirs in zip(self.arithmetic_s, self.theirs_s, strict=True))
+        return statistics.median(
+            theirs / least for least, theirs in zip(self.arithmetic_s, self.theirs_s, strict=True)
+        )
 
 
 def measure(comparison: Comparison, pairs: int) -> Row:
@@ -110,9 +112,19 @@ def measure(comparison: Comparison, pairs: int) -> Row:
             arithmetic_s.append(count * min(seconds(product) for _ in range(PRODUCTS)))
     ours_s, theirs_s = taken
     return Row(
-        comparison.what, comparison.peer, comparison.work, comparison.unit, ours_s, theirs_s, distance,
-        comparison.tolerance, comparison.equality, comparison.bar, comparison.note, arithmetic_s or None,
-    )  # fmt: skip
+        comparison.what,
+        comparison.peer,
+        comparison.work,
+        comparison.unit,
+        ours_s,
+        theirs_s,
+        distance,
+        comparison.tolerance,
+        comparison.equality,
+        comparison.bar,
+        comparison.note,
+        arithmetic_s or None,
+    )
 
 
 def seconds(call: Callable[[], Any]) -> float:

@@ -20,7 +20,7 @@ from side_by_side import Comparison
 from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_float
-from workflow_scripts.models.precision import place
+from workflow_scripts.nets.precision import place
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.state import state_of
@@ -66,11 +66,19 @@ def _comparison(
     setting = "" if not on_cpu else AS_A_STEP if runs == 1 else f"{AS_A_STUDY} {AS_A_STEP}"
     if their_model is None:
         peer, bar = "the same network in the loop of diffusers' examples", None
-        note = f"One network on both sides, so what the loop gives, and on a CPU the memory: {setting}".strip()
+        note = (
+            f"One network on both sides, so what the loop gives, and on a CPU the memory: {setting}".strip()
+        )
     else:
         (our_count, our_flop), (their_count, their_flop) = size(network), size(other)
         peer = "diffusers' UNet2DModel of equal size and depth, its EMAModel, Adam, fp32, eager"
-        bar = (1.5 if precision == "fp32" else 2.5) if on_cpu else 6.0 if batch_size == 4 and precision == "fp32" else None
+        bar = (
+            (1.5 if precision == "fp32" else 2.5)
+            if on_cpu
+            else 6.0
+            if batch_size == 4 and precision == "fp32"
+            else None
+        )
         note = (
             f"Ours has {our_count / 1e6:.3f} M parameters and {our_flop / 1e9:.3f} GFLOP a forward pass and image, "
             f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {setting}".strip()
@@ -80,7 +88,8 @@ def _comparison(
     yours = TheirLoop(other, random_images(), settings, device)
     with our_loops(settings, device, runs) as run:
         yield Comparison(
-            what=f"training step, unet_cifar32, batch {batch_size}, {precision}" + (f", {runs} runs at once" if runs > 1 else ""),
+            what=f"training step, unet_cifar32, batch {batch_size}, {precision}"
+            + (f", {runs} runs at once" if runs > 1 else ""),
             peer=peer,
             ours=lambda: run(steps),
             theirs=lambda: yours.run(work),
@@ -91,7 +100,8 @@ def _comparison(
             tolerance=1e-3 if precision == "fp32" else 5e-2,
             equality=(
                 f"one network (diffusers', no dropout) in both loops on the same {CHECKED_STEPS} batches: relative distance of "
-                "what the EMA weights predict" + ("" if precision == "fp32" else "; ours in bf16, theirs in fp32")
+                "what the EMA weights predict"
+                + ("" if precision == "fp32" else "; ours in bf16, theirs in fp32")
             ),
             bar=bar,
             note=note,
@@ -154,11 +164,16 @@ def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torc
 class OurLoop:
     """What the pipeline's training does per update, the log included, going on from call to call."""
 
-    def __init__(self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device):
+    def __init__(
+        self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device
+    ):
         network = place(network, device, settings["training"]["memory_format"])
         self.state = state_of(network, settings["training"], device)
         self.state.model.train()
-        self.step, self.log = TrainingStep(self.state, images, settings), TrainingLog(settings["training"]["log_every"])
+        self.step, self.log = (
+            TrainingStep(self.state, images, settings),
+            TrainingLog(settings["training"]["log_every"]),
+        )
 
     def run(self, steps: int) -> None:
         with as_a_step(self.step.values.device):
@@ -175,18 +190,29 @@ class TheirLoop:
     """
 
     def __init__(
-        self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device, batch: Batch | None = None
+        self,
+        network: nn.Module,
+        images: np.ndarray,
+        settings: dict[str, Any],
+        device: torch.device,
+        batch: Batch | None = None,
     ):
         training, diffusion = settings["training"], settings["diffusion"]
         self.network, self.device = network.to(device).train(), device
         self.batch_size, self.max_norm = training["batch_size"], training["grad_clip_norm"]
         self.scheduler = DDPMScheduler(
-            diffusion["num_timesteps"], diffusion["beta_start"], diffusion["beta_end"], beta_schedule=diffusion["schedule"]
+            diffusion["num_timesteps"],
+            diffusion["beta_start"],
+            diffusion["beta_end"],
+            beta_schedule=diffusion["schedule"],
         )
         self.optimizer = torch.optim.Adam(network.parameters(), lr=training["learning_rate"])
         # As its examples do but with a decay that does not warm up, since ours does not.
         self.ema = EMAModel(
-            network.parameters(), decay=training["ema_decay"], min_decay=training["ema_decay"], update_after_step=-1
+            network.parameters(),
+            decay=training["ema_decay"],
+            min_decay=training["ema_decay"],
+            update_after_step=-1,
         )
         self.images = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1).to(device)
         self.batch = batch or self._draw

@@ -74,7 +74,9 @@ def calls(project: Path, preset: str) -> float:
     one_thread = {**environment(), "OMP_NUM_THREADS": "1"}  # as Snakemake sets it for a job of one thread
     started = time.perf_counter()
     for command in commands:
-        done = subprocess.run(["bash", "-c", command], cwd=project, env=one_thread, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=project, env=one_thread, capture_output=True, text=True
+        )
         if done.returncode:
             raise SystemExit(f"{command} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - started
@@ -89,13 +91,17 @@ def digest(project: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="smoke")
     parser.add_argument("--pairs", type=int, default=1)
     arguments = parser.parse_args()
     for row in rows(arguments.pairs, arguments.preset):
         ours, theirs = statistics.median(row.ours_s), statistics.median(row.theirs_s)
-        print(f"{row.what}: {ours:.1f} s, against {theirs:.1f} s ({row.peer}): ratio {row.ratio:.2f}, bar {row.bar}")
+        print(
+            f"{row.what}: {ours:.1f} s, against {theirs:.1f} s ({row.peer}): ratio {row.ratio:.2f}, bar {row.bar}"
+        )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,14 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # No service of the browser's own may look like a request of the page.
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--disable-quic",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
@@ -32,8 +37,12 @@ class Opened:
 def chromium() -> Iterator[Any]:
     """The browser; skips, saying so, where Chromium or playwright is missing."""
     if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian: apt install chromium); the report's browser tests were left out")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; see envs/requirements-test.in")
+        pytest.skip(
+            "no chromium on this machine (Debian: apt install chromium); the report's browser tests were left out"
+        )
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; see envs/requirements-test.in"
+    )
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

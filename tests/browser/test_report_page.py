@@ -33,7 +33,9 @@ def test_question_and_answer_are_seen_first(desktop):
     answer = page.locator(".answer")
     assert answer.bounding_box()["y"] < DESKTOP["height"] - 100
     assert "interval" in answer.inner_text()
-    levels = page.evaluate("[...document.querySelectorAll('main :is(h1,h2,h3,h4,h5,h6)')].map(node => Number(node.localName[1]))")
+    levels = page.evaluate(
+        "[...document.querySelectorAll('main :is(h1,h2,h3,h4,h5,h6)')].map(node => Number(node.localName[1]))"
+    )
     assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:]))  # no level is left out
 
 
@@ -45,12 +47,19 @@ def test_a_number_opens_its_lineage_down_to_data_and_code(desktop, smoke_run):
     panel = page.locator("#panel")
     text = panel.inner_text()
     rows = [json.loads(line) for line in (smoke_run[0] / RESULTS / "results.jsonl").read_text().splitlines()]
-    (row,) = [r for r in rows if (r["arm"], r["seed"], r["metric"], r["sampler"], r["nfe"])
-              == ("E1_baseline_linear", 1077, "fd_digits", "ddpm", 50)]  # fmt: skip
+    (row,) = [
+        r
+        for r in rows
+        if (r["arm"], r["seed"], r["metric"], r["sampler"], r["nfe"])
+        == ("E1_baseline_linear", 1077, "fd_digits", "ddpm", 50)
+    ]
     assert str(row["value"]) in text and f"{row['value']:.4g}" == shown.replace(",", "")
     for name in ("checkpoint_sha256", "reference_sha256", "extractor_sha256"):
         assert panel.locator(f'[data-hash="{row[name]}"]').count() == 1
-    assert f"python -m workflow_scripts.audit {RESULTS}/runs/E1_baseline_linear/seed1077/metrics/ddpm_nfe0050.json" in text
+    assert (
+        f"python -m workflow_scripts.tools.audit {RESULTS}/runs/E1_baseline_linear/seed1077/metrics/ddpm_nfe0050.json"
+        in text
+    )
     for step in ("compute metrics", "extract features", "sample images", "train model", "prepare data"):
         assert step in text
     training = panel.locator("details.step", has_text="train model").first
@@ -62,34 +71,52 @@ def test_a_number_opens_its_lineage_down_to_data_and_code(desktop, smoke_run):
     assert "workflow_scripts/training/loop.py" in training.inner_text()
     training.locator("summary", has_text="Settings").click()
     assert "learning_rate" in training.inner_text()
-    manifest = json.loads((smoke_run[0] / RESULTS / "runs/E1_baseline_linear/seed1077/log.csv.manifest.json").read_text())
+    manifest = json.loads(
+        (smoke_run[0] / RESULTS / "runs/E1_baseline_linear/seed1077/log.csv.manifest.json").read_text()
+    )
     assert training.locator(f'[data-hash="{manifest["lineage_sha256"]}"]').count() == 1
     page.keyboard.press("Escape")
     assert not page.evaluate("document.getElementById('panel').open")
-    assert page.evaluate("document.activeElement.dataset.from").startswith("r:")  # focus returns to the number
+    assert page.evaluate("document.activeElement.dataset.from").startswith(
+        "r:"
+    )  # focus returns to the number
 
 
 def test_a_kernel_distance_opens_with_its_interval(desktop, smoke_run):
     page = desktop.page
     page.locator("#table-further_metrics td .n").first.click()
     rows = [json.loads(line) for line in (smoke_run[0] / RESULTS / "results.jsonl").read_text().splitlines()]
-    (row,) = [r for r in rows if (r["arm"], r["seed"], r["metric"], r["sampler"], r["nfe"])
-              == ("E1_baseline_linear", 1077, "kd_digits", "ddpm", 50)]  # fmt: skip
+    (row,) = [
+        r
+        for r in rows
+        if (r["arm"], r["seed"], r["metric"], r["sampler"], r["nfe"])
+        == ("E1_baseline_linear", 1077, "kd_digits", "ddpm", 50)
+    ]
     text = page.locator("#panel").inner_text()
-    assert "95 % interval" in text and f"{row['interval_low']} to {row['interval_high']}".replace("-", "\u2212") in text
+    assert (
+        "95 % interval" in text
+        and f"{row['interval_low']} to {row['interval_high']}".replace("-", "\u2212") in text
+    )
     assert row["interval_low"] < row["value"] < row["interval_high"]
 
 
 def test_every_origin_on_the_page_can_be_opened(desktop):
     page = desktop.page
-    keys = page.evaluate("[...new Set([...document.querySelectorAll('[data-from]')].map(node => node.dataset.from))]")
+    keys = page.evaluate(
+        "[...new Set([...document.querySelectorAll('[data-from]')].map(node => node.dataset.from))]"
+    )
     assert len(keys) > 100 and {key[0] for key in keys} == set("rhsfcek")
-    shown = page.evaluate("""keys => keys.map(key => {
+    shown = page.evaluate(
+        """keys => keys.map(key => {
         openPanel(key);
         const panel = document.getElementById("panel");
         return [key, panel.querySelector("h2").textContent, panel.querySelector(".command code").textContent];
-    })""", keys)
-    assert all(title and command.startswith("python -m workflow_scripts.audit ") for _, title, command in shown)
+    })""",
+        keys,
+    )
+    assert all(
+        title and command.startswith("python -m workflow_scripts.tools.audit ") for _, title, command in shown
+    )
     assert desktop.complaints == []
 
 
@@ -109,7 +136,9 @@ def test_no_number_that_is_seen_is_without_lineage(desktop, smoke_run):
     manifest = json.loads((smoke_run[0] / "reports/MS1_min_snr/smoke/report.html.manifest.json").read_text())
     report = manifest["lineage"]["settings"]["report"]
     assert len(texts) > 200 and unlinked(texts, names_of(report)) == []
-    figures = page.evaluate("[...document.querySelectorAll('figure')].every(node => node.querySelector('[data-from^=\"f:\"]'))")
+    figures = page.evaluate(
+        "[...document.querySelectorAll('figure')].every(node => node.querySelector('[data-from^=\"f:\"]'))"
+    )
     assert figures  # numbers inside a figure: the figure opens its lineage
 
 
@@ -117,7 +146,11 @@ def test_a_setting_shows_its_file_and_the_steps_that_ran_with_it(desktop):
     page, panel = desktop.page, desktop.page.locator("#panel")
     page.locator('.facts [data-from="c:training.num_steps"]').click()
     text = panel.inner_text()
-    assert "config/preset/smoke.yaml" in text and "docs/experiments/MS1_min_snr.lock.json" in text and "rehearsal" in text
+    assert (
+        "config/preset/smoke.yaml" in text
+        and "docs/experiments/MS1_min_snr.lock.json" in text
+        and "rehearsal" in text
+    )
     assert panel.locator("dd").first.inner_text() == "40" and "train model: 4 steps" in text
     page.keyboard.press("Escape")
     page.locator('#table-arms [data-from="c:E2_minsnr_linear/loss.min_snr_gamma"]').click()
@@ -203,7 +236,7 @@ def test_the_graph_opens_and_is_searched(desktop):
     assert page.locator(".plane path.on").count() >= 2
     page.locator(".side details.step summary").first.click()
     # a step is filled in when it opens, which a browser reports a moment after the click
-    playwright.expect(page.locator(".side")).to_contain_text("workflow_scripts.audit")
+    playwright.expect(page.locator(".side")).to_contain_text("workflow_scripts.tools.audit")
     assert desktop.complaints == []
 
 
@@ -216,24 +249,34 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(desktop):
     seen = set()
     for _ in range(200):  # every number before the first figure is a stop
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("document.activeElement.className || document.activeElement.textContent.trim().slice(0, 20)"))
+        seen.add(
+            page.evaluate(
+                "document.activeElement.className || document.activeElement.textContent.trim().slice(0, 20)"
+            )
+        )
     assert {"n", "Enlarge", "Lineage", "scroll"} <= seen
     button = page.locator("#table-main_result td .n").first
     button.focus()
-    outline = button.evaluate("node => { node.blur(); node.focus({focusVisible: true}); return getComputedStyle(node).outlineStyle }")
+    outline = button.evaluate(
+        "node => { node.blur(); node.focus({focusVisible: true}); return getComputedStyle(node).outlineStyle }"
+    )
     assert outline == "solid"
     page.keyboard.press("Enter")
     assert page.evaluate("document.getElementById('panel').open")
     assert page.evaluate("document.getElementById('panel').contains(document.activeElement)")
     page.keyboard.press("Escape")
-    reachable = page.evaluate("[...document.querySelectorAll('main button, main a, main summary')].every(node => node.tabIndex >= 0)")
+    reachable = page.evaluate(
+        "[...document.querySelectorAll('main button, main a, main summary')].every(node => node.tabIndex >= 0)"
+    )
     assert reachable
 
 
 @pytest.mark.parametrize("width", [1200, DESKTOP["width"]])
 def test_no_table_scrolls_on_a_desktop(open_page, report_file, width):
     page = open_page(report_file, {**DESKTOP, "width": width}).page
-    widths = page.evaluate("[...document.querySelectorAll('.scroll')].map(box => [box.firstElementChild.id, box.scrollWidth, box.clientWidth])")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].map(box => [box.firstElementChild.id, box.scrollWidth, box.clientWidth])"
+    )
     assert len(widths) > 10 and [box for box in widths if box[1] > box[2]] == []
 
 
@@ -244,7 +287,12 @@ def test_nothing_sticks_out_sideways(open_page, report_file, size, theme):
     assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
     page.locator("#table-main_result .n").first.click()
     assert page.locator("#panel").bounding_box()["width"] <= size["width"]
-    assert page.evaluate("(() => { const body = document.querySelector('#panel .body'); return body.scrollWidth - body.clientWidth })()") <= 1
+    assert (
+        page.evaluate(
+            "(() => { const body = document.querySelector('#panel .body'); return body.scrollWidth - body.clientWidth })()"
+        )
+        <= 1
+    )
     assert page.screenshot(full_page=True).startswith(b"\x89PNG")
 
 
@@ -266,7 +314,9 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(open_page, report
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("shown", ["page", "panel", "setting", "graph", "zoom"])
 def test_axe_finds_nothing(open_page, report_file, size, theme, shown):
-    axe = pytest.importorskip("axe_core_python.base", reason="axe-core-python is not installed; see envs/requirements-test.in")
+    axe = pytest.importorskip(
+        "axe_core_python.base", reason="axe-core-python is not installed; see envs/requirements-test.in"
+    )
     page = open_page(report_file, size, theme).page
     if shown == "setting":
         page.locator(".facts .n").first.click()
@@ -293,19 +343,32 @@ def test_print_shows_every_figure_whole_and_no_control(open_page, report_file, t
     page.set_viewport_size({"width": 680, "height": 1000})
     page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    sizes = page.evaluate("[...document.querySelectorAll('figure')].map(f => [f.offsetWidth, f.offsetHeight, f.querySelector('svg').getBoundingClientRect().right])")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('figure')].map(f => [f.offsetWidth, f.offsetHeight, f.querySelector('svg').getBoundingClientRect().right])"
+    )
     assert sizes and all(width <= 680 and height < 1000 and right <= 680 for width, height, right in sizes)
-    assert page.evaluate("[...document.querySelectorAll('figure')].every(f => getComputedStyle(f).breakInside === 'avoid')")
-    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ground').trim()") == "#fbfaf8"  # paper is light
-    hidden = page.evaluate("[...document.querySelectorAll('nav, .tools, dialog')].every(node => getComputedStyle(node).display === 'none')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('figure')].every(f => getComputedStyle(f).breakInside === 'avoid')"
+    )
+    assert (
+        page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ground').trim()")
+        == "#fbfaf8"
+    )  # paper is light
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('nav, .tools, dialog')].every(node => getComputedStyle(node).display === 'none')"
+    )
     assert hidden and page.evaluate("[...document.querySelectorAll('main details')].every(node => node.open)")
     page.emulate_media(media="null")  # the PDF decides for itself that it is print
     page.pdf(path=tmp_path / "report.pdf", format="A4")
     if shutil.which("pdftotext") is None:
         pytest.skip("pdftotext (Debian: poppler-utils) is missing; the PDF's text was not looked at")
-    pages = subprocess.run(["pdftotext", tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True).stdout.split("\f")
+    pages = subprocess.run(
+        ["pdftotext", tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout.split("\f")
     text = " ".join(" ".join(pages).split())
-    assert 4 < len(pages) < 40 and "network calls per image (NFE)" in text and "training.learning_rate" in text
+    assert (
+        4 < len(pages) < 40 and "network calls per image (NFE)" in text and "training.learning_rate" in text
+    )
     assert "Download CSV" not in text and "Enlarge" not in text
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.workflow.projects import copy_project
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.files import sha256_file
 
 RUNS = "results/MS1_min_snr/smoke/runs"
 
@@ -35,12 +35,21 @@ class Uninterrupted:
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(
-            command, cwd=self.project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=self.project,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def differing(self, project: Path, runs: list[str], num_steps: int) -> list[str]:
         """Files of the runs that differ in `project`: the log with every step, and the last checkpoint."""
         said, _ = self.process.communicate(timeout=3600)
         assert self.process.returncode == 0, said
-        paths = [f"{RUNS}/{run}/{name}" for run in runs for name in ("log.csv", f"checkpoints/step{num_steps:07d}.pt")]
+        paths = [
+            f"{RUNS}/{run}/{name}"
+            for run in runs
+            for name in ("log.csv", f"checkpoints/step{num_steps:07d}.pt")
+        ]
         return [path for path in paths if sha256_file(project / path) != sha256_file(self.project / path)]

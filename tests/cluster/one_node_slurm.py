@@ -75,19 +75,39 @@ class Slurm:
         The executor plugin drops every SLURM_* variable before the srun inside a job, as a real cluster's
         /etc/slurm/slurm.conf allows.
         """
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
-        return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))
+        }
+        return {
+            **kept,
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
 
     def call(self, *command: str) -> str:
         """What a SLURM command prints; CalledProcessError when it fails, TimeoutExpired after half a minute."""
-        done = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
+        )
         return done.stdout
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job since the start, oldest first: what it is, its state, submit, start and end as ISO times, what it got."""
-        fields = {"id": "JobID", "comment": "Comment", "state": "State", "submit": "SubmitTime", "start": "StartTime",
-                  "end": "EndTime", "workdir": "WorkDir", "partition": "Partition", "gres": "tres-per-node",
-                  "memory": "MinMemory", "limit": "TimeLimit"}  # fmt: skip
+        fields = {
+            "id": "JobID",
+            "comment": "Comment",
+            "state": "State",
+            "submit": "SubmitTime",
+            "start": "StartTime",
+            "end": "EndTime",
+            "workdir": "WorkDir",
+            "partition": "Partition",
+            "gres": "tres-per-node",
+            "memory": "MinMemory",
+            "limit": "TimeLimit",
+        }
         layout = ",".join(f"{name}:|" for name in fields.values())
         lines = self.call("squeue", "--noheader", "--states=all", "--sort=i", "-O", layout).splitlines()
         return [dict(zip(fields, line.split("|"))) for line in lines]
@@ -97,7 +117,9 @@ def missing() -> str | None:
     """Why SLURM cannot be started here, in a few words, or None."""
     if os.geteuid() != 0:
         return "starting SLURM needs root"
-    absent = [name for name in ("slurmctld", "slurmd", "sbatch", "squeue", "srun") if shutil.which(name) is None]
+    absent = [
+        name for name in ("slurmctld", "slurmd", "sbatch", "squeue", "srun") if shutil.which(name) is None
+    ]
     return f"{', '.join(absent)} not installed; run: make test-cluster" if absent else None
 
 
@@ -118,7 +140,11 @@ def running(folder: Path) -> Iterator[Slurm]:
 def _daemon(command: list[str], slurm: Slurm) -> Iterator[None]:
     """Run a daemon in the foreground until the block ends; the kernel ends it too when this process is killed."""
     process = subprocess.Popen(
-        command, env=slurm.environment, preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=slurm.environment,
+        preexec_fn=_die_with_parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield
@@ -159,8 +185,15 @@ def _write_configuration(folder: Path) -> None:
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 256
     ctld_port, slurmd_port = _free_ports(2)
     (folder / "slurm.conf").write_text(
-        _SLURM_CONF.format(folder=folder, host=host, ctld_port=ctld_port, slurmd_port=slurmd_port, cpus=NUM_CPUS,
-                           gpus=NUM_GPUS, memory_mb=memory_mb)  # fmt: skip
+        _SLURM_CONF.format(
+            folder=folder,
+            host=host,
+            ctld_port=ctld_port,
+            slurmd_port=slurmd_port,
+            cpus=NUM_CPUS,
+            gpus=NUM_GPUS,
+            memory_mb=memory_mb,
+        )
     )
     (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File={folder}/dev/gpu[0-{NUM_GPUS - 1}]\n")
     wrapper = folder / "bin" / "srun"

@@ -22,14 +22,28 @@ class ClusterRun:
 
     def __init__(self, slurm: Slurm, project: Path, *arguments: str, config: str = "preset=smoke"):
         self.output = project / "snakemake.out"
-        self.seen: dict[str, float] = {}  # SLURM id -> when Snakemake saw that the job had succeeded, s since 1970
+        self.seen: dict[
+            str, float
+        ] = {}  # SLURM id -> when Snakemake saw that the job had succeeded, s since 1970
         environment = slurm.environment
         environment["PATH"] = f"{slurm.folder / 'bin'}:{Path(sys.executable).parent}:{environment['PATH']}"
         environment.pop("PYTHONPATH", None)
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--config", *config.split()]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--workflow-profile",
+            "profiles/slurm",
+            "--config",
+            *config.split(),
+        ]
         with open(self.output, "w") as output:
             self.process = subprocess.Popen(
-                [*command, *FAST, *arguments], cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
+                [*command, *FAST, *arguments],
+                cwd=project,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     @property
@@ -68,7 +82,9 @@ def latency_table(jobs: list[dict[str, str]], seen: dict[str, float]) -> str:
     for job in jobs:
         submit, start, end = (_seconds(job[key]) for key in ("submit", "start", "end"))
         noticed = f"{seen[job['id']] - end:5.0f}" if job["id"] in seen else f"{'-':>5}"
-        lines.append(f"{job['id']:>4} {start - submit:7.0f} {end - start:5.0f} {noticed}  {job['state']:<10} {job['comment']}")
+        lines.append(
+            f"{job['id']:>4} {start - submit:7.0f} {end - start:5.0f} {noticed}  {job['state']:<10} {job['comment']}"
+        )
     return "\n".join(lines)
 
 
@@ -77,8 +93,14 @@ def overlapping(jobs: list[dict[str, str]]) -> list[tuple[str, str]]:
     pairs = []
     for number, one in enumerate(jobs):
         for other in jobs[number + 1 :]:
-            ran = all(job["start"] not in ("N/A", "Unknown") and job["start"] != job["end"] for job in (one, other))
-            if ran and one["comment"] == other["comment"] and max(one["start"], other["start"]) < min(one["end"], other["end"]):
+            ran = all(
+                job["start"] not in ("N/A", "Unknown") and job["start"] != job["end"] for job in (one, other)
+            )
+            if (
+                ran
+                and one["comment"] == other["comment"]
+                and max(one["start"], other["start"]) < min(one["end"], other["end"])
+            ):
                 pairs.append((one["id"], other["id"]))
     return pairs
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from tests.cluster.snakemake_jobs import ClusterRun, latency_table
 from tests.workflow.projects import copy_project, snakemake
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.files import sha256_file
 
 RESULTS = "results/MS1_min_snr/smoke"
 COMPARED = (f"{RESULTS}/results.jsonl", f"{RESULTS}/verdict.json", "reports/MS1_min_snr/smoke/summary.md")
@@ -26,7 +26,11 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
         return [job for job in slurm.jobs() if job["workdir"] == str(project)]
 
     def training():
-        return [job["id"] for job in jobs_now() if job["state"] == "RUNNING" and job["comment"].startswith("rule_train_model")]
+        return [
+            job["id"]
+            for job in jobs_now()
+            if job["state"] == "RUNNING" and job["comment"].startswith("rule_train_model")
+        ]
 
     run = ClusterRun(slurm, project)
     run.wait_until(training)
@@ -42,11 +46,16 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
     assert {job["partition"] for job in jobs} == {"gpu"}
     # half an hour and 2 GB per step (rules/cluster.smk); in a group the time of steps that follow each other adds up, and
     # the memory of steps that may run side by side
-    assert {job["gres"] for job in jobs} == {"gres:gpu:1"} and {job["memory"] for job in jobs} == {"2000M", "4000M"}
+    assert {job["gres"] for job in jobs} == {"gres:gpu:1"} and {job["memory"] for job in jobs} == {
+        "2000M",
+        "4000M",
+    }
     assert {job["limit"] for job in jobs} == {"30:00", "1:00:00", "1:30:00"}
     local, _ = smoke_run
     for path in COMPARED:
-        assert sha256_file(project / path) == sha256_file(local / path), f"{path} differs from that of the local run"
+        assert sha256_file(project / path) == sha256_file(local / path), (
+            f"{path} differs from that of the local run"
+        )
     # What a job recorded about itself is what Snakemake compares, with and without the cluster.
     again = snakemake(project, "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr, again.stdout + again.stderr

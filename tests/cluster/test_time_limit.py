@@ -9,9 +9,16 @@ RUN = "E1_baseline_linear/seed1077"
 # SLURM's shortest limit. It looks at limits every half a minute, so the signal comes 10 to 40 s before the end. On a machine
 # that is busy with something else a job gets little done in what is left, and more of them are needed.
 ONE_MINUTE = (
-    "--set-resources", "train_model:runtime=1", "--retries", "30",
-    "--default-resources", "slurm_partition=gpu", "gres=gpu:1", "slurm_extra='--signal=TERM@10'", "--",
-)  # fmt: skip
+    "--set-resources",
+    "train_model:runtime=1",
+    "--retries",
+    "30",
+    "--default-resources",
+    "slurm_partition=gpu",
+    "gres=gpu:1",
+    "slurm_extra='--signal=TERM@10'",
+    "--",
+)
 
 
 def test_training_goes_on_in_the_next_job_where_the_time_limit_stopped_it(slurm, tmp_path, show):

@@ -30,9 +30,17 @@ def comparison(distance: float = 0.0):
     from side_by_side import Comparison
 
     return Comparison(
-        what="waiting", peer="waiting longer", ours=lambda: time.sleep(0.005), theirs=lambda: time.sleep(0.02), work=1,
-        unit="s", check=lambda: distance, tolerance=1e-3, equality="nothing", bar=2.0,
-    )  # fmt: skip
+        what="waiting",
+        peer="waiting longer",
+        ours=lambda: time.sleep(0.005),
+        theirs=lambda: time.sleep(0.02),
+        work=1,
+        unit="s",
+        check=lambda: distance,
+        tolerance=1e-3,
+        equality="nothing",
+        bar=2.0,
+    )
 
 
 def test_a_ratio_above_one_means_that_ours_is_faster(benchmark_modules, monkeypatch):
@@ -115,7 +123,9 @@ def test_one_file_renews_its_rows_and_leaves_the_others(benchmark_modules, tmp_p
     named = [line.lstrip("|-* ").split("|")[0].split("**")[0].strip() for line in lines]
     order = ["walking, backwards", "running, fast", "swimming"]
     assert named == ["what", *order, *order]
-    assert [line.split("|")[-2].strip() for line in lines[1:4]] == [f"{day}, 2 pairs" for day in ("2026-02-02", "2026-01-01", "2026-02-02")]
+    assert [line.split("|")[-2].strip() for line in lines[1:4]] == [
+        f"{day}, 2 pairs" for day in ("2026-02-02", "2026-01-01", "2026-02-02")
+    ]
 
 
 def test_each_hardware_has_a_table_of_its_own(benchmark_modules, tmp_path):
@@ -125,27 +135,47 @@ def test_each_hardware_has_a_table_of_its_own(benchmark_modules, tmp_path):
     page = tmp_path / "benchmarks.md"
     page.write_text("<!-- cpu: made by `make bench` -->\nNot measured yet.\n<!-- end of cpu -->\n")
     row = measure(comparison(), pairs=2)
-    walking, running, swimming = (replace(row, what=what) for what in ("walking, fast", "running, fast", "swimming"))
+    walking, running, swimming = (
+        replace(row, what=what) for what in ("walking, fast", "running, fast", "swimming")
+    )
     assert renew_page(page, "cpu", "an old CPU. Python 3.11, torch 2.", [walking, running])
     assert renew_page(page, "cpu", "a new CPU. Python 3.11, torch 2.", [walking])
 
     def tables() -> dict[str, list[str]]:
         parts = page.read_text().split("What both sides are")[0].split("Measured on ")[1:]
         lines = {part.split("\n")[0]: part.split("\n")[4:] for part in parts}
-        return {name: [line.split("|")[1].split(",")[0].strip() for line in table if line] for name, table in lines.items()}
+        return {
+            name: [line.split("|")[1].split(",")[0].strip() for line in table if line]
+            for name, table in lines.items()
+        }
 
-    both = {"an old CPU. Python 3.11, torch 2.": ["walking", "running"], "a new CPU. Python 3.11, torch 2.": ["walking"]}
+    both = {
+        "an old CPU. Python 3.11, torch 2.": ["walking", "running"],
+        "a new CPU. Python 3.11, torch 2.": ["walking"],
+    }
     assert tables() == both and page.read_text().count("- **walking") == 1
 
     # what only the other hardware measured keeps its note
-    assert renew_page(page, "cpu", "a new CPU. Python 3.11, torch 2.", [replace(walking, what="walking, slowly")])
-    assert re.findall(r"- \*\*(.*?)\*\*", page.read_text()) == ["walking, slowly", "walking, fast", "running, fast"]
+    assert renew_page(
+        page, "cpu", "a new CPU. Python 3.11, torch 2.", [replace(walking, what="walking, slowly")]
+    )
+    assert re.findall(r"- \*\*(.*?)\*\*", page.read_text()) == [
+        "walking, slowly",
+        "walking, fast",
+        "running, fast",
+    ]
 
     # with other packages only the whole of `make bench` takes the place of what that hardware measured
     before = page.read_text()
-    assert not renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming]) and page.read_text() == before
+    assert (
+        not renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming])
+        and page.read_text() == before
+    )
     assert renew_page(page, "cpu", "an old CPU. Python 3.11, torch 3.", [swimming], whole=True)
-    assert tables() == {"a new CPU. Python 3.11, torch 2.": ["walking"], "an old CPU. Python 3.11, torch 3.": ["swimming"]}
+    assert tables() == {
+        "a new CPU. Python 3.11, torch 2.": ["walking"],
+        "an old CPU. Python 3.11, torch 3.": ["swimming"],
+    }
     assert "running" not in page.read_text()
 
 
@@ -162,7 +192,9 @@ def test_the_hardware_names_what_multiplies_bfloat16(benchmark_modules, monkeypa
 
     monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
     hardware.CPU_INFO.write_text(f"processor : 0\nmodel name : A CPU\nflags : {flags}\n")
-    assert hardware.describe_hardware("cpu", 2).startswith(f"A CPU, 1 cores, {units}, 2 threads on each side. Python ")
+    assert hardware.describe_hardware("cpu", 2).startswith(
+        f"A CPU, 1 cores, {units}, 2 threads on each side. Python "
+    )
     assert hardware.precisions("cpu") == (("fp32", "bf16") if units.startswith("with ") else ("fp32",))
     assert hardware.precisions("cuda") == ("fp32", "bf16")
 
@@ -205,7 +237,9 @@ def made_adder(number):
 """
 
 
-def test_our_side_runs_in_a_process_of_its_own_with_the_threads_it_is_given(benchmark_modules, monkeypatch, tmp_path):
+def test_our_side_runs_in_a_process_of_its_own_with_the_threads_it_is_given(
+    benchmark_modules, monkeypatch, tmp_path
+):
     (tmp_path / "adder_of_a_test.py").write_text(ADDER)
     monkeypatch.syspath_prepend(str(tmp_path))
     from adder_of_a_test import made_adder

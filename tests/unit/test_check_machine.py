@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts import check_machine
-from workflow_scripts.check_machine import ESTIMATES, main, require_room
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.step import Step
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.step import Step
+from workflow_scripts.steps import check_machine
+from workflow_scripts.steps.check_machine import ESTIMATES, main, require_room
 from workflow_scripts.study.config import load_study
 from workflow_scripts.study.memory_bound import PROCESS, memory_bound
 
@@ -44,7 +44,9 @@ def test_the_cheap_bound_is_never_below_the_estimate(preset):
 )
 def test_a_batch_of_twice_the_size_needs_twice_the_activations(rule, section, key):
     def need(size: int) -> int:
-        return ESTIMATES[rule](_settings("cifar10", **{section: {key: size}, "data": {"num_train": 1}}), False)
+        return ESTIMATES[rule](
+            _settings("cifar10", **{section: {key: size}, "data": {"num_train": 1}}), False
+        )
 
     first, second, third = need(512), need(1024), need(1536)
     if rule == "sample_images":  # never more images at once than there are
@@ -75,7 +77,9 @@ def test_one_job_that_does_not_fit_names_the_keys_to_lower():
 def test_jobs_that_do_not_fit_together_are_told_how_many_do(available, fits):
     needs = [(2 * GIB, "sample_images", 9), (5 * GIB, "train_model", 1)]
     require_room(needs, 4, 11 * GIB, "memory")
-    with pytest.raises(PipelineError, match=rf"4 jobs at once need about 11.0 GiB .*\(--cores {fits}, make: CORES={fits}\)"):
+    with pytest.raises(
+        PipelineError, match=rf"4 jobs at once need about 11.0 GiB .*\(--cores {fits}, make: CORES={fits}\)"
+    ):
         require_room(needs, 4, int(available * GIB), "memory")
 
 
@@ -91,7 +95,10 @@ def test_memory_given_to_snakemake_counts_as_what_is_there(monkeypatch):
 def test_a_gpu_that_is_not_there_is_refused_and_named(monkeypatch):
     monkeypatch.setattr(check_machine.torch.cuda, "is_available", lambda: False)
     settings = {"jobs": [], "cores": 1, "memory_mb": None}
-    with pytest.raises(PipelineError, match="device: cuda is asked for, but torch sees no GPU here .* set device: auto or cpu"):
+    with pytest.raises(
+        PipelineError,
+        match="device: cuda is asked for, but torch sees no GPU here .* set device: auto or cpu",
+    ):
         main(Step("check_machine", settings, machine={"device": "cuda"}))
     step = Step("check_machine", settings, machine={"device": "auto"})
     main(step)
@@ -101,7 +108,9 @@ def test_a_gpu_that_is_not_there_is_refused_and_named(monkeypatch):
 def test_a_real_training_takes_about_what_was_estimated(tmp_path):
     """Growing with the batch, within a third; all steps and presets are in tests/benchmarks/memory_estimate.py."""
     path = ROOT / "tests/benchmarks/memory_estimate.py"
-    module = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("memory_estimate", path))
+    module = importlib.util.module_from_spec(
+        spec := importlib.util.spec_from_file_location("memory_estimate", path)
+    )
     spec.loader.exec_module(module)
     real, estimated = {}, {}
     # two sizes, so that what the libraries take drops out

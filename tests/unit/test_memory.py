@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.unit.data.picture_files import picture
-from workflow_scripts.common.files import sha256_file, write_json, write_npz
+from workflow_scripts.core.files import sha256_file, write_json, write_npz
 from workflow_scripts.data.prepare import prepare
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
 
@@ -24,9 +24,9 @@ NOISE = 4 * 2**20
 # A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
 MEASURED = """
 import runpy, sys
-from workflow_scripts.common.resident_memory import peak_resident_bytes
+from workflow_scripts.core.resident_memory import peak_resident_bytes
 sys.argv = sys.argv[1:]
-runpy.run_module(f"workflow_scripts.{sys.argv[0]}", run_name="__main__")
+runpy.run_module(f"workflow_scripts.steps.{sys.argv[0]}", run_name="__main__")
 print(peak_resident_bytes())
 """
 
@@ -44,9 +44,20 @@ def peak_bytes(entry: str, settings: dict, inputs: dict[str, Path], outputs: dic
 def test_preparation_holds_each_image_once_or_twice(tmp_path: Path) -> None:
     """By Python's and numpy's own count of what they hold, which is exact where there is no torch."""
     side, counts, peaks = 128, (400, 1000), []
-    settings = {"source": "image_folder", "title": "own", "path": "own.zip", "image_size": side, "channels": 3, "num_classes": 2,
-                "num_train": None, "num_test": 20, "split_seed": 0}  # fmt: skip
-    content = picture(0, size=(side, side))  # one for all, since random ones would not compress, and writing them costs their size
+    settings = {
+        "source": "image_folder",
+        "title": "own",
+        "path": "own.zip",
+        "image_size": side,
+        "channels": 3,
+        "num_classes": 2,
+        "num_train": None,
+        "num_test": 20,
+        "split_seed": 0,
+    }
+    content = picture(
+        0, size=(side, side)
+    )  # one for all, since random ones would not compress, and writing them costs their size
     for count in counts:
         with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
             for number in range(count):
@@ -65,9 +76,18 @@ def extractor(tmp_path: Path) -> dict:
     torch.manual_seed(0)
     save_classifier(tmp_path / "extractor.pt", Classifier(8, 1, 10, 64))
     settings = {"name": "fd_digits", "kind": "classifier", "feature_dim": 64}
-    write_json(tmp_path / "extractor.json", {**settings, "extractor_sha256": sha256_file(tmp_path / "extractor.pt")})
+    write_json(
+        tmp_path / "extractor.json", {**settings, "extractor_sha256": sha256_file(tmp_path / "extractor.pt")}
+    )
     part = {"count": 1, "sha256": "0" * 64}
-    manifest = {"title": "noise", "licence": "none", "shape": [8, 8, 1], "classes": ["0"], "train": part, "test": part}
+    manifest = {
+        "title": "noise",
+        "licence": "none",
+        "shape": [8, 8, 1],
+        "classes": ["0"],
+        "train": part,
+        "test": part,
+    }
     write_json(tmp_path / "manifest.json", {**manifest, "sources_sha256": "0" * 64})
     return settings
 
@@ -75,7 +95,10 @@ def extractor(tmp_path: Path) -> dict:
 def test_reference_statistics_stream(tmp_path: Path, extractor: dict) -> None:
     counts = (12_000, 132_000)  # both above the 10,000 whose features are kept
     generator = np.random.default_rng(0)
-    files = {name: tmp_path / name for name in ("train.npz", "test.npz", "manifest.json", "extractor.pt", "extractor.json")}
+    files = {
+        name: tmp_path / name
+        for name in ("train.npz", "test.npz", "manifest.json", "extractor.pt", "extractor.json")
+    }
     inputs = dict(zip(("train", "test", "manifest", "weights", "info"), files.values()))
     outputs = {name: tmp_path / f"out_{name}" for name in ("reference", "features", "info", "scale_marks")}
     peaks = []

@@ -10,9 +10,9 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models.compiled import can_compile
-from workflow_scripts.models.frozen import frozen
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.nets.compiled import can_compile
+from workflow_scripts.nets.frozen import frozen
+from workflow_scripts.nets.registry import build_model
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training import step as step_module
@@ -29,12 +29,25 @@ SETTINGS = {
     "arm": "E1_test",
     "seed": 5,
     "data": {"image_size": 32, "channels": 3},
-    "model": {"name": "unet_cifar32", "base_channels": 32, "channel_mults": [1, 2], "num_res_blocks": 1,
-              "attention_resolutions": [16], "dropout": 0.1, "norm_groups": 8},
-    "diffusion": {"schedule": "linear", "num_timesteps": 200, "beta_start": 1e-4, "beta_end": 0.05, "prediction_type": "eps"},
+    "model": {
+        "name": "unet_cifar32",
+        "base_channels": 32,
+        "channel_mults": [1, 2],
+        "num_res_blocks": 1,
+        "attention_resolutions": [16],
+        "dropout": 0.1,
+        "norm_groups": 8,
+    },
+    "diffusion": {
+        "schedule": "linear",
+        "num_timesteps": 200,
+        "beta_start": 1e-4,
+        "beta_end": 0.05,
+        "prediction_type": "eps",
+    },
     "loss": {"weighting": "min_snr", "min_snr_gamma": 5.0},
     "training": {"batch_size": 4, "learning_rate": 1e-3, "grad_clip_norm": 1.0, "ema_decay": 0.9},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -113,14 +126,22 @@ def test_sampling_gives_the_same_bytes_again_and_a_cpus_images(precision, memory
             torch.nn.init.normal_(parameter, std=0.05)
         call = frozen(network, device, precision, memory_format, fuse)
         diffusion = GaussianDiffusion.from_settings(SETTINGS["diffusion"]).to(device)
-        noise = SampleNoise(3, range(6), (3, 32, 32)) if device == CPU else DeviceNoise(3, 6, (3, 32, 32), device).start(range(6))
+        noise = (
+            SampleNoise(3, range(6), (3, 32, 32))
+            if device == CPU
+            else DeviceNoise(3, 6, (3, 32, 32), device).start(range(6))
+        )
         loop = SamplingLoop(call, diffusion, {"name": "ddpm"}, 12, noise.x_T.to(device), True)
         return loop.draw(noise.x_T.to(device), noise.step).cpu()
 
     with torch.inference_mode():
         first, again = images(GPU, precision, fuse), images(GPU, precision, fuse)
         torch._dynamo.reset()
-        assert first.numpy().tobytes() == again.numpy().tobytes() == images(GPU, precision, fuse).numpy().tobytes()
+        assert (
+            first.numpy().tobytes()
+            == again.numpy().tobytes()
+            == images(GPU, precision, fuse).numpy().tobytes()
+        )
         expected = images(CPU, "fp32", False)
     error = (first - expected).square().mean().sqrt()
     assert error < (1e-4 if precision == "fp32" else 0.1)  # one of 255 grey levels is 8e-3

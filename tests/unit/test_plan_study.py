@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts import plan_study
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.planned_jobs import PlannedJob
+from workflow_scripts.tools import plan as plan_study
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("word", "said"), [("parts=3", "planned"), ("parts=x", "parts is 'x', must be a whole number")])
+@pytest.mark.parametrize(
+    ("word", "said"), [("parts=3", "planned"), ("parts=x", "parts is 'x', must be a whole number")]
+)
 def test_numbers_are_numbers(monkeypatch, capsys, word, said):
     def planned(root, config):
         raise PipelineError("planned")
@@ -41,8 +43,11 @@ def supply(root, data, own_weights=None):
 def test_what_is_published_would_be_downloaded(tmp_path):
     downloads, problems = supply(tmp_path, {"source": "mnist", "download": True})
     assert [line.split()[1].rpartition("/")[2] for line in downloads[:4]] == [
-        "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
-    ]  # fmt: skip
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ]
     assert downloads[4:] == [f"download the Inception weights to {tmp_path}/data/weights.pth"]
     assert problems == []
 
@@ -51,8 +56,9 @@ def test_what_cannot_be_had_would_stop_the_run(tmp_path):
     downloads, problems = supply(tmp_path, {"source": "mnist", "download": False}, own_weights="mine.pth")
     assert downloads == []
     assert [problem.split(";")[0].split(" in ")[0] for problem in problems] == [
-        "cannot get MNIST's train-images-idx3-ubyte", "mine.pth, which extractor.weights names, is missing",
-    ]  # fmt: skip
+        "cannot get MNIST's train-images-idx3-ubyte",
+        "mine.pth, which extractor.weights names, is missing",
+    ]
     _, problems = supply(tmp_path, {"source": "image_folder", "path": "cats"}, own_weights="mine.pth")
     assert problems[0].startswith(f"{tmp_path}/data/cats is missing; put a folder")
 
@@ -65,15 +71,26 @@ def test_what_is_there_is_checked_and_what_is_damaged_would_stop_the_run(tmp_pat
     assert downloads == []
     assert len(problems) == 1 and problems[0].startswith(f"cannot get CIFAR-10 in {tmp_path}/data")
     (tmp_path / "mine.pth").touch()
-    assert supply(tmp_path, {"source": "digits", "image_size": 8, "channels": 1, "num_classes": 10, "num_train": None,
-                             "num_test": 300, "split_seed": 0}, own_weights="mine.pth") == ([], [])  # fmt: skip
+    assert supply(
+        tmp_path,
+        {
+            "source": "digits",
+            "image_size": 8,
+            "channels": 1,
+            "num_classes": 10,
+            "num_train": None,
+            "num_test": 300,
+            "split_seed": 0,
+        },
+        own_weights="mine.pth",
+    ) == ([], [])
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback():
     """`plan | head -1`, with a reader that is gone before anything is said."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "workflow_scripts.plan_study", "--config", "preset=smoke"]
+    command = [sys.executable, "-m", "workflow_scripts.tools.plan", "--config", "preset=smoke"]
     done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert done.returncode == 1

@@ -43,7 +43,7 @@ def calls(tmp_path, monkeypatch) -> Path:
 
 
 def _share(*command: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", "workflow_scripts.share_gpu", *command]
+    words = [sys.executable, "-m", "workflow_scripts.tools.share_gpu", *command]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -73,7 +73,10 @@ def test_a_failing_command_gives_its_exit_code_and_the_daemon_is_told_to_quit(ca
 
 
 def test_a_command_that_a_signal_ends_gives_128_and_its_number(calls):
-    assert _share("--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode == 128 + signal.SIGKILL
+    assert (
+        _share("--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode
+        == 128 + signal.SIGKILL
+    )
     _require_started_and_quit(calls)
 
 
@@ -89,7 +92,16 @@ def test_a_signal_reaches_the_command_once_and_the_daemon_is_told_to_quit_after_
         "print(len(count), 'quit' in open(sys.argv[1]).read(), flush=True)\n"
         "raise SystemExit(5)\n"
     )
-    words = [sys.executable, "-m", "workflow_scripts.share_gpu", "--", sys.executable, "-c", code, str(calls)]
+    words = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.tools.share_gpu",
+        "--",
+        sys.executable,
+        "-c",
+        code,
+        str(calls),
+    ]
     running = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "ready\n"
     running.send_signal(number)
@@ -101,7 +113,7 @@ def test_a_signal_reaches_the_command_once_and_the_daemon_is_told_to_quit_after_
 def test_a_signal_while_the_daemon_starts_reaches_the_command_as_well(calls, tmp_path):
     program = tmp_path / "bin" / "nvidia-cuda-mps-control"
     program.write_text(STAND_IN.replace("    sleep 300 &", "    sleep 1; sleep 300 &"))
-    words = [sys.executable, "-m", "workflow_scripts.share_gpu", "--", "sleep", "100"]
+    words = [sys.executable, "-m", "workflow_scripts.tools.share_gpu", "--", "sleep", "100"]
     running = subprocess.Popen(words, cwd=ROOT)
     while not calls.exists():
         time.sleep(0.01)
@@ -113,7 +125,7 @@ def test_a_signal_while_the_daemon_starts_reaches_the_command_as_well(calls, tmp
 def test_ctrl_c_in_a_terminal_ends_the_jobs_of_the_command_too(calls, tmp_path):
     """As Snakemake's jobs: children that the command leaves to the signal that all of a foreground job get."""
     code = f"import subprocess, sys; subprocess.run(['sh', '-c', 'echo $$ > {tmp_path}/job; exec sleep 300'])"
-    words = [sys.executable, "-m", "workflow_scripts.share_gpu", "--", sys.executable, "-c", code]
+    words = [sys.executable, "-m", "workflow_scripts.tools.share_gpu", "--", sys.executable, "-c", code]
     running = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (tmp_path / "job").exists() or not (tmp_path / "job").read_text().endswith("\n"):
         time.sleep(0.01)
@@ -155,7 +167,9 @@ def test_where_a_gpu_is_shared_already_the_command_is_to_be_run_by_itself(calls,
 
 
 def test_a_command_that_is_not_there_is_one_line_and_the_daemon_is_told_to_quit(calls):
-    _require_one_line(_share("--", "no-such-command"), "cannot run no-such-command: No such file or directory")
+    _require_one_line(
+        _share("--", "no-such-command"), "cannot run no-such-command: No such file or directory"
+    )
     _require_started_and_quit(calls)
 
 

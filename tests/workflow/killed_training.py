@@ -18,19 +18,42 @@ import sys
 import time
 from pathlib import Path
 
-from workflow_scripts import train_model
-from workflow_scripts.common.files import canonical_json
-from workflow_scripts.common.step import run
+from workflow_scripts.core.files import canonical_json
+from workflow_scripts.core.step import run
+from workflow_scripts.steps import train_model
 from workflow_scripts.training import session
 
 
 def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None, number: int) -> int:
     """One process; its exit code, negative for a signal that ended it."""
-    checkpoints = [str(folder / "checkpoints" / f"step{step:07d}.pt") for step in settings["training"]["checkpoint_steps"]]
-    arguments = ["--settings", canonical_json(settings), "--input", "train", train,
-                 "--output", "log", str(folder / "log.csv"), "--output", "checkpoints", *checkpoints,
-                 "--output", "timing", str(folder / "timing.json"), "--log", str(folder / "step.log"),
-                 "--machine", "save_every_s", "0.02", "--machine", "device", "cpu"]  # fmt: skip
+    checkpoints = [
+        str(folder / "checkpoints" / f"step{step:07d}.pt")
+        for step in settings["training"]["checkpoint_steps"]
+    ]
+    arguments = [
+        "--settings",
+        canonical_json(settings),
+        "--input",
+        "train",
+        train,
+        "--output",
+        "log",
+        str(folder / "log.csv"),
+        "--output",
+        "checkpoints",
+        *checkpoints,
+        "--output",
+        "timing",
+        str(folder / "timing.json"),
+        "--log",
+        str(folder / "step.log"),
+        "--machine",
+        "save_every_s",
+        "0.02",
+        "--machine",
+        "device",
+        "cpu",
+    ]
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
@@ -71,7 +94,11 @@ def main() -> None:
         number = signals[len(kills)]
         # one in five while the process still starts; the others so that all of them together reach about the end
         early = moments.random() < 0.2
-        after_s = moments.uniform(0, start_s) if early else start_s + moments.uniform(0, 2 * training_s / len(signals))
+        after_s = (
+            moments.uniform(0, start_s)
+            if early
+            else start_s + moments.uniform(0, 2 * training_s / len(signals))
+        )
         code = attempt(settings, train, current, after_s, number)
         if code == 0:
             finished.append(str(current))  # it was done before the signal came

@@ -15,13 +15,17 @@ def copy_project(target: Path) -> Path:
     skip = {ROOT / name for name in RENDERED}
 
     def ignore(folder, names):
-        return [name for name in names if Path(folder) / name in skip or name in ("__pycache__", ".pytest_cache")]
+        return [
+            name for name in names if Path(folder) / name in skip or name in ("__pycache__", ".pytest_cache")
+        ]
 
     shutil.copytree(ROOT, target, ignore=ignore)
     return target
 
 
-def run_module(project: Path, module: str, *arguments: str, search: Path | None = None, **options) -> subprocess.CompletedProcess:
+def run_module(
+    project: Path, module: str, *arguments: str, search: Path | None = None, **options
+) -> subprocess.CompletedProcess:
     """Run `python -m <module>` inside the project, as in the activated venv, and capture what it says.
 
     `search` is a folder whose packages are found before the installed ones.
@@ -31,10 +35,19 @@ def run_module(project: Path, module: str, *arguments: str, search: Path | None 
     if search is not None:
         environment["PYTHONPATH"] = str(search)
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=project, env=environment, capture_output=True, text=True, **options
+        [sys.executable, "-m", module, *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        **options,
     )
 
 
-def snakemake(project: Path, *arguments: str, config: str = "preset=smoke", cores: str = "2") -> subprocess.CompletedProcess:
+def snakemake(
+    project: Path, *arguments: str, config: str = "preset=smoke", cores: str = "2"
+) -> subprocess.CompletedProcess:
     """Run Snakemake in the project; what it says is in stdout and stderr."""
-    return run_module(project, "snakemake", "--cores", cores, *arguments, *(["--config", *config.split()] if config else []))
+    return run_module(
+        project, "snakemake", "--cores", cores, *arguments, *(["--config", *config.split()] if config else [])
+    )

@@ -17,9 +17,15 @@ SEEDS = ("1077", "1078")
 SAMPLERS = (("ddpm", "0010"), ("ddpm", "0050"), ("ddim", "0010"))
 STEPS = ("0000020", "0000040")
 FIGURES = (
-    "hypotheses", "frechet_vs_nfe", "sample_grid", "curvature_vs_step", "curvature_vs_frechet", "snr_and_weights",
-    "training_curves", "timestep_mse",
-)  # fmt: skip
+    "hypotheses",
+    "frechet_vs_nfe",
+    "sample_grid",
+    "curvature_vs_step",
+    "curvature_vs_frechet",
+    "snr_and_weights",
+    "training_curves",
+    "timestep_mse",
+)
 
 
 def per_run(rule, runs):
@@ -55,7 +61,11 @@ def from_metrics(runs, samplers=SAMPLERS):
 
 def from_features(runs, samplers=SAMPLERS):
     main = [pair for pair in samplers if pair in MAIN]
-    return per_sample("extract_features", runs, samplers) | per_sample("measure_finite_sample", runs, main) | from_metrics(runs, samplers)
+    return (
+        per_sample("extract_features", runs, samplers)
+        | per_sample("measure_finite_sample", runs, main)
+        | from_metrics(runs, samplers)
+    )
 
 
 def from_samples(runs, samplers=SAMPLERS):
@@ -64,7 +74,12 @@ def from_samples(runs, samplers=SAMPLERS):
 
 def from_training(runs):
     probes = {f"probe_checkpoint {arm} {seed} {step}" for arm, seed in runs for step in STEPS}
-    return per_run("train_model", runs) | probes | from_samples(runs) | figures("training_curves", "timestep_mse", "sample_grid")
+    return (
+        per_run("train_model", runs)
+        | probes
+        | from_samples(runs)
+        | figures("training_curves", "timestep_mse", "sample_grid")
+    )
 
 
 def jobs(project, *config):
@@ -82,7 +97,7 @@ def edit(project, path, old, new):
 
 
 def plan(project):
-    return run_module(project, "workflow_scripts.plan_study", "--config", "preset=smoke", "--cores", "2")
+    return run_module(project, "workflow_scripts.tools.plan", "--config", "preset=smoke", "--cores", "2")
 
 
 SAMPLE = "workflow_scripts/sampling/sample.py"
@@ -93,40 +108,70 @@ ARM = f"config/study/MS1_min_snr/{E2}.yaml"
 EDITS = {
     "the sampler": (SAMPLE, "x_T", "x_start_noise", from_samples(RUNS) | figures("sample_grid")),
     "the Fréchet distance": (
-        "workflow_scripts/metrics/frechet.py", "def ", "def unused() -> None:\n    return None\n\n\ndef ",
+        "workflow_scripts/metrics/frechet.py",
+        "def ",
+        "def unused() -> None:\n    return None\n\n\ndef ",
         {"compute_reference"} | per_sample("measure_finite_sample", RUNS, MAIN) | from_metrics(RUNS),
     ),
     "a plot": (
-        "workflow_scripts/report/figures/training_curves.py", "def draw(", "UNUSED = 1\n\n\ndef draw(",
+        "workflow_scripts/report/figures/training_curves.py",
+        "def draw(",
+        "UNUSED = 1\n\n\ndef draw(",
         {"draw_training_curves", "render_notebook 02_training"} | PAGE,
     ),
     "a plot that no notebook shows": (
-        "workflow_scripts/report/figures/sample_grid.py", "def draw(", "UNUSED = 1\n\n\ndef draw(",
+        "workflow_scripts/report/figures/sample_grid.py",
+        "def draw(",
+        "UNUSED = 1\n\n\ndef draw(",
         {"draw_sample_grid"} | PAGE,
     ),
     # sample_images imports sampling/sample.py, which imports sampling/steps.py
     "a helper two levels down": (
-        "workflow_scripts/sampling/respacing.py", "def ", "def unused() -> None:\n    return None\n\n\ndef ",
+        "workflow_scripts/sampling/respacing.py",
+        "def ",
+        "def unused() -> None:\n    return None\n\n\ndef ",
         from_samples(RUNS) | figures("sample_grid"),
     ),
     "a comment": (SAMPLE, "from __future__", "# A remark.\nfrom __future__", set()),
     "a docstring": (SAMPLE, '"""', '"""In other words: ', set()),
     "an unrelated key": (SMOKE, "title: ", "title: New ", RENDERED),
-    "one arm's γ": (ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 1.0", GATE | from_training(E2_RUNS) | RENDERED),
-    "an arm more": (SMOKE, f"arms: [{E1}, {E2}]", f"arms: [{E1}, {E2}, {E3}]", GATE | from_training(E3_RUNS) | RENDERED),
-    "a seed more": (SMOKE, "seeds: [1077, 1078]", "seeds: [1077, 1078, 1079]", from_training(NEW_SEED) | RENDERED),
+    "one arm's γ": (
+        ARM,
+        "min_snr_gamma: 5.0",
+        "min_snr_gamma: 1.0",
+        GATE | from_training(E2_RUNS) | RENDERED,
+    ),
+    "an arm more": (
+        SMOKE,
+        f"arms: [{E1}, {E2}]",
+        f"arms: [{E1}, {E2}, {E3}]",
+        GATE | from_training(E3_RUNS) | RENDERED,
+    ),
+    "a seed more": (
+        SMOKE,
+        "seeds: [1077, 1078]",
+        "seeds: [1077, 1078, 1079]",
+        from_training(NEW_SEED) | RENDERED,
+    ),
     "an NFE more": (
-        SMOKE, "nfe: [10, 50]", "nfe: [10, 20, 50]", GATE | from_samples(RUNS, (("ddpm", "0020"),)) | RENDERED,
+        SMOKE,
+        "nfe: [10, 50]",
+        "nfe: [10, 20, 50]",
+        GATE | from_samples(RUNS, (("ddpm", "0020"),)) | RENDERED,
     ),
     "two values swapped": (
-        SMOKE, "num_steps: 600\n  batch_size: 64", "num_steps: 64\n  batch_size: 600",
+        SMOKE,
+        "num_steps: 600\n  batch_size: 64",
+        "num_steps: 64\n  batch_size: 600",
         GATE | {"train_extractor", "compute_reference"} | from_features(RUNS) | RENDERED,
     ),
     "a threshold in the preregistration": (
-        "docs/experiments/E2_pre_reg.md", "threshold: 0.07", "threshold: 0.05",
+        "docs/experiments/E2_pre_reg.md",
+        "threshold: 0.07",
+        "threshold: 0.05",
         GATE | {"decide_verdict", "draw_hypotheses", "draw_frechet_vs_nfe"} | NOTEBOOKS | WORDS,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", EDITS)
@@ -155,15 +200,24 @@ def test_an_upgraded_package_runs_what_computes_with_it(finished, tmp_path, monk
 
 def test_the_plan_names_the_upgraded_package_and_that_the_lock_says_another(finished):
     (finished / "site" / "matplotlib-99.0.0.dist-info").mkdir(parents=True)
-    said = run_module(finished, "workflow_scripts.plan_study", "--config", "preset=smoke", search=finished / "site")
+    said = run_module(
+        finished, "workflow_scripts.tools.plan", "--config", "preset=smoke", search=finished / "site"
+    )
     assert "because matplotlib " in said.stdout and " → 99.0.0" in said.stdout and said.returncode == 0
     assert "warning: matplotlib 99.0.0 is installed, envs/requirements.lock says " in said.stderr
 
 
 def test_every_computed_file_is_asked_for_so_that_a_deleted_one_is_made_again(finished):
     lines = dry_run(finished, ["preset=smoke"], "--forceall")
-    start = next(number for number, line in enumerate(lines) if line.startswith(("rule all:", "localrule all:")))
-    asked = next(line for line in lines[start:] if line.strip().startswith("input: ")).strip().removeprefix("input: ").split(", ")
+    start = next(
+        number for number, line in enumerate(lines) if line.startswith(("rule all:", "localrule all:"))
+    )
+    asked = (
+        next(line for line in lines[start:] if line.strip().startswith("input: "))
+        .strip()
+        .removeprefix("input: ")
+        .split(", ")
+    )
     assert set(asked) == set(planned_commands(finished, ["preset=smoke"]))
 
 
@@ -172,7 +226,9 @@ def test_a_changed_threshold_is_refused_before_anything_runs(finished):
     edit(finished, path, old, new)
     verdict = (finished / RESULTS / "verdict.json").stat().st_mtime_ns
     for said in (plan(finished), snakemake(finished)):
-        assert said.returncode != 0 and "error: preregistration docs/experiments/E2_pre_reg.md" in said.stderr, said.stderr
+        assert (
+            said.returncode != 0 and "error: preregistration docs/experiments/E2_pre_reg.md" in said.stderr
+        ), said.stderr
     assert (finished / RESULTS / "verdict.json").stat().st_mtime_ns == verdict
 
 
@@ -180,11 +236,19 @@ def test_in_rounds_a_file_that_comes_out_as_it_was_runs_nothing_after_it(finishe
     path = f"{RESULTS}/runs/{E2}/seed1078/samples/ddim_nfe0010.npz"
     before = (finished / path).read_bytes()
     (finished / path).unlink()
-    times = {other: other.stat().st_mtime_ns for other in finished.glob(f"{RESULTS}/**/*.json*") if "ddim_nfe0010.npz" not in other.name}
-    done = run_module(finished, "workflow_scripts.run_in_rounds", "--config", "preset=smoke")
+    times = {
+        other: other.stat().st_mtime_ns
+        for other in finished.glob(f"{RESULTS}/**/*.json*")
+        if "ddim_nfe0010.npz" not in other.name
+    }
+    done = run_module(finished, "workflow_scripts.tools.update", "--config", "preset=smoke")
     planned = len(from_samples([(E2, "1078")], SAMPLERS[2:]))
     assert done.returncode == 0, done.stderr
-    assert f"round 1: 1 of {planned} planned jobs" in done.stdout and "round 2" not in done.stdout and "nothing left to do" in done.stdout
+    assert (
+        f"round 1: 1 of {planned} planned jobs" in done.stdout
+        and "round 2" not in done.stdout
+        and "nothing left to do" in done.stdout
+    )
     assert (finished / path).read_bytes() == before
     assert {other: other.stat().st_mtime_ns for other in times} == times
 
@@ -200,11 +264,22 @@ def test_touching_every_file_plans_nothing(finished):
 
 def test_a_fresh_checkout_at_another_place_plans_nothing(finished, tmp_path):
     """The project's files are all new, from git; results, report and Snakemake's records are carried along."""
+
     def git(*arguments):
-        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *arguments], cwd=finished, check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-c", "user.name=n", "-c", "user.email=e", *arguments],
+            cwd=finished,
+            check=True,
+            capture_output=True,
+        )
 
     (finished / ".gitignore").write_text("/results\n/reports/MS1_min_snr\n/.snakemake\n")
-    for arguments in (("init",), ("add", "."), ("commit", "-m", "all"), ("clone", ".", str(tmp_path / "elsewhere" / "clone"))):
+    for arguments in (
+        ("init",),
+        ("add", "."),
+        ("commit", "-m", "all"),
+        ("clone", ".", str(tmp_path / "elsewhere" / "clone")),
+    ):
         git(*arguments)
     clone = tmp_path / "elsewhere" / "clone"
     for computed in ("results", REPORT, ".snakemake"):
@@ -219,7 +294,9 @@ def test_a_deleted_sample_file_is_made_again_with_what_follows(finished):
     assert jobs(finished) == from_samples([(E2, "1078")], SAMPLERS[2:])  # the report's grid shows another
     said = plan(finished).stdout
     # how long it took depends on what else the machine did
-    expected = rf"1 set of samples, about \d+ s: {E2} seed 1078 ddim nfe 10, because missing: {re.escape(path)}"
+    expected = (
+        rf"1 set of samples, about \d+ s: {E2} seed 1078 ddim nfe 10, because missing: {re.escape(path)}"
+    )
     assert re.search(expected, said), said
 
 
@@ -229,7 +306,11 @@ def test_an_output_edited_by_hand_is_detected_by_the_plan_and_stops_the_run(fini
     (finished / path).write_text(before.replace("inconclusive", "conclusive!!", 1))
     assert len((finished / path).read_text()) == len(before) and (finished / path).read_text() != before
     said = plan(finished)
-    assert said.returncode == 1 and f"error: {path} is not what its step wrote" in said.stderr and "delete it" in said.stderr
+    assert (
+        said.returncode == 1
+        and f"error: {path} is not what its step wrote" in said.stderr
+        and "delete it" in said.stderr
+    )
     page = (finished / REPORT / "report.html").read_bytes()
     ran = snakemake(finished)
     assert ran.returncode != 0 and f"error: {path} is not what its step wrote" in ran.stderr
@@ -251,8 +332,14 @@ def test_the_plan_names_key_module_and_cost_and_that_the_gate_is_closed(finished
     edit(finished, SAMPLE, "x_T", "x_start_noise")
     said = plan(finished)
     lines = said.stdout.splitlines()
-    assert any(line.startswith("  2 training runs, about ") and line.endswith(f" s: {E2} seeds 1077, 1078, because loss.min_snr_gamma 5 → 1") for line in lines)
-    assert any("sets of samples" in line and f"because changed: {SAMPLE}" in line for line in lines), said.stdout
+    assert any(
+        line.startswith("  2 training runs, about ")
+        and line.endswith(f" s: {E2} seeds 1077, 1078, because loss.min_snr_gamma 5 → 1")
+        for line in lines
+    )
+    assert any("sets of samples" in line and f"because changed: {SAMPLE}" in line for line in lines), (
+        said.stdout
+    )
     assert said.returncode == 1 and "loss.min_snr_gamma has drifted from the lock" in said.stderr
 
 
@@ -261,10 +348,13 @@ def test_without_manifests_the_plan_says_less_and_nothing_wrong(finished):
         path.unlink()
     edit(finished, SAMPLE, "x_T", "x_start_noise")
     said = plan(finished).stdout
-    assert "12 sets of samples: " in said and "its settings, code or packages changed (no manifest says what they were)" in said
+    assert (
+        "12 sets of samples: " in said
+        and "its settings, code or packages changed (no manifest says what they were)" in said
+    )
     assert "sample.py" not in said and "how long is not known" in said
 
 
 def test_a_misspelt_preset_is_one_line(project):
-    said = run_module(project, "workflow_scripts.plan_study", "--config", "preset=smok")
+    said = run_module(project, "workflow_scripts.tools.plan", "--config", "preset=smok")
     assert said.returncode == 1 and said.stderr.startswith("error: ") and len(said.stderr.splitlines()) == 1

@@ -13,8 +13,8 @@ import rocrate
 import urllib3
 
 from tests.workflow.projects import run_module
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json, sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.crate import METADATA, check_crate
 
 REPORT = "reports/MS1_min_snr/smoke"
@@ -26,8 +26,10 @@ CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 @pytest.fixture(scope="module")
 def crate(smoke_run, tmp_path_factory) -> Path:
     """The crate of the finished smoke run, packed in a copy of it."""
-    project = shutil.copytree(smoke_run[0], tmp_path_factory.mktemp("crate") / "project", copy_function=shutil.copy2)
-    done = run_module(project, "workflow_scripts.export_crate", "--config", "preset=smoke")
+    project = shutil.copytree(
+        smoke_run[0], tmp_path_factory.mktemp("crate") / "project", copy_function=shutil.copy2
+    )
+    done = run_module(project, "workflow_scripts.tools.crate", "--config", "preset=smoke")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"crate: {CRATE}, ")
     return project / CRATE
@@ -47,7 +49,11 @@ def serve_context(requester) -> None:
     response.headers["Content-Type"] = "application/ld+json"
     response.request = requests.Request("GET", CONTEXT).prepare()
     response.raw = urllib3.HTTPResponse(
-        body=io.BytesIO(text), headers=response.headers, status=200, preload_content=False, request_url=CONTEXT
+        body=io.BytesIO(text),
+        headers=response.headers,
+        status=200,
+        preload_content=False,
+        request_url=CONTEXT,
     )
     requester.session.cache.save_response(response)
 
@@ -65,9 +71,12 @@ def issues(tmp_path, monkeypatch):
 
     def validate(path: Path) -> list[str]:
         settings = models.ValidationSettings(
-            rocrate_uri=models.URI(str(path)), profile_identifier="provenance-run-crate", requirement_severity="REQUIRED",
-            offline=True, cache_path=tmp_path / "cache",
-        )  # fmt: skip
+            rocrate_uri=models.URI(str(path)),
+            profile_identifier="provenance-run-crate",
+            requirement_severity="REQUIRED",
+            offline=True,
+            cache_path=tmp_path / "cache",
+        )
         serve_context(HttpRequester())
         result = services.validate(settings)
         found = [f"{issue.check.identifier}: {issue.message}" for issue in result.get_issues()]
@@ -115,9 +124,19 @@ def test_it_holds_report_results_and_lineage_with_their_hashes(crate, entities):
     assert check_crate(crate) == []
     project = crate.parents[3]
     parts = {part["@id"] for part in entities["./"]["hasPart"]}
-    kept = [PAGE, "results/MS1_min_snr/smoke/results.jsonl", "results/MS1_min_snr/smoke/verdict.json",
-            "docs/experiments/E2_pre_reg.md", f"{PAGE}.manifest.json", "config/preset/smoke.yaml", "Snakefile", "rules/training.smk",
-            f"{REPORT}/figures/hypotheses.svg", "workflow_scripts/training/loop.py", "envs/requirements.lock"]  # fmt: skip
+    kept = [
+        PAGE,
+        "results/MS1_min_snr/smoke/results.jsonl",
+        "results/MS1_min_snr/smoke/verdict.json",
+        "docs/experiments/E2_pre_reg.md",
+        f"{PAGE}.manifest.json",
+        "config/preset/smoke.yaml",
+        "Snakefile",
+        "rules/training.smk",
+        f"{REPORT}/figures/hypotheses.svg",
+        "workflow_scripts/training/loop.py",
+        "envs/requirements.lock",
+    ]
     for path in kept:
         assert path in parts and entities[path]["sha256"] == sha256_file(project / path), path
 
@@ -125,14 +144,18 @@ def test_it_holds_report_results_and_lineage_with_their_hashes(crate, entities):
 def test_every_step_is_an_action_that_names_its_files_and_lineage(crate, entities):
     project = crate.parents[3]
     manifests = [read_json(path) for path in project.rglob("*.manifest.json")]
-    actions = {entity["identifier"]: entity for entity in entities.values() if entity["@type"] == "CreateAction" and "identifier" in entity}
+    actions = {
+        entity["identifier"]: entity
+        for entity in entities.values()
+        if entity["@type"] == "CreateAction" and "identifier" in entity
+    }
     assert {found["lineage_sha256"] for found in manifests} == actions.keys() and len(actions) > 50
     training = next(f for f in manifests if f["lineage"]["rule"] == "train_model")
     action = actions[training["lineage_sha256"]]
     results = [entities[item["@id"]] for item in action["result"]]
     recorded = {file["path"]: file["sha256"] for file in training["lineage"]["outputs"] if file["sha256"]}
     assert recorded.items() <= {item["name"]: item.get("sha256") for item in results}.items()
-    assert action["instrument"] == {"@id": "workflow_scripts/train_model.py"}
+    assert action["instrument"] == {"@id": "workflow_scripts/steps/train_model.py"}
     assert not any(name.endswith((".pt", ".npz")) for name in zipfile.ZipFile(crate).namelist())
 
 
@@ -144,7 +167,9 @@ def test_a_changed_or_missing_file_in_a_crate_is_named(crate, tmp_path):
     (folder / f"{REPORT}/summary.md").unlink()
     problems = check_crate(folder)
     assert len(problems) == 2
-    assert any(f"{PAGE} holds" in line for line in problems) and any("summary.md is listed but not in" in line for line in problems)
+    assert any(f"{PAGE} holds" in line for line in problems) and any(
+        "summary.md is listed but not in" in line for line in problems
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,13 +199,15 @@ def test_a_broken_crate_is_one_line(tmp_path, content, said):
 
 def test_a_lineage_that_does_not_hold_is_not_packed(finished):
     (finished / "results/MS1_min_snr/smoke/verdict.json").write_text("{}")
-    done = run_module(finished, "workflow_scripts.export_crate", "--config", "preset=smoke")
+    done = run_module(finished, "workflow_scripts.tools.crate", "--config", "preset=smoke")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: the lineage does not hold, so it is not packed: results/MS1_min_snr/smoke/verdict.json")
+    assert done.stderr.startswith(
+        "error: the lineage does not hold, so it is not packed: results/MS1_min_snr/smoke/verdict.json"
+    )
     assert not (finished / CRATE).exists()
 
 
 def test_before_a_run_there_is_nothing_to_pack(project):
-    done = run_module(project, "workflow_scripts.export_crate", "--config", "preset=smoke")
+    done = run_module(project, "workflow_scripts.tools.crate", "--config", "preset=smoke")
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: {PAGE} is not there; run `make report PRESET=smoke` first"

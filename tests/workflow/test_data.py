@@ -19,9 +19,16 @@ def own(project):
     """A project with the preset `own`, whose images of 8 pixels lie in sets/own."""
     preset = yaml.safe_load((project / "config/preset/smoke.yaml").read_text())
     preset["data"] = {
-        "source": "image_folder", "title": "Cats and dogs", "path": "own", "image_size": 8, "channels": 3,
-        "num_classes": 2, "num_train": None, "num_test": 6, "split_seed": 0,
-    }  # fmt: skip
+        "source": "image_folder",
+        "title": "Cats and dogs",
+        "path": "own",
+        "image_size": 8,
+        "channels": 3,
+        "num_classes": 2,
+        "num_train": None,
+        "num_test": 6,
+        "split_seed": 0,
+    }
     (project / "config/preset/own.yaml").write_text(yaml.safe_dump(preset))
     write(project / "sets" / "own", two_classes())
     return project
@@ -57,7 +64,9 @@ def test_images_that_are_gone_do_not_take_the_prepared_arrays_with_them(own):
     before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
     result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
     assert result.returncode != 0
-    assert "error: nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out" in _said(result)
+    assert "error: nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out" in _said(
+        result
+    )
     assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
 
 
@@ -110,7 +119,11 @@ def small_mnist(project, monkeypatch):
         text = text.replace(MD5[name], hashlib.md5(content).hexdigest())
     source.write_text(text)
     preset = project / "config/preset/mnist_micro.yaml"
-    preset.write_text(preset.read_text().replace("num_train: 4000", "num_train: null").replace("num_test: 1000", "num_test: 10"))
+    preset.write_text(
+        preset.read_text()
+        .replace("num_train: 4000", "num_train: null")
+        .replace("num_test: 1000", "num_test: 10")
+    )
     return project
 
 
@@ -135,12 +148,18 @@ def test_official_images_that_cannot_be_had_do_not_take_the_prepared_arrays_with
     assert result.returncode != 0 and "Traceback" not in _said(result)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
-    assert ("is not MNIST's" if fault == "damaged file" else f"cannot get MNIST's {IMAGES} in nowhere") in line
+    assert (
+        "is not MNIST's" if fault == "damaged file" else f"cannot get MNIST's {IMAGES} in nowhere"
+    ) in line
 
 
 @pytest.mark.parametrize(
     ("preset", "where"),
-    [("cifar10", "nowhere/cifar-10-python.tar.gz"), ("mnist", f"nowhere/mnist/{IMAGES}.gz"), ("own", "nowhere/own")],
+    [
+        ("cifar10", "nowhere/cifar-10-python.tar.gz"),
+        ("mnist", f"nowhere/mnist/{IMAGES}.gz"),
+        ("own", "nowhere/own"),
+    ],
 )
 def test_without_network_and_files_one_line_says_what_to_put_where(own, monkeypatch, preset, where):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens

@@ -46,7 +46,10 @@ def test_a_misspelt_setting_is_one_line(project):
     _edit(project, "config/preset/smoke.yaml", "num_steps: 40", "num_step: 40")
     result = snakemake(project)
     assert result.returncode != 0 and "Traceback" not in _said(result)
-    assert "error: config/preset/smoke.yaml: training.num_step is not a known key; did you mean 'num_steps'?" in _said(result)
+    assert (
+        "error: config/preset/smoke.yaml: training.num_step is not a known key; did you mean 'num_steps'?"
+        in _said(result)
+    )
 
 
 def test_nothing_is_trained_without_a_lock(project):
@@ -57,11 +60,17 @@ def test_nothing_is_trained_without_a_lock(project):
 
 
 def test_nothing_is_trained_when_a_locked_setting_drifted_until_it_is_amended(project):
-    _edit(project, "config/study/MS1_min_snr/E2_minsnr_linear.yaml", "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
+    _edit(
+        project, "config/study/MS1_min_snr/E2_minsnr_linear.yaml", "min_snr_gamma: 5.0", "min_snr_gamma: 4.0"
+    )
     result = snakemake(project)
     assert result.returncode != 0 and _runs(project) == []
-    assert "E2_minsnr_linear: loss.min_snr_gamma has drifted from the lock: locked 5.0, now 4.0" in _said(result)
-    amended = run_module(project, "workflow_scripts.lock_study", "amend", "--reason", "γ=4 in a pilot", "--results-seen", "no")
+    assert "E2_minsnr_linear: loss.min_snr_gamma has drifted from the lock: locked 5.0, now 4.0" in _said(
+        result
+    )
+    amended = run_module(
+        project, "workflow_scripts.tools.lock", "amend", "--reason", "γ=4 in a pilot", "--results-seen", "no"
+    )
     assert amended.returncode == 0, amended.stderr
     opened = snakemake(project, f"{RESULTS}/gate.json")
     assert opened.returncode == 0, _said(opened)
@@ -72,7 +81,9 @@ def test_nothing_is_trained_when_a_locked_setting_drifted_until_it_is_amended(pr
 def test_unmatched_compute_stops_the_run(project):
     arm = project / "config/study/MS1_min_snr/E2_minsnr_linear.yaml"
     arm.write_text(arm.read_text() + "training: {batch_size: 16}\n")
-    amended = run_module(project, "workflow_scripts.lock_study", "amend", "--reason", "larger batch", "--results-seen", "no")
+    amended = run_module(
+        project, "workflow_scripts.tools.lock", "amend", "--reason", "larger batch", "--results-seen", "no"
+    )
     assert amended.returncode == 0, amended.stderr
     result = snakemake(project)
     assert result.returncode != 0 and _runs(project) == []
@@ -80,7 +91,12 @@ def test_unmatched_compute_stops_the_run(project):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_log(project):
-    _edit(project, "config/preset/smoke.yaml", "learning_rate: 2.0e-3\n  grad_clip", "learning_rate: 1.0e+30\n  grad_clip")
+    _edit(
+        project,
+        "config/preset/smoke.yaml",
+        "learning_rate: 2.0e-3\n  grad_clip",
+        "learning_rate: 1.0e+30\n  grad_clip",
+    )
     result = snakemake(project, f"{RUN}/log.csv")
     assert result.returncode != 0 and _runs(project) == []
     assert "diverged at step 2: loss inf" in _said(result) and "log.failed.csv" in _said(result)
@@ -126,7 +142,9 @@ def test_fewer_images_than_asked_for_is_an_error(finished):
     _edit(finished, "config/preset/smoke.yaml", "num_samples: 100", "num_samples: 150")
     result = snakemake(finished, f"{RUN}/metrics/ddpm_nfe0050.json", "--allowed-rules", "compute_metrics")
     assert result.returncode != 0
-    assert any("100" in line and "150" in line for line in _said(result).splitlines() if line.startswith("error: "))
+    assert any(
+        "100" in line and "150" in line for line in _said(result).splitlines() if line.startswith("error: ")
+    )
 
 
 def test_a_full_disk_in_the_middle_of_a_checkpoint_leaves_nothing_half_written(finished):
@@ -138,19 +156,34 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_leaves_nothing_half_written(f
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     rule = ["--settings", _settings(finished), "--input", "train", f"{RESULTS}/data/train.npz"]
-    outputs = ["--output", "checkpoints", *(f"{RUN}/checkpoints/step{n:07d}.pt" for n in (20, 40)),
-               "--output", "log", f"{RUN}/log.csv", "--output", "timing", f"{RUN}/timing.json"]  # fmt: skip
-    result = run_module(finished, "workflow_scripts.train_model", *rule, *outputs, preexec_fn=limit)
+    outputs = [
+        "--output",
+        "checkpoints",
+        *(f"{RUN}/checkpoints/step{n:07d}.pt" for n in (20, 40)),
+        "--output",
+        "log",
+        f"{RUN}/log.csv",
+        "--output",
+        "timing",
+        f"{RUN}/timing.json",
+    ]
+    result = run_module(finished, "workflow_scripts.steps.train_model", *rule, *outputs, preexec_fn=limit)
     assert result.returncode == 1
-    assert "cannot write" in result.stderr and "step0000020.pt" in result.stderr and "Traceback" not in result.stderr
+    assert (
+        "cannot write" in result.stderr
+        and "step0000020.pt" in result.stderr
+        and "Traceback" not in result.stderr
+    )
     assert list((finished / RUN / "checkpoints").iterdir()) == []
 
 
 def _settings(project):
     """The settings of one training run, as the rule would pass them."""
-    from workflow_scripts.common.files import canonical_json
+    from workflow_scripts.core.files import canonical_json
     from workflow_scripts.study.config import load_study
 
     arm = load_study(project, "MS1_min_snr", "smoke").arm("E1_baseline_linear")
     sections = {name: arm.settings[name] for name in ("model", "diffusion", "loss", "training")}
-    return canonical_json({"arm": arm.name, "seed": 1077, "data": {"image_size": 8, "channels": 1}, **sections})
+    return canonical_json(
+        {"arm": arm.name, "seed": 1077, "data": {"image_size": 8, "channels": 1}, **sections}
+    )

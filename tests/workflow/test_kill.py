@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.projects import snakemake
-from workflow_scripts.common.files import canonical_json
+from workflow_scripts.core.files import canonical_json
 from workflow_scripts.study.config import load_study
 
 ARM, SEED = "E1_baseline_linear", 1077
@@ -70,7 +70,13 @@ def _require_complete_log(run: Path) -> None:
 
 def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show):
     """14 kills outside Snakemake and 6 through it, half of them SIGKILL; the moments are random with a fixed seed."""
-    spec = {"settings": _settings(prepared), "train": TRAIN, "folder": "outside", "seed": 20, "signals": OUTSIDE}
+    spec = {
+        "settings": _settings(prepared),
+        "train": TRAIN,
+        "folder": "outside",
+        "seed": 20,
+        "signals": OUTSIDE,
+    }
     script = [sys.executable, Path(__file__).with_name("killed_training.py"), canonical_json(spec)]
     environment = {**os.environ, "PYTHONPATH": str(prepared), "OMP_NUM_THREADS": "1"}
     outside = subprocess.run(script, cwd=prepared, env=environment, capture_output=True, text=True)
@@ -82,14 +88,22 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show)
         assert _hashes(prepared / run) == expected, run
         _require_complete_log(prepared / run)
         assert sorted(path.name for path in (prepared / run).iterdir()) == [
-            "checkpoints", "log.csv", "step.lock", "step.log", "timing.json",
-        ]  # fmt: skip
+            "checkpoints",
+            "log.csv",
+            "step.lock",
+            "step.log",
+            "timing.json",
+        ]
     for kill in told["kills"]:
         # SIGTERM before the step has begun ends Python as it ends any program
         assert kill["exit"] in ({-9} if kill["signal"] == "SIGKILL" else {143, -15}), kill
         if kill["exit"] == 143:
-            assert re.search(r"stopped by SIGTERM; (step \d+ is saved|nothing half-written)", kill["log"]), kill
-    resumed = [number for kill in told["kills"] for number in re.findall(r"going on after step (\d+)", kill["log"])]
+            assert re.search(r"stopped by SIGTERM; (step \d+ is saved|nothing half-written)", kill["log"]), (
+                kill
+            )
+    resumed = [
+        number for kill in told["kills"] for number in re.findall(r"going on after step (\d+)", kill["log"])
+    ]
     # how many depends on how fast the machine is; states that are never loaded would give none
     assert len(told["kills"]) == 14 and len(resumed) >= 3, told["kills"]
 
@@ -98,12 +112,17 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show)
     _require_complete_log(prepared / RUN)
     assert not (prepared / RUN / ".training").exists() and inside.count("SIGKILL") == 3 and len(inside) == 6
     show(
-        "\n".join([
-            f"{len(told['kills'])} kills outside Snakemake over {len(told['finished'])} runs, resumed after steps "
-            f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}",
-            *(f"  {name} {digest} in all {len(told['finished']) + 2} runs" for name, digest in expected.items()),
-        ])
-    )  # fmt: skip
+        "\n".join(
+            [
+                f"{len(told['kills'])} kills outside Snakemake over {len(told['finished'])} runs, resumed after steps "
+                f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}",
+                *(
+                    f"  {name} {digest} in all {len(told['finished']) + 2} runs"
+                    for name, digest in expected.items()
+                ),
+            ]
+        )
+    )
 
 
 def _through_snakemake(project: Path, training_cpu_s: float) -> list[str]:
@@ -135,11 +154,28 @@ def _through_snakemake(project: Path, training_cpu_s: float) -> list[str]:
 
 
 def _start(project: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", *arguments, "--config", *CONFIG.split(),
-               "--", f"{RUN}/log.csv"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "1",
+        "--nolock",
+        *arguments,
+        "--config",
+        *CONFIG.split(),
+        "--",
+        f"{RUN}/log.csv",
+    ]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -150,7 +186,12 @@ def _wait_for_training(project: Path, running: subprocess.Popen, seen: set[int])
     for _ in range(15000):
         holder = re.match(r"process (\d+) ", lock.read_text()) if lock.exists() else None
         process = int(holder[1]) if holder else 0
-        training = process not in seen and Path(f"/proc/{process}").exists() and log.exists() and "on cpu" in log.read_text()
+        training = (
+            process not in seen
+            and Path(f"/proc/{process}").exists()
+            and log.exists()
+            and "on cpu" in log.read_text()
+        )
         # twice, since for a moment the new process holds the lock and the log is still the old one's
         looks_in_a_row = looks_in_a_row + 1 if holder and training else 0
         if looks_in_a_row == 2:

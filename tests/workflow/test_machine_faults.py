@@ -37,14 +37,21 @@ def error_lines(text: str) -> list[str]:
 
 
 def files_below(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def can_mount() -> bool:
     """Whether this process may have mounts of its own: as root in most containers, elsewhere where user namespaces are on."""
     for flags in (["--mount"], ["--user", "--map-root-user", "--mount"]):
         with contextlib.suppress(OSError):
-            if subprocess.run(["unshare", *flags, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True).returncode == 0:
+            if (
+                subprocess.run(
+                    ["unshare", *flags, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
+                ).returncode
+                == 0
+            ):
                 can_mount.flags = flags
                 return True
     return False
@@ -56,7 +63,11 @@ def with_mounts(project: Path, before: str, after: str, *arguments: str) -> subp
     script = f"set -e\n{before}\nset +e\n{shlex.join(command)}\ncode=$?\n{after}\nexit $code"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
-        ["unshare", *can_mount.flags, "sh", "-c", script], cwd=project, env=environment, capture_output=True, text=True
+        ["unshare", *can_mount.flags, "sh", "-c", script],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -85,7 +96,10 @@ def test_a_folder_that_becomes_read_only_below_the_results(finished):
     (finished / RUN / "kept.npz").rename(finished / SAMPLES)
     assert result.returncode == 1 and "Traceback" not in said(result)
     (line,) = error_lines(said(result))
-    assert line == f"error: cannot write in {folder}: Read-only file system; make room or fix the permissions and run again"
+    assert (
+        line
+        == f"error: cannot write in {folder}: Read-only file system; make room or fix the permissions and run again"
+    )
     assert files_below(finished / RUN) == before
 
 
@@ -103,8 +117,14 @@ def test_a_file_where_a_folder_belongs_is_said(finished):
 @needs_mounts
 def test_a_disk_that_fills_up_while_samples_are_written(finished):
     folder = Path(SAMPLES).parent
-    result = with_mounts(finished, f"mount -t tmpfs -o size=8k tmpfs {folder}", f"find {folder} -type f | sed s/^/left:/", SAMPLES,
-                         "--allowed-rules", "sample_images")  # fmt: skip
+    result = with_mounts(
+        finished,
+        f"mount -t tmpfs -o size=8k tmpfs {folder}",
+        f"find {folder} -type f | sed s/^/left:/",
+        SAMPLES,
+        "--allowed-rules",
+        "sample_images",
+    )
     assert result.returncode == 1 and "Traceback" not in said(result)
     (line,) = set(error_lines(said(result)))
     assert line.startswith("error: sample_images: cannot write") and "No space left on device" in line
@@ -154,9 +174,13 @@ def test_a_damaged_array_is_named_and_leaves_no_output(finished, damaged, rule, 
         path.unlink()
     result = snakemake(finished, "--force", target, "--allowed-rules", rule)
     assert result.returncode == 1 and "Traceback" not in said(result)
-    assert error_lines(said(result))[0].startswith(f"error: {rule}: {damaged} is damaged or not what it should be")
+    assert error_lines(said(result))[0].startswith(
+        f"error: {rule}: {damaged} is damaged or not what it should be"
+    )
     assert "delete it and run again" in said(result)
-    assert not (finished / target).exists() and not list((finished / target).parent.glob(f".{Path(target).name}.*"))
+    assert not (finished / target).exists() and not list(
+        (finished / target).parent.glob(f".{Path(target).name}.*")
+    )
 
 
 # --- processes that die, and processes that meet
@@ -169,7 +193,16 @@ class Running:
     """
 
     def __init__(self, project: Path):
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", *ONLY_SAMPLES, "--config", "preset=smoke"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "1",
+            *ONLY_SAMPLES,
+            "--config",
+            "preset=smoke",
+        ]
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         self.project = project
         self.process = subprocess.Popen(
@@ -186,7 +219,10 @@ class Running:
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (path / "cmdline").read_bytes().split(b"\0")
-                if b"workflow_scripts.sample_images" in words and (path / "cwd").resolve() == self.project.resolve():
+                if (
+                    b"workflow_scripts.steps.sample_images" in words
+                    and (path / "cwd").resolve() == self.project.resolve()
+                ):
                     return int(path.name)
         raise AssertionError("no step is running")
 
@@ -229,14 +265,20 @@ def test_a_step_that_is_killed_is_told_and_the_next_run_goes_on(long_sampling):
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
     (line,) = error_lines(text)
-    assert line.startswith("error: sample_images: ended without a word, so something killed it") and SAMPLE_LOG in line
+    assert (
+        line.startswith("error: sample_images: ended without a word, so something killed it")
+        and SAMPLE_LOG in line
+    )
     assert "run the same command again" in line
     assert not (long_sampling / SAMPLES).exists() and half_written(long_sampling) == []
 
     again = snakemake(long_sampling, *ONLY_SAMPLES)
     assert again.returncode == 0, said(again)
     assert (long_sampling / SAMPLES).is_file()
-    assert sorted(path.name for path in (long_sampling / RUN / "samples").iterdir() if path.name.startswith(".")) == []
+    assert (
+        sorted(path.name for path in (long_sampling / RUN / "samples").iterdir() if path.name.startswith("."))
+        == []
+    )
 
 
 def test_two_runs_at_once_and_a_run_after_one_that_was_killed(long_sampling):
@@ -257,7 +299,9 @@ def test_two_runs_at_once_and_a_run_after_one_that_was_killed(long_sampling):
     after = snakemake(long_sampling, *ONLY_SAMPLES)
     assert after.returncode == 1 and not (long_sampling / SAMPLES).exists()
     (line,) = error_lines(said(after))
-    assert "no Snakemake works on them on this machine: one was killed" in line and line.endswith("snakemake --unlock")
+    assert "no Snakemake works on them on this machine: one was killed" in line and line.endswith(
+        "snakemake --unlock"
+    )
 
     assert run_module(long_sampling, "snakemake", "--unlock", "--config", "preset=smoke").returncode == 0
     last = snakemake(long_sampling, *ONLY_SAMPLES)
@@ -273,8 +317,12 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
     (line,) = set(error_lines(text))  # said by the step, and again at the end
-    assert f"the input {RUN}/checkpoints/step0000040.pt changed while the step ran" in line and line.endswith("run again")
-    assert not (long_sampling / SAMPLES).exists() and not (long_sampling / f"{SAMPLES}.manifest.json").exists()
+    assert f"the input {RUN}/checkpoints/step0000040.pt changed while the step ran" in line and line.endswith(
+        "run again"
+    )
+    assert (
+        not (long_sampling / SAMPLES).exists() and not (long_sampling / f"{SAMPLES}.manifest.json").exists()
+    )
     (long_sampling / "kept.pt").rename(checkpoint)
     assert snakemake(long_sampling, *ONLY_SAMPLES).returncode == 0
 
@@ -285,7 +333,9 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
 def test_paths_are_data_and_never_commands(project):
     """A data root with a space, quotes and a command in it, all the way through Snakemake's shell."""
     root = "a b$(touch X)'\"`touch X`;touch X"
-    result = run_module(project, "snakemake", "--cores", "1", "data", "--config", "preset=smoke", f"data_root={root}")
+    result = run_module(
+        project, "snakemake", "--cores", "1", "data", "--config", "preset=smoke", f"data_root={root}"
+    )
     assert result.returncode == 0, said(result)
     assert (project / RESULTS / "data/train.npz").is_file()
     assert not list(project.rglob("X"))
@@ -301,7 +351,9 @@ def test_a_weights_path_is_one_word_of_the_command(project):
     preset.write_text(f"{text[:start]}{extractor}{text[end:]}")
     result = snakemake(project, f"{RESULTS}/extractor/extractor.pt", "-n", "-p", "--quiet", "host")
     assert result.returncode == 0, said(result)
-    commands = [line for line in said(result).splitlines() if "workflow_scripts.train_extractor" in line]
+    commands = [
+        line for line in said(result).splitlines() if "workflow_scripts.steps.train_extractor" in line
+    ]
     assert commands and weights in shlex.split(commands[0].partition("Shell command: ")[2])
     assert not list(project.rglob("X"))
 
@@ -325,5 +377,7 @@ def test_an_arm_named_like_a_command_is_refused(project):
     folder = project / "config/study/MS1_min_snr"
     shutil.copy(folder / "E1_baseline_linear.yaml", folder / "E1_$(touch X).yaml")
     result = snakemake(project, "-n")
-    assert result.returncode == 1 and "an arm's name may hold letters, digits and _; rename the file" in said(result)
+    assert result.returncode == 1 and "an arm's name may hold letters, digits and _; rename the file" in said(
+        result
+    )
     assert not list(project.rglob("X"))

@@ -27,7 +27,9 @@ def _scale(project, num_samples, batch_size):
     preset = project / "config/preset/smoke.yaml"
     old = "num_samples: 100\n  batch_size: 100"
     assert old in preset.read_text()
-    preset.write_text(preset.read_text().replace(old, f"num_samples: {num_samples}\n  batch_size: {batch_size}"))
+    preset.write_text(
+        preset.read_text().replace(old, f"num_samples: {num_samples}\n  batch_size: {batch_size}")
+    )
 
 
 def test_however_they_are_shared_files_have_the_same_bytes(finished):
@@ -36,7 +38,9 @@ def test_however_they_are_shared_files_have_the_same_bytes(finished):
     for parts in (1, 2, 3):
         _run(finished, parts)
         for step in ("sample_images", "extract_features"):
-            assert len(list((finished / RUN).parents[2].glob(f"logs/{step}/*_part*of{parts}.log"))) == (parts if parts > 1 else 0)
+            assert len(list((finished / RUN).parents[2].glob(f"logs/{step}/*_part*of{parts}.log"))) == (
+                parts if parts > 1 else 0
+            )
         assert not list((finished / RUN).glob("*/.*")), "chunks are left"
         sums[parts] = _sums(finished)
         for other in (1, 2, 4):
@@ -52,7 +56,12 @@ def test_sampling_goes_on_after_snakemake_and_its_job_were_killed(finished):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", MADE[0], "--config", "preset=smoke"]
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
     killed = subprocess.Popen(
-        command, cwd=finished, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=finished,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     while killed.poll() is None and len(list(samples.parent.glob(".ddim*/*/0*.npz"))) < 2:
         time.sleep(0.01)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.projects import ROOT
-from workflow_scripts import update_pictures
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.update_pictures import BEGIN, END, FRONTIER, main, mermaid, rule_graph
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.tools import pictures as update_pictures
+from workflow_scripts.tools.pictures import BEGIN, END, FRONTIER, main, mermaid, rule_graph
 
 
 def test_the_readme_shows_the_rules_as_they_are():
@@ -25,7 +25,9 @@ def test_implied_edges_and_the_target_are_left_out_and_figures_are_one():
     assert mermaid(text) == "flowchart TD\n    draw_figure --> build\n    train --> draw_figure\n"
 
 
-def test_the_graph_is_renewed_and_the_figure_copied_where_a_run_is_finished(tmp_path: Path, capsys, monkeypatch):
+def test_the_graph_is_renewed_and_the_figure_copied_where_a_run_is_finished(
+    tmp_path: Path, capsys, monkeypatch
+):
     monkeypatch.setattr(update_pictures, "rule_graph", lambda root: "flowchart TD\n    a --> b\n")
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text("study: S\npreset: p\ndata_root: data\n")

@@ -48,16 +48,26 @@ def test_everything_promised_is_there(smoke_run):
 
 def test_every_page_says_rehearsal(smoke_run):
     project, _ = smoke_run
-    for page in ["summary.md", "report.html", *(f"notebooks/{p.name}" for p in (project / REPORT / "notebooks").glob("*.html"))]:
+    for page in [
+        "summary.md",
+        "report.html",
+        *(f"notebooks/{p.name}" for p in (project / REPORT / "notebooks").glob("*.html")),
+    ]:
         assert "rehearsal" in (project / REPORT / page).read_text().lower(), page
 
 
 def test_results_hold_every_run_with_its_identity(smoke_run):
     rows = _rows(smoke_run[0])
     frechet = {(r["arm"], r["seed"], r["sampler"], r["nfe"]) for r in rows if r["metric"] == "fd_digits"}
-    assert frechet == {(a, s, *pair) for a in ARMS for s in SEEDS for pair in (("ddpm", 10), ("ddpm", 50), ("ddim", 10))}
-    traces = {(r["arm"], r["seed"], r["step"], r["objective"]) for r in rows if r["metric"] == "hessian_trace"}
-    assert traces == {(a, s, step, o) for a in ARMS for s in SEEDS for step in (20, 40) for o in ("common", "own")}
+    assert frechet == {
+        (a, s, *pair) for a in ARMS for s in SEEDS for pair in (("ddpm", 10), ("ddpm", 50), ("ddim", 10))
+    }
+    traces = {
+        (r["arm"], r["seed"], r["step"], r["objective"]) for r in rows if r["metric"] == "hessian_trace"
+    }
+    assert traces == {
+        (a, s, step, o) for a in ARMS for s in SEEDS for step in (20, 40) for o in ("common", "own")
+    }
     assert {r["checkpoint_sha256"] for r in rows if r["metric"] == "fd_digits"}.__len__() == 4
     assert len({r["reference_sha256"] for r in rows if r["metric"] == "fd_digits"}) == 1
     assert len({r["probe_sha256"] for r in rows if r["metric"] == "hessian_trace"}) == 1
@@ -80,7 +90,11 @@ def test_the_verdict_agrees_with_the_rows(smoke_run):
     project, _ = smoke_run
     verdict = json.loads((project / RESULTS / "verdict.json").read_text())
     assert verdict["rehearsal"] is True and verdict["preregistered_preset"] == "cifar10"
-    values = {(r["arm"], r["seed"]): r["value"] for r in _rows(project) if r["metric"] == "fd_digits" and r["sampler"] == "ddpm" and r["nfe"] == 50}
+    values = {
+        (r["arm"], r["seed"]): r["value"]
+        for r in _rows(project)
+        if r["metric"] == "fd_digits" and r["sampler"] == "ddpm" and r["nfe"] == 50
+    }
     (h1,) = [h for h in verdict["hypotheses"] if h["id"] == "E2.H1"]
     assert [item["seed"] for item in h1["seeds"]] == list(SEEDS)
     for item in h1["seeds"]:
@@ -105,7 +119,9 @@ def _planned(project):
 def test_an_amendment_retrains_nothing_and_hides_no_other_change(finished):
     preregistration = finished / "docs/experiments/E2_pre_reg.md"
     preregistration.write_text(preregistration.read_text() + "\nA clarification.\n")
-    amended = run_module(finished, "workflow_scripts.lock_study", "amend", "--reason", "clarified", "--results-seen", "yes")
+    amended = run_module(
+        finished, "workflow_scripts.tools.lock", "amend", "--reason", "clarified", "--results-seen", "yes"
+    )
     assert amended.returncode == 0, amended.stderr
     assert "train_model" not in _planned(finished) and "check_preregistration" in _planned(finished)
     sampler = finished / "workflow_scripts/sampling/sample.py"
@@ -123,7 +139,9 @@ def test_the_same_run_trains_to_the_same_bytes(finished):
     assert {path.name: path.read_bytes() for path in (run / "checkpoints").glob("*.pt")} == before
 
 
-def test_snakemakes_own_report_has_the_same_figures_captions_and_headings_and_needs_no_network(finished, monkeypatch):
+def test_snakemakes_own_report_has_the_same_figures_captions_and_headings_and_needs_no_network(
+    finished, monkeypatch
+):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing answers there
     monkeypatch.setenv("no_proxy", "")
@@ -131,16 +149,22 @@ def test_snakemakes_own_report_has_the_same_figures_captions_and_headings_and_ne
     assert made.returncode == 0, made.stderr
     with zipfile.ZipFile(finished / "snakemake-report.zip") as archive:
         files = {Path(name).name: archive.read(name) for name in archive.namelist() if name.endswith(".svg")}
-        page = next(archive.read(name) for name in archive.namelist() if name.endswith("report.html")).decode()
+        page = next(
+            archive.read(name) for name in archive.namelist() if name.endswith("report.html")
+        ).decode()
     shown = json.loads(re.search(r"^ *var results = (\{.*\});?$", page, flags=re.MULTILINE)[1])
     headings = json.loads(re.search(r"^ *var categories = (\{.*\});?$", page, flags=re.MULTILINE)[1])
     assert {Path(path).stem for path in shown} == set(FIGURES)
     for path, figure in shown.items():
         name = Path(path).stem
         caption = (finished / f"reports/captions/{name}.rst").read_text()
-        assert " ".join(html.unescape(re.sub(r"<[^>]+>", "", figure["caption"])).split()) == " ".join(caption.split())
+        assert " ".join(html.unescape(re.sub(r"<[^>]+>", "", figure["caption"])).split()) == " ".join(
+            caption.split()
+        )
         assert figure["labels"] == {"figure": FIGURES[name].title}
-        assert [heading for heading, parts in headings.items() if path in sum(parts.values(), [])] == [FIGURES[name].section]
+        assert [heading for heading, parts in headings.items() if path in sum(parts.values(), [])] == [
+            FIGURES[name].section
+        ]
         assert files[f"{name}.svg"] == (finished / path).read_bytes()
     assert not re.search(r"(src|href)=.https?://[^>]*\.(js|css)", page)
 
@@ -149,7 +173,11 @@ def test_the_preregistered_study_is_planned_in_full(project):
     planned = snakemake(project, "--dry-run", config="preset=cifar10")
     assert planned.returncode == 0, planned.stderr
     counts = dict(line.split() for line in planned.stdout.splitlines() if len(line.split()) == 2)
-    assert (counts["train_model"], counts["sample_images"], counts["probe_checkpoint"]) == ("21", "252", "105")
+    assert (counts["train_model"], counts["sample_images"], counts["probe_checkpoint"]) == (
+        "21",
+        "252",
+        "105",
+    )
 
 
 def test_make_help_lists_the_targets(project):
@@ -159,4 +187,4 @@ def test_make_help_lists_the_targets(project):
     assert said.returncode == 0
     for target in ("report", "test", "lock", "amend", "plan"):
         assert f"make {target}" in said.stdout
-    assert run_module(project, "workflow_scripts.lock_study", "--help").returncode == 0
+    assert run_module(project, "workflow_scripts.tools.lock", "--help").returncode == 0

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.projects import run_module, snakemake
-from workflow_scripts import audit
-from workflow_scripts.common.files import read_json, sha256_file
+from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.lineage import computed_files, trace
 from workflow_scripts.provenance.manifest import find_maker, write_manifest
 from workflow_scripts.provenance.planned_commands import planned_commands
+from workflow_scripts.tools import audit
 
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
 RUN = f"{RESULTS}/runs/E2_minsnr_linear/seed1077"
@@ -91,20 +91,42 @@ MANIFEST = ".manifest.json"
 # what was done -> the paths at which something must be found, and words that one of the messages must hold
 TABLE = {
     "one byte of samples": (lambda p: flip(p / SAMPLES), {SAMPLES}, "sample_images arm=E2_minsnr_linear"),
-    "one byte of the data": (lambda p: flip(p / RESULTS / "data/train.npz"), {f"{RESULTS}/data/train.npz"}, "prepare_data wrote"),
+    "one byte of the data": (
+        lambda p: flip(p / RESULTS / "data/train.npz"),
+        {f"{RESULTS}/data/train.npz"},
+        "prepare_data wrote",
+    ),
     "one byte of the report": (lambda p: flip(p / PAGE), {PAGE}, "build_report wrote"),
-    "one byte of a measured duration": (lambda p: flip(p / RUN / "timing.json"), {f"{RUN}/timing.json"}, "train_model"),
-    "one byte of a template": (lambda p: flip(p / "reports/templates/summary.md.j2"), {"reports/templates/summary.md.j2"}, "write_summary read"),
+    "one byte of a measured duration": (
+        lambda p: flip(p / RUN / "timing.json"),
+        {f"{RUN}/timing.json"},
+        "train_model",
+    ),
+    "one byte of a template": (
+        lambda p: flip(p / "reports/templates/summary.md.j2"),
+        {"reports/templates/summary.md.j2"},
+        "write_summary read",
+    ),
     "one byte of a manifest": (lambda p: flip(p / f"{SAMPLES}{MANIFEST}"), {f"{SAMPLES}{MANIFEST}"}, ""),
-    "swapped checkpoints": (swap, {CHECKPOINT, CHECKPOINT.replace("1077", "1078")}, "train_model arm=E2_minsnr_linear seed=1078 wrote"),
+    "swapped checkpoints": (
+        swap,
+        {CHECKPOINT, CHECKPOINT.replace("1077", "1078")},
+        "train_model arm=E2_minsnr_linear seed=1078 wrote",
+    ),
     "a results line changed": (change_a_line, {f"{RESULTS}/results.jsonl"}, "collect_study wrote"),
     "a results line and its manifest changed to match": (
         rewrite_results_and_manifest,
-        {f"{RESULTS}/results.jsonl", f"{RESULTS}/verdict.json{MANIFEST}", f"{REPORT}/figures/frechet_vs_nfe.svg{MANIFEST}"},
+        {
+            f"{RESULTS}/results.jsonl",
+            f"{RESULTS}/verdict.json{MANIFEST}",
+            f"{REPORT}/figures/frechet_vs_nfe.svg{MANIFEST}",
+        },
         "decide_verdict names",
     ),
     "the settings in a manifest changed to match": (
-        lambda p: edit_to_match(p, CHECKPOINT, lambda lineage: lineage["settings"]["loss"].update(min_snr_gamma=1.0)),
+        lambda p: edit_to_match(
+            p, CHECKPOINT, lambda lineage: lineage["settings"]["loss"].update(min_snr_gamma=1.0)
+        ),
         {f"{RUN}/log.csv{MANIFEST}", f"{SAMPLES}{MANIFEST}"},
         "ran with older settings: loss.min_snr_gamma 1.0 -> 5.0",
     ),
@@ -114,10 +136,16 @@ TABLE = {
         "check_preregistration read",
     ),
     "a file gone": (lambda p: (p / SAMPLES).unlink(), {SAMPLES}, "is missing"),
-    "an input gone": (lambda p: (p / "reports/captions/hypotheses.rst").unlink(), {"reports/captions/hypotheses.rst"}, "is missing"),
+    "an input gone": (
+        lambda p: (p / "reports/captions/hypotheses.rst").unlink(),
+        {"reports/captions/hypotheses.rst"},
+        "is missing",
+    ),
     "a manifest gone": (lambda p: (p / f"{SAMPLES}{MANIFEST}").unlink(), {SAMPLES}, "is gone"),
     "a file and its manifest gone": (
-        lambda p: [(p / SAMPLES).unlink(), (p / f"{SAMPLES}{MANIFEST}").unlink()], {SAMPLES}, "is gone",
+        lambda p: [(p / SAMPLES).unlink(), (p / f"{SAMPLES}{MANIFEST}").unlink()],
+        {SAMPLES},
+        "is gone",
     ),
     "the sampler changed since": (
         lambda p: replace(p, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise"),
@@ -129,8 +157,12 @@ TABLE = {
         {f"{SAMPLES}{MANIFEST}"},
         "has version 2, this code reads 1",
     ),
-    "a manifest that is not JSON": (lambda p: (p / f"{SAMPLES}{MANIFEST}").write_text("{"), {f"{SAMPLES}{MANIFEST}"}, "is not valid JSON"),
-}  # fmt: skip
+    "a manifest that is not JSON": (
+        lambda p: (p / f"{SAMPLES}{MANIFEST}").write_text("{"),
+        {f"{SAMPLES}{MANIFEST}"},
+        "is not valid JSON",
+    ),
+}
 
 
 def test_an_untouched_run_passes(mismatches):
@@ -145,13 +177,18 @@ def test_tampering_is_found_where_it_was_done(finished, mismatches, name):
     assert paths <= found.keys(), found
     assert any(said in message for path in paths for _, message in found[path]), found
     # a byte changed in one file is no reason to doubt the others
-    if name.startswith(("one byte of", "swapped", "a results line changed", "an input gone")) and "manifest" not in name:
+    if (
+        name.startswith(("one byte of", "swapped", "a results line changed", "an input gone"))
+        and "manifest" not in name
+    ):
         assert found.keys() == paths
 
 
 def test_one_flipped_byte_is_found_in_every_file_of_the_lineage(finished, mismatches):
     lineage = trace(finished, computed_files(finished, "MS1_min_snr", "smoke"))
-    files = {file.path for step in lineage.steps.values() for file in [*step.inputs, *step.outputs] if file.sha256}
+    files = {
+        file.path for step in lineage.steps.values() for file in [*step.inputs, *step.outputs] if file.sha256
+    }
     assert len(files) > 100 and {PAGE, CHECKPOINT, "docs/experiments/E1_pre_reg.md"} <= files
     for path in files:
         flip(finished / path)
@@ -168,16 +205,21 @@ def test_one_flipped_byte_is_found_in_every_manifest(finished, mismatches):
 
 
 def audited(project: Path, *arguments: str):
-    return run_module(project, "workflow_scripts.audit", *arguments)
+    return run_module(project, "workflow_scripts.tools.audit", *arguments)
 
 
 def test_an_output_of_older_settings_is_found(finished):
-    replace(finished, "config/study/MS1_min_snr/E2_minsnr_linear.yaml", "min_snr_gamma: 5.0", "min_snr_gamma: 1.0")
+    replace(
+        finished, "config/study/MS1_min_snr/E2_minsnr_linear.yaml", "min_snr_gamma: 5.0", "min_snr_gamma: 1.0"
+    )
     done = audited(finished, "--config", "preset=smoke")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if "train_model" in line]
     assert "ran with older settings: loss.min_snr_gamma 5.0 -> 1.0" in line
-    assert all(f"train_model arm=E2_minsnr_linear seed={seed}" in line for seed in (1077, 1078)) and "E1" not in line
+    assert (
+        all(f"train_model arm=E2_minsnr_linear seed={seed}" in line for seed in (1077, 1078))
+        and "E1" not in line
+    )
 
 
 def test_a_touched_output_of_older_settings_and_code_is_found(finished):
@@ -218,8 +260,14 @@ def test_a_folder_and_a_manifest_stand_for_what_they_hold(finished, plan, monkey
 def test_a_figure_is_made_again_byte_for_byte_and_its_tree_reaches_the_ground(finished):
     done = audited(finished, FIGURE, "--rerun-check", "--config", "preset=smoke")
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("dataset scikit-learn digits: training images", "docs/experiments/E2_pre_reg.md", "draw_hypotheses: code",
-                  "train_model arm=E1_baseline_linear seed=1078", "see above", "audit: pass"):  # fmt: skip
+    for words in (
+        "dataset scikit-learn digits: training images",
+        "docs/experiments/E2_pre_reg.md",
+        "draw_hypotheses: code",
+        "train_model arm=E1_baseline_linear seed=1078",
+        "see above",
+        "audit: pass",
+    ):
         assert words in done.stdout, words
     root = next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith(f"root of {FIGURE}"))
     assert read_json(find_maker(FIGURE, finished))["lineage_sha256"] == root
@@ -258,9 +306,15 @@ def test_two_equal_runs_of_a_step_have_one_lineage(finished):
     ("arguments", "said"),
     [
         (["README.md"], "error: no step made README.md, and it does not say what run it belongs to"),
-        ([f"{RESULTS}/absent.json"], f"error: {RESULTS}/absent.json is not there, and no step's manifest names it"),
+        (
+            [f"{RESULTS}/absent.json"],
+            f"error: {RESULTS}/absent.json is not there, and no step's manifest names it",
+        ),
         (["docs"], "error: docs holds nothing that a step made"),
-        (["--config", "preset=unheard_of"], "error: nothing of MS1_min_snr, preset unheard_of, has been computed"),
+        (
+            ["--config", "preset=unheard_of"],
+            "error: nothing of MS1_min_snr, preset unheard_of, has been computed",
+        ),
         (["--config", "preset"], "error: --config takes KEY=VALUE, not 'preset'"),
     ],
 )

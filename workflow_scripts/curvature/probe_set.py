@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.randomness import stream
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class ProbeSet:
     def vectors(self) -> Iterator[np.ndarray]:
         """The Rademacher probes, i8 [num_parameters] of +-1 each, one at a time to spare memory."""
         for probe in range(self.num_probes):
-            bits = stream(self.seed, "probe_vector", probe).integers(0, 2, size=self.num_parameters, dtype=np.int8)
+            bits = stream(self.seed, "probe_vector", probe).integers(
+                0, 2, size=self.num_parameters, dtype=np.int8
+            )
             yield 2 * bits - 1
 
     def sha256(self, images: np.ndarray) -> str:

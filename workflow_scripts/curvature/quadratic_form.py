@@ -43,7 +43,8 @@ class QuadraticForm:
     def __call__(self, vector: Tensor) -> float:
         pieces = vector.split(self._sizes)
         tangents: dict[int, Tensor | None] = {
-            slot: piece.view_as(parameter) for slot, (piece, parameter) in enumerate(zip(pieces, self._parameters))
+            slot: piece.view_as(parameter)
+            for slot, (piece, parameter) in enumerate(zip(pieces, self._parameters))
         }
         terms = []
         for inputs, outputs, rule in self._operations:
@@ -64,14 +65,20 @@ class _Tape(TorchFunctionMode):
 
     def __init__(self, parameters: Sequence[Tensor]):
         super().__init__()
-        self._kept: list[tuple[Tensor, int]] = []  # so that no identity is given twice, and what each tensor's version was
+        self._kept: list[
+            tuple[Tensor, int]
+        ] = []  # so that no identity is given twice, and what each tensor's version was
         self._slots: dict[int, int] = {}
         self._calls: list[Call] = []
         for parameter in parameters:
             self._keep(parameter)
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
@@ -88,17 +95,27 @@ class _Tape(TorchFunctionMode):
     def operations(self, value: Tensor) -> list[tuple[list[int | None], list[int], Rule]]:
         """(slots of the tensors passed, slots of the tensors made, the operation) for each call that `value` depends on."""
         if any(tensor._version != version for tensor, version in self._kept):
-            raise ValueError("the loss changes a tensor in place; curvature needs a network without in-place operations")
+            raise ValueError(
+                "the loss changes a tensor in place; curvature needs a network without in-place operations"
+            )
         results = [tensor for call in self._calls for tensor in call.made]
         adjoints = iter(torch.autograd.grad(value, results, allow_unused=True))
         kept = []
         for call in self._calls:
             bars = [next(adjoints) for _ in call.made]
             if any(bar is not None for bar in bars):
-                inputs = [self._slot(leaf) for leaf in tree_leaves((call.args, call.kwargs)) if isinstance(leaf, Tensor)]
-                filled = [torch.zeros_like(tensor) if bar is None else bar for bar, tensor in zip(bars, call.made)]
+                inputs = [
+                    self._slot(leaf)
+                    for leaf in tree_leaves((call.args, call.kwargs))
+                    if isinstance(leaf, Tensor)
+                ]
+                filled = [
+                    torch.zeros_like(tensor) if bar is None else bar for bar, tensor in zip(bars, call.made)
+                ]
                 outputs = [self._slots[id(tensor)] for tensor in call.made]
-                kept.append((inputs, outputs, choose_rule(call, [slot is not None for slot in inputs], filled)))
+                kept.append(
+                    (inputs, outputs, choose_rule(call, [slot is not None for slot in inputs], filled))
+                )
         return kept
 
     def _keep(self, tensor: Tensor) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.source_files import check_name, is_leftover, walk
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.source_files import check_name, is_leftover, walk
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL_BYTES = 64 * 2**30  # unpacked
@@ -120,7 +120,9 @@ class _Limits:
     def count(self, name: str, size: int, read: bool) -> None:
         self.members, self.total = self.members + 1, self.total + size
         if read and size > MAX_FILE_BYTES:
-            raise PipelineError(f"{self.path}: {name!r} has {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
+            raise PipelineError(
+                f"{self.path}: {name!r} has {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed"
+            )
         if self.members > MAX_MEMBERS or self.total > MAX_TOTAL_BYTES:
             raise PipelineError(
                 f"{self.path}: more than {MAX_MEMBERS:,} members or {MAX_TOTAL_BYTES:,} unpacked bytes, at {name!r}"
@@ -139,7 +141,9 @@ class _Bounded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or self.left < 0:
-            raise PipelineError(f"{self.path}: a header is larger than the {MAX_HEADER_BYTES:,} bytes allowed")
+            raise PipelineError(
+                f"{self.path}: a header is larger than the {MAX_HEADER_BYTES:,} bytes allowed"
+            )
         content = self.raw.read(size)
         self.left -= len(content)
         self.tail = (self.tail + content)[-tarfile.BLOCKSIZE :]
@@ -159,8 +163,18 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn what the readers of archives say of a damaged one into a PipelineError."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError,
-            NotImplementedError, OverflowError, RecursionError) as error:  # fmt: skip
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PipelineError(
             f"{path} is truncated, damaged or no zip, tar, tar.gz or tar.xz archive ({said}); get it again"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.download import download
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_bytes
-from workflow_scripts.common.source_files import SourceFile
+from workflow_scripts.core.download import download
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_bytes
+from workflow_scripts.core.source_files import SourceFile
 from workflow_scripts.data.archives import MAX_FILE_BYTES, iterate_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.python2_pickle import read_pickle
@@ -59,7 +59,8 @@ def load(settings_data: Mapping[str, Any], root: Path) -> Dataset:
         licence="no licence stated; cite Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         preparation="pixels as they are",
         sources=tuple(
-            SourceFile(f"{FOLDER}/{name}", len(contents[name]), hashlib.sha256(contents[name]).hexdigest()) for name in used
+            SourceFile(f"{FOLDER}/{name}", len(contents[name]), hashlib.sha256(contents[name]).hexdigest())
+            for name in used
         ),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.common.source_files import SourceFile
+from workflow_scripts.core.source_files import SourceFile
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.source_files import describe_file
+from workflow_scripts.core.source_files import describe_file
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.splitting import stratified_split
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.randomness import stream
-from workflow_scripts.common.source_files import LAYOUT, require_source
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.randomness import stream
+from workflow_scripts.core.source_files import LAYOUT, require_source
 from workflow_scripts.data.archives import iterate_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
@@ -108,10 +108,14 @@ def _classes(
             raise PipelineError(f"{path}: the class {folder!r} is empty; put images into it or remove it")
     for name in sorted(others):
         if str(PurePosixPath(name).parent) in class_folders:
-            raise PipelineError(f"{path}: {name!r} lies among images and is none ({', '.join(SUFFIXES)}); remove it")
+            raise PipelineError(
+                f"{path}: {name!r} lies among images and is none ({', '.join(SUFFIXES)}); remove it"
+            )
     names = {part: {PurePosixPath(folder).name for folder in by_class} for part, by_class in parts.items()}
     every = set().union(*names.values())
     for part, known in names.items():
         if missing := sorted(every - known):
-            raise PipelineError(f"{path}: the class {missing[0]!r} has no images in {part}/; every class needs some")
+            raise PipelineError(
+                f"{path}: the class {missing[0]!r} has no images in {part}/; every class needs some"
+            )
     return tuple(sorted(every))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_npz
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz
 
 
 def to_float(images: np.ndarray) -> torch.Tensor:
@@ -34,7 +34,9 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
         raise ValueError(f"expected [N, C, H, W], got {list(x.shape)}")
     x = x.detach()
     if not bool(torch.isfinite(x).all()):
-        raise PipelineError("an image holds NaN or infinite values; the checkpoint it came from has probably diverged")
+        raise PipelineError(
+            "an image holds NaN or infinite values; the checkpoint it came from has probably diverged"
+        )
     levels = (x.float() + 1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     return np.ascontiguousarray(levels.cpu().numpy().transpose(0, 2, 3, 1))
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.download import download
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_bytes
-from workflow_scripts.common.source_files import describe_file
+from workflow_scripts.core.download import download
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_bytes
+from workflow_scripts.core.source_files import describe_file
 from workflow_scripts.data.dataset import Dataset, Split
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -125,5 +125,7 @@ def _read_idx(path: Path, name: str) -> np.ndarray:
         raise PipelineError(f"{path} is no IDX file of images or labels; get {URL}{name}.gz")
     shape = [int(side) for side in np.frombuffer(content, dtype=">u4", count=num_axes, offset=4)]
     if len(content) != start + math.prod(shape):
-        raise PipelineError(f"{path} holds {len(content) - start:,} values, its head says {shape}; get {URL}{name}.gz")
+        raise PipelineError(
+            f"{path} holds {len(content) - start:,} values, its head says {shape}; get {URL}{name}.gz"
+        )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

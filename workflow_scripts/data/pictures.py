@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import ConfigError, PipelineError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 # No more decoders than the suffixes need: each is a way in for damaged files.
@@ -59,10 +59,14 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
         raise
     except Exception as error:  # a decoder that meets damaged bytes may raise anything
         said = "not an image it can read" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise PipelineError(f"{where} does not decode ({said.splitlines()[0] if said else type(error).__name__})") from error
+        raise PipelineError(
+            f"{where} does not decode ({said.splitlines()[0] if said else type(error).__name__})"
+        ) from error
     mode = image.mode
     if mode not in MODES:
-        raise PipelineError(f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB, without transparency")
+        raise PipelineError(
+            f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB, without transparency"
+        )
     if mode != _mode(rule.channels):
         image = image.convert(_mode(rule.channels))
     if rule.resize is not None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.files import write_json, write_npz
-from workflow_scripts.common.source_files import combined_sha256
+from workflow_scripts.core.files import write_json, write_npz
+from workflow_scripts.core.source_files import combined_sha256
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.sources import load_source
 

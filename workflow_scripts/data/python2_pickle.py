@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError, shorten
+from workflow_scripts.core.errors import PipelineError, shorten
 
 
 class _Record:
@@ -54,9 +54,13 @@ def read_pickle(content: bytes, where: str) -> dict[str, Any]:
         found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         if not isinstance(found, dict):
             raise ValueError(f"holds {type(found).__name__}, not values by name")
-        return {key: _as_array(value) if isinstance(value, _Record) else value for key, value in found.items()}
+        return {
+            key: _as_array(value) if isinstance(value, _Record) else value for key, value in found.items()
+        }
     except Exception as error:  # an altered pickle may raise anything
-        raise PipelineError(f"{where} cannot be read ({shorten(error) or type(error).__name__}); get it again") from error
+        raise PipelineError(
+            f"{where} cannot be read ({shorten(error) or type(error).__name__}); get it again"
+        ) from error
 
 
 def _as_array(value: _Record) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.data import cifar10, digits, image_folder, mnist
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.splitting import stratified_split
@@ -24,7 +24,10 @@ LOADERS: dict[str, Loader] = {
 
 
 # Sources whose files are published, and what says which of them are not there yet.
-MISSING: dict[str, Callable[[Mapping[str, Any], Path], list[str]]] = {"cifar10": cifar10.missing, "mnist": mnist.missing}
+MISSING: dict[str, Callable[[Mapping[str, Any], Path], list[str]]] = {
+    "cifar10": cifar10.missing,
+    "mnist": mnist.missing,
+}
 
 
 def to_download(settings_data: Mapping[str, Any], root: Path) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflow_scripts.common.errors import ConfigError
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.randomness import stream
 
 
-def stratified_split(labels: np.ndarray, num_test: int | None, split_seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, num_test: int | None, split_seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, test), each in random order; every class has its share of the `num_test` test images.
 
     The shares are rounded by largest remainder, so that they add up. ConfigError when num_test is null or leaves a

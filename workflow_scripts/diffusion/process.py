@@ -44,7 +44,13 @@ class GaussianDiffusion:
             )
         betas = np.asarray(betas, dtype=np.float64)
         alphas_cumprod = alphas_cumprod_of(betas)
-        tables = (betas, alphas_cumprod, snr_of(alphas_cumprod), np.sqrt(alphas_cumprod), np.sqrt(1 - alphas_cumprod))
+        tables = (
+            betas,
+            alphas_cumprod,
+            snr_of(alphas_cumprod),
+            np.sqrt(alphas_cumprod),
+            np.sqrt(1 - alphas_cumprod),
+        )
         return cls(*(torch.tensor(table) for table in tables), prediction_type)
 
     @property

@@ -68,4 +68,6 @@ def _from_x0_weights(weights: np.ndarray, snr: np.ndarray, prediction_type: str)
         return weights / snr
     if prediction_type == "v":
         return weights / (snr + 1)
-    raise ValueError(f"diffusion.prediction_type is {prediction_type!r}; known are {', '.join(PREDICTION_TYPES)}")
+    raise ValueError(
+        f"diffusion.prediction_type is {prediction_type!r}; known are {', '.join(PREDICTION_TYPES)}"
+    )

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_bytes
-from workflow_scripts.common.randomness import stream, torch_seed
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_bytes
+from workflow_scripts.core.randomness import stream, torch_seed
 from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics.weights import load_weights
 
@@ -45,7 +45,9 @@ class Classifier(nn.Module):
             if large:
                 layers += _convolution(wider, wider, 1, normalised=True)
             width, side = wider, (side + 1) // 2
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * side * side, feature_dim), nn.SiLU())
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(width * side * side, feature_dim), nn.SiLU()
+        )
         self.head = nn.Linear(feature_dim, num_classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
@@ -77,7 +79,11 @@ def train_classifier(
     PipelineError when the loss is not finite.
     """
     y, reach = torch.from_numpy(labels), max(1, images.shape[1] // 8)
-    batch_size, num_steps, seed = min(settings["batch_size"], len(images)), settings["num_steps"], settings["seed"]
+    batch_size, num_steps, seed = (
+        min(settings["batch_size"], len(images)),
+        settings["num_steps"],
+        settings["seed"],
+    )
     batches_per_epoch = len(images) // batch_size
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "extractor_init"))
@@ -108,7 +114,9 @@ def train_classifier(
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> float:
     """The share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""
     starts = range(0, len(images), batch_size)
-    answers = (classifier(to_float(images[start : start + batch_size])).argmax(dim=1).numpy() for start in starts)
+    answers = (
+        classifier(to_float(images[start : start + batch_size])).argmax(dim=1).numpy() for start in starts
+    )
     return float((np.concatenate(list(answers)) == labels).mean())
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.common.errors import ConfigError, PipelineError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics.classifier import load_classifier
 
@@ -67,7 +67,9 @@ def load_extractor(
     return extractor
 
 
-def iterate_features(extract: FeatureFunction, images: np.ndarray, batch_size: int = BATCH_SIZE) -> Iterator[np.ndarray]:
+def iterate_features(
+    extract: FeatureFunction, images: np.ndarray, batch_size: int = BATCH_SIZE
+) -> Iterator[np.ndarray]:
     """Features of u8 [N, H, W, C] in order, `batch_size` images at a time."""
     for start in range(0, len(images), batch_size):
         yield extract(images[start : start + batch_size])
@@ -99,15 +101,22 @@ def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> E
     @torch.no_grad()
     def extract(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-            raise PipelineError(f"Inception takes uint8 [N, H, W, 1 or 3], got {images.dtype} {list(images.shape)}")
+            raise PipelineError(
+                f"Inception takes uint8 [N, H, W, 1 or 3], got {images.dtype} {list(images.shape)}"
+            )
         if images.shape[3] == 1:  # grey is three equal colours
             images = images.repeat(3, axis=3)
         x = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
         pieces = x.split(CPU_BATCH) if device.type == "cpu" else (x,)
-        features, logits = (torch.cat(parts).cpu().numpy() for parts in zip(*map(network, pieces), strict=True))
+        features, logits = (
+            torch.cat(parts).cpu().numpy() for parts in zip(*map(network, pieces), strict=True)
+        )
         return features, logits
 
     return Extractor(FEATURE_DIM, extract)
 
 
-LOADERS: dict[str, Callable[[str | Path, Callable[[], torch.device]], Extractor]] = {"classifier": _classifier, "inception": _inception}
+LOADERS: dict[str, Callable[[str | Path, Callable[[], torch.device]], Extractor]] = {
+    "classifier": _classifier,
+    "inception": _inception,
+}

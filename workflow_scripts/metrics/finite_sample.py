@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.normal_interval import normal_interval
 from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
@@ -20,7 +20,9 @@ SEED = 0
 
 
 def finite_sample(
-    features: np.ndarray, reference: GaussianStatistics, on_distance: Callable[[int], None] = lambda done: None
+    features: np.ndarray,
+    reference: GaussianStatistics,
+    on_distance: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """The distance of features [N, D] with its bootstrap interval, and the distance of fewer vectors; a JSON object.
 
@@ -42,7 +44,9 @@ def finite_sample(
 
     count = len(features)
     value = distance(features)
-    draws = (stream(SEED, "bootstrap", number).integers(0, count, size=count) for number in range(NUM_RESAMPLES))
+    draws = (
+        stream(SEED, "bootstrap", number).integers(0, count, size=count) for number in range(NUM_RESAMPLES)
+    )
     stderr = float(np.std([distance(features[chosen]) for chosen in draws], ddof=1))
     by_num_samples = []
     for parts in PARTS:

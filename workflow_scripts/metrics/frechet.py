@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.statistics import GaussianStatistics
 
 # From so many dimensions on, loading SciPy takes less time than it saves.
@@ -23,11 +23,15 @@ def frechet_distance(first: GaussianStatistics, second: GaussianStatistics) -> f
                 f"cannot compare {name} of shapes {list(one.shape)} and {list(other.shape)}; "
                 "both sides must come from the same extractor"
             )
-        if not np.isfinite(one.sum() + other.sum()):  # as any value that is not makes it, in a third of the time of a look at each
+        if not np.isfinite(
+            one.sum() + other.sum()
+        ):  # as any value that is not makes it, in a third of the time of a look at each
             raise PipelineError(f"{name} hold values that are not finite; check the features on both sides")
     difference = first.mu - second.mu
     distance = difference @ difference + np.trace(first.sigma) + np.trace(second.sigma)
-    return max(float(distance - 2 * _trace_of_product_root(first.sigma, second.sigma)), 0.0)  # rounding can go below 0
+    return max(
+        float(distance - 2 * _trace_of_product_root(first.sigma, second.sigma)), 0.0
+    )  # rounding can go below 0
 
 
 def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:

@@ -10,11 +10,15 @@ from typing import TextIO
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, BasicConv2d, FeatureExtractorInceptionV3
+from torch_fidelity.feature_extractor_inceptionv3 import (
+    URL_INCEPTION_V3,
+    BasicConv2d,
+    FeatureExtractorInceptionV3,
+)
 
-from workflow_scripts.common.download import download
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.progress import Progress
+from workflow_scripts.core.download import download
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.progress import Progress
 from workflow_scripts.metrics.weights import load_weights
 
 FEATURE_DIM = 2048
@@ -39,7 +43,9 @@ def load_inception(path: str | Path, device: torch.device = torch.device("cpu"))
     buffer.seek(0)
     try:
         network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", [str(FEATURE_DIM), "logits_unbiased"], feature_extractor_weights_path=buffer
+            "inception-v3-compat",
+            [str(FEATURE_DIM), "logits_unbiased"],
+            feature_extractor_weights_path=buffer,
         )
     except RuntimeError as error:
         raise PipelineError(f"{path} does not hold torch-fidelity's Inception weights; {REMEDY}") from error
@@ -49,7 +55,9 @@ def load_inception(path: str | Path, device: torch.device = torch.device("cpu"))
         if isinstance(block, BasicConv2d):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
     # On a GPU cuDNN copies float32 images out of channels_last and back: a sixth fewer images per second (docs/gpu.md).
-    return network.to(device, memory_format=torch.channels_last if device.type == "cpu" else torch.contiguous_format)
+    return network.to(
+        device, memory_format=torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    )
 
 
 def read_inception_weights(path: str | Path) -> bytes:
@@ -57,7 +65,9 @@ def read_inception_weights(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise PipelineError(f"cannot read the Inception weights {path}: {error.strerror or error}; {REMEDY}") from error
+        raise PipelineError(
+            f"cannot read the Inception weights {path}: {error.strerror or error}; {REMEDY}"
+        ) from error
 
 
 def download_inception_weights(log: TextIO | None = None) -> bytes:
@@ -65,7 +75,10 @@ def download_inception_weights(log: TextIO | None = None) -> bytes:
     progress = Progress("downloading Inception weights", None, "MB", log)
     try:
         return download(
-            URL_INCEPTION_V3, sha256=SHA256, max_bytes=MAX_BYTES, on_bytes=lambda done: progress.update(done >> 20)
+            URL_INCEPTION_V3,
+            sha256=SHA256,
+            max_bytes=MAX_BYTES,
+            on_bytes=lambda done: progress.update(done >> 20),
         )
     except PipelineError as error:
         raise PipelineError(f"cannot download the Inception weights ({error}); {REMEDY}") from error
@@ -74,4 +87,6 @@ def download_inception_weights(log: TextIO | None = None) -> bytes:
 def require_published(content: bytes, where: str | Path) -> None:
     """Raise PipelineError, naming `where`, unless the bytes are those of the published weights file."""
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise PipelineError(f"{where} is not the published file of Inception weights; delete what is there, then {REMEDY}")
+        raise PipelineError(
+            f"{where} is not the published file of Inception weights; delete what is there, then {REMEDY}"
+        )

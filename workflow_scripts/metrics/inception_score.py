@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 # torch-fidelity's protocol, so that both give one number for the same images.
 NUM_SPLITS = 10
@@ -18,7 +18,9 @@ def inception_score(logits: np.ndarray) -> tuple[float, float]:
     logits are those without the last layer's bias, as the paper's code has them. PipelineError below ten images.
     """
     if len(logits) < NUM_SPLITS:
-        raise PipelineError(f"the Inception Score needs at least {NUM_SPLITS} images, got {len(logits)}; use more samples")
+        raise PipelineError(
+            f"the Inception Score needs at least {NUM_SPLITS} images, got {len(logits)}; use more samples"
+        )
     order = np.random.RandomState(SHUFFLE_SEED).permutation(len(logits))
     logits = logits[order].astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)

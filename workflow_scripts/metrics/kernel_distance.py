@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.normal_interval import normal_interval
 
 # torch-fidelity's protocol, subsets included, so that both give one number for the same images.
@@ -48,7 +48,9 @@ def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> KernelDista
         )
     size = min(MAX_SUBSET_SIZE, len(generated), len(reference))
     if size < 3:
-        raise PipelineError(f"a kernel distance needs 3 feature vectors on each side, got {size}; use more images")
+        raise PipelineError(
+            f"a kernel distance needs 3 feature vectors on each side, got {size}; use more images"
+        )
     chosen, chosen_reference = _subsets(len(generated), len(reference), size)
     diagonal, reference_diagonal = _kernel_diagonal(generated), _kernel_diagonal(reference)
     within, within_rows = _sums(generated, generated, chosen, chosen)
@@ -57,7 +59,9 @@ def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> KernelDista
     within += within_reference - chosen @ diagonal - chosen_reference @ reference_diagonal
     distances = within / (size * (size - 1)) - 2 * between / size**2
     value, spread = float(distances.mean()), float(distances.std())
-    variance = jackknife_variance(within_rows - diagonal, between_rows / len(reference)) + spread**2 / (NUM_SUBSETS - 1)
+    variance = jackknife_variance(within_rows - diagonal, between_rows / len(reference)) + spread**2 / (
+        NUM_SUBSETS - 1
+    )
     return KernelDistance(value, spread, normal_interval(value, variance**0.5))
 
 

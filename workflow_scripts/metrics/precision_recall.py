@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 NUM_NEIGHBOURS = 3
 ROWS_AT_ONCE = 1000
@@ -16,12 +16,16 @@ def neighbour_radii(features: np.ndarray) -> np.ndarray:
     PipelineError below four vectors.
     """
     if len(features) <= NUM_NEIGHBOURS:
-        raise PipelineError(f"precision and recall need {NUM_NEIGHBOURS + 1} images on each side, got {len(features)}")
+        raise PipelineError(
+            f"precision and recall need {NUM_NEIGHBOURS + 1} images on each side, got {len(features)}"
+        )
     radii = np.empty(len(features))
     for start in range(0, len(features), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         # The smallest distance is that of a vector to itself.
-        radii[rows] = np.partition(_squared_distances(features[rows], features), NUM_NEIGHBOURS, axis=1)[:, NUM_NEIGHBOURS]
+        radii[rows] = np.partition(_squared_distances(features[rows], features), NUM_NEIGHBOURS, axis=1)[
+            :, NUM_NEIGHBOURS
+        ]
     return radii
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.metrics.extractors import BATCH_SIZE, FeatureFunction, iterate_features
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, StreamingStatistics
@@ -44,7 +44,9 @@ def reference_and_scale_marks(
     PipelineError when a side is too small for a covariance.
     """
     if len(train) < 4 or len(test) < 2:
-        raise PipelineError(f"scale marks need 4 training and 2 test images, got {len(train)} and {len(test)}")
+        raise PipelineError(
+            f"scale marks need 4 training and 2 test images, got {len(train)} and {len(test)}"
+        )
     chosen = np.zeros(len(train), dtype=bool)
     chosen[stream(SEED, "scale_mark_halves").permutation(len(train))[: len(train) // 2]] = True
     halves = (StreamingStatistics(feature_dim), StreamingStatistics(feature_dim))
@@ -114,7 +116,9 @@ def _uniform_noise_like(images: np.ndarray) -> np.ndarray:
 def _gaussian_noise_like(images: np.ndarray) -> np.ndarray:
     """Standard normal in the networks' scale, [-1, 1] for all of u8, and cut to it."""
     generator, levels = stream(SEED, "scale_mark_gaussian_noise"), np.empty_like(images)
-    for batch in np.array_split(levels, range(BATCH_SIZE, len(levels), BATCH_SIZE)):  # floats of one batch, never of all
+    for batch in np.array_split(
+        levels, range(BATCH_SIZE, len(levels), BATCH_SIZE)
+    ):  # floats of one batch, never of all
         noise = generator.standard_normal(batch.shape, dtype=np.float32)
         batch[:] = np.rint((noise + 1) * 127.5).clip(0, 255)
     return levels

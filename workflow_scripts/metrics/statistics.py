@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_npz_dict, write_npz
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz_dict, write_npz
 
 UNKNOWN = "unknown"
 
@@ -78,7 +78,9 @@ class StreamingStatistics:
     def result(self) -> GaussianStatistics:
         """The statistics so far, covariance with ddof=1 as in `np.cov`. PipelineError below two vectors."""
         if self.count < 2:
-            raise PipelineError(f"a covariance needs at least 2 feature vectors, got {self.count}; use more images")
+            raise PipelineError(
+                f"a covariance needs at least 2 feature vectors, got {self.count}; use more images"
+            )
         return GaussianStatistics(self._mean.copy(), self._scatter / (self.count - 1), self.count)
 
 
@@ -105,4 +107,6 @@ def load_statistics(path: str | Path) -> GaussianStatistics:
     if mu is None or sigma is None or mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
         raise PipelineError(f"{path} does not hold mu [D] and sigma [D, D]; delete it and run again")
     origin = Origin(**{name: str(content[name]) for name in asdict(Origin()) if name in content})
-    return GaussianStatistics(mu.astype(np.float64), sigma.astype(np.float64), None if count is None else int(count), origin)
+    return GaussianStatistics(
+        mu.astype(np.float64), sigma.astype(np.float64), None if count is None else int(count), origin
+    )

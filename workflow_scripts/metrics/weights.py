@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 REMEDY = "replace it, or delete it to rebuild it"
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import atomic_path, sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import atomic_path, sha256_file
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
 from workflow_scripts.provenance.project_paths import DATA_ROOT, ELSEWHERE
 from workflow_scripts.provenance.source_closure import PACKAGE
@@ -35,10 +35,20 @@ _TERMS = {
 }
 _NOT_PACKED = (".npz", ".pt", ".pth")
 _MEDIA_TYPES = {
-    ".csv": "text/csv", ".html": "text/html", ".ipynb": "application/x-ipynb+json", ".j2": "text/plain",
-    ".json": "application/json", ".jsonl": "application/jsonl", ".md": "text/markdown", ".png": "image/png",
-    ".py": "text/x-python", ".rst": "text/x-rst", ".smk": "text/plain", ".svg": "image/svg+xml", ".yaml": "application/yaml",
-}  # fmt: skip
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".ipynb": "application/x-ipynb+json",
+    ".j2": "text/plain",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".py": "text/x-python",
+    ".rst": "text/x-rst",
+    ".smk": "text/plain",
+    ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
+}
 
 
 def write_crate(path: Path, lineage: Lineage, title: str, description: str, licence: str) -> int:
@@ -53,44 +63,95 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
     """The rocrate.ROCrate object; nothing is written."""
     from rocrate.rocrate import ROCrate
 
-    root, steps = lineage.root, sorted(lineage.steps.values(), key=lambda step: (step.manifest["circumstances"]["ended"], step.path))
+    root, steps = (
+        lineage.root,
+        sorted(lineage.steps.values(), key=lambda step: (step.manifest["circumstances"]["ended"], step.path)),
+    )
     if not steps:
         raise PipelineError("there is no step to describe; run `make report` first")
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms = _TERMS
     crate.name, crate.description, crate.license = title, description, licence
     crate.datePublished = steps[-1].manifest["circumstances"]["ended"]
-    crate.root_dataset["conformsTo"] = [_entity(crate, url, "CreativeWork", name=name, version=url.rpartition("/")[2]) for url, name in _PROFILES.items()]
+    crate.root_dataset["conformsTo"] = [
+        _entity(crate, url, "CreativeWork", name=name, version=url.rpartition("/")[2])
+        for url, name in _PROFILES.items()
+    ]
     files = _Files(crate, lineage)
     workflow = crate.add_workflow(
-        root / "Snakefile", "Snakefile", main=True, lang="snakemake",
-        lang_version=steps[-1].manifest["circumstances"]["snakemake"], properties={**_properties(root / "Snakefile", "Snakefile"), "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]},
-    )  # fmt: skip
-    tools = {entry: files.add(f"{PACKAGE}/{entry}.py", ["File", "SoftwareSourceCode"]) for entry in sorted({s.lineage["entry"] for s in steps})}
+        root / "Snakefile",
+        "Snakefile",
+        main=True,
+        lang="snakemake",
+        lang_version=steps[-1].manifest["circumstances"]["snakemake"],
+        properties={
+            **_properties(root / "Snakefile", "Snakefile"),
+            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        },
+    )
+    tools = {
+        entry: files.add(f"{PACKAGE}/steps/{entry}.py", ["File", "SoftwareSourceCode"])
+        for entry in sorted({s.lineage["entry"] for s in steps})
+    }
     for step in steps:
         tools[step.lineage["entry"]]["version"] = str(step.lineage["source"]["digest"])
     workflow["hasPart"] = list(tools.values())
     how_to = {
-        rule: _entity(crate, f"#step-{rule}", "HowToStep", name=rule, position=str(number), workExample=tools[entry])
-        for number, (rule, entry) in enumerate(dict.fromkeys((s.lineage["rule"], s.lineage["entry"]) for s in steps), start=1)
+        rule: _entity(
+            crate, f"#step-{rule}", "HowToStep", name=rule, position=str(number), workExample=tools[entry]
+        )
+        for number, (rule, entry) in enumerate(
+            dict.fromkeys((s.lineage["rule"], s.lineage["entry"]) for s in steps), start=1
+        )
     }
     workflow["step"] = list(how_to.values())
     actions = [_action(crate, files, step, tools) for step in steps]
     controls = [
-        _entity(crate, f"#control-{step.lineage_sha256[:16]}", "ControlAction", name=f"run {step.label}", instrument=how_to[step.lineage["rule"]], object=action)
+        _entity(
+            crate,
+            f"#control-{step.lineage_sha256[:16]}",
+            "ControlAction",
+            name=f"run {step.label}",
+            instrument=how_to[step.lineage["rule"]],
+            object=action,
+        )
         for step, action in zip(steps, actions, strict=True)
-    ]  # fmt: skip
-    sources = [files.add(path) for path in sorted(lineage.consumers) if lineage.maker(path) is None and (root / path).is_file()]
+    ]
+    sources = [
+        files.add(path)
+        for path in sorted(lineage.consumers)
+        if lineage.maker(path) is None and (root / path).is_file()
+    ]
     run = _entity(
-        crate, "#run", "CreateAction", name=f"run of {title}", instrument=workflow, object=sources,
-        result=[files.add(path) for path in lineage.targets], startTime=min(s.manifest["circumstances"]["started"] for s in steps),
-        endTime=crate.datePublished.isoformat() if hasattr(crate.datePublished, "isoformat") else crate.datePublished,
-    )  # fmt: skip
+        crate,
+        "#run",
+        "CreateAction",
+        name=f"run of {title}",
+        instrument=workflow,
+        object=sources,
+        result=[files.add(path) for path in lineage.targets],
+        startTime=min(s.manifest["circumstances"]["started"] for s in steps),
+        endTime=crate.datePublished.isoformat()
+        if hasattr(crate.datePublished, "isoformat")
+        else crate.datePublished,
+    )
     engine = _entity(
-        crate, "https://snakemake.github.io", "SoftwareApplication", name="Snakemake", url="https://snakemake.github.io",
+        crate,
+        "https://snakemake.github.io",
+        "SoftwareApplication",
+        name="Snakemake",
+        url="https://snakemake.github.io",
         softwareVersion=str(steps[-1].manifest["circumstances"]["snakemake"]),
-    )  # fmt: skip
-    _entity(crate, "#engine-run", "OrganizeAction", name="Snakemake runs the steps", instrument=engine, object=controls, result=run)
+    )
+    _entity(
+        crate,
+        "#engine-run",
+        "OrganizeAction",
+        name="Snakemake runs the steps",
+        instrument=engine,
+        object=controls,
+        result=run,
+    )
     crate.root_dataset["mentions"] = [run, *actions]
     for path in _code_and_configuration(root, steps):
         files.add(path)
@@ -100,11 +161,18 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
 def _action(crate: Any, files: _Files, step: StepRecord, tools: dict[str, Any]) -> Any:
     circumstances = step.manifest["circumstances"]
     action = _entity(
-        crate, f"#{step.lineage_sha256}", "CreateAction", name=step.label, identifier=step.lineage_sha256,
-        description=f"rule {step.lineage['rule']} ran {PACKAGE}/{step.lineage['entry']}.py; {step.path} has settings, packages and machine",
-        instrument=tools[step.lineage["entry"]], object=[files.add(f.path, record=f) for f in step.inputs],
-        result=[files.add(f.path, record=f) for f in step.outputs], startTime=circumstances["started"], endTime=circumstances["ended"],
-    )  # fmt: skip
+        crate,
+        f"#{step.lineage_sha256}",
+        "CreateAction",
+        name=step.label,
+        identifier=step.lineage_sha256,
+        description=f"rule {step.lineage['rule']} ran {PACKAGE}/steps/{step.lineage['entry']}.py; {step.path} has settings, packages and machine",
+        instrument=tools[step.lineage["entry"]],
+        object=[files.add(f.path, record=f) for f in step.inputs],
+        result=[files.add(f.path, record=f) for f in step.outputs],
+        startTime=circumstances["started"],
+        endTime=circumstances["ended"],
+    )
     files.add(step.path)["about"] = action
     return action
 
@@ -121,7 +189,11 @@ class _Files:
             place = self._lineage.root / path
             foreign = path.partition("/")[0] in (DATA_ROOT, ELSEWHERE)
             if foreign or path.endswith(_NOT_PACKED) or not place.is_file():
-                facts = {"contentSize": str(record.size), "sha256": record.sha256} if record and record.sha256 else {}
+                facts = (
+                    {"contentSize": str(record.size), "sha256": record.sha256}
+                    if record and record.sha256
+                    else {}
+                )
                 self._entities[path] = _entity(self._crate, f"#{path}", "CreativeWork", name=path, **facts)
             else:
                 properties = _properties(place, path) | ({"@type": types} if types else {})
@@ -195,7 +267,9 @@ def _reader(path: Path) -> Any:
         archive = zipfile.ZipFile(path)
         held = set(archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
-        raise PipelineError(f"cannot read the crate {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise PipelineError(
+            f"cannot read the crate {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
     def from_zip(name: str) -> bytes:
         if name not in held:

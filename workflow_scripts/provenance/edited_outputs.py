@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.provenance.manifest import manifest_path, output_files, read_manifest
 
 

@@ -15,14 +15,16 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from workflow_scripts.common.files import canonical_json
+from workflow_scripts.core.files import canonical_json
 
 # The name of the PNG's text chunk; in an SVG the same text is the Dublin Core description.
 CHUNK = "provenance"
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 
-def identity_text(input_lineage_sha256: str | None, report: Mapping[str, Any], rule: str | None, figure: str) -> str:
+def identity_text(
+    input_lineage_sha256: str | None, report: Mapping[str, Any], rule: str | None, figure: str
+) -> str:
     """What a figure says of itself, as canonical JSON: study, preset, rule, figure, and the sum of its lineage."""
     return canonical_json(
         {

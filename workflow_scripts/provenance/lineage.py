@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance import manifest as manifests
 
 _STUDY_FILE = re.compile(r"(?:results|reports)/([^/]+)/([^/]+)/")
@@ -57,12 +57,24 @@ class StepRecord:
     @cached_property
     def label(self) -> str:
         """The rule and its wildcards: `train_model arm=E1_baseline_linear seed=1077`."""
-        return " ".join([str(self.lineage["rule"]), *(f"{name}={value}" for name, value in self.lineage["wildcards"].items())])
+        return " ".join(
+            [
+                str(self.lineage["rule"]),
+                *(f"{name}={value}" for name, value in self.lineage["wildcards"].items()),
+            ]
+        )
 
     def _files(self, kind: str, files: list[dict[str, Any]]) -> list[FileRecord]:
         volatile = {file["path"] for file in self.manifest["circumstances"][f"volatile_{kind}"]}
         return [
-            FileRecord(f["name"], f["path"], f.get("size"), f["sha256"], f.get("lineage_sha256"), f["path"] in volatile)
+            FileRecord(
+                f["name"],
+                f["path"],
+                f.get("size"),
+                f["sha256"],
+                f.get("lineage_sha256"),
+                f["path"] in volatile,
+            )
             for f in files
         ]
 
@@ -141,9 +153,13 @@ def trace(root: Path, targets: Iterable[str]) -> Lineage:
             step = claims[0]
             lineage.steps.setdefault(step.path, step)
             lineage.makers[path] = step.path
-            waiting.extend(file.path for file in reversed([*step.outputs, *step.inputs]) if file.path not in seen)
+            waiting.extend(
+                file.path for file in reversed([*step.outputs, *step.inputs]) if file.path not in seen
+            )
     # a damaged manifest of something else in the same folder is not this lineage's
-    lineage.damaged = {path: said for path, said in index.damaged.items() if path.removesuffix(manifests.SUFFIX) in seen}
+    lineage.damaged = {
+        path: said for path, said in index.damaged.items() if path.removesuffix(manifests.SUFFIX) in seen
+    }
     return lineage
 
 
@@ -182,4 +198,6 @@ class _Index:
     def _folders_above(self, path: str) -> Iterator[Path]:
         # nothing is computed outside these two folders, and the rest of the project may be large
         if path.partition("/")[0] in ("results", "reports"):
-            yield from (folder for part in Path(path).parents if (folder := self.root / part) not in self._folders)
+            yield from (
+                folder for part in Path(path).parents if (folder := self.root / part) not in self._folders
+            )

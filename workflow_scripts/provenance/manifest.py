@@ -24,8 +24,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, json_bytes, read_json, sha256_text, write_json
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, json_bytes, read_json, sha256_text, write_json
 
 MANIFEST_VERSION = 1
 SUFFIX = ".manifest.json"
@@ -84,29 +84,47 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "check out the code that wrote it, or run its step again"
         )
     if version is None or not _is_manifest(manifest):
-        raise PipelineError(f"{path} is not a step's manifest, or parts of it are missing; run its step again")
+        raise PipelineError(
+            f"{path} is not a step's manifest, or parts of it are missing; run its step again"
+        )
     return manifest
 
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
     """Whether every value that is read from a manifest is there and of its kind, so that nobody has to ask again."""
     lineage, circumstances = manifest.get("lineage"), manifest.get("circumstances")
-    if not (_TOP == manifest.keys() and isinstance(lineage, dict) and isinstance(circumstances, dict) and _LINEAGE == lineage.keys()):
+    if not (
+        manifest.keys() == _TOP
+        and isinstance(lineage, dict)
+        and isinstance(circumstances, dict)
+        and lineage.keys() == _LINEAGE
+    ):
         return False
     volatile = [circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs")]
     builds = circumstances.get("reproduces", [])
     return (
         all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
         and all(isinstance(lineage[key], str) for key in ("rule", "entry"))
-        and all(isinstance(value, str) for value in [*lineage["wildcards"].values(), manifest["lineage_sha256"]])
-        and all(isinstance(part, dict) for part in (lineage["source"].get("files"), lineage["packages"].get("versions")))
+        and all(
+            isinstance(value, str) for value in [*lineage["wildcards"].values(), manifest["lineage_sha256"]]
+        )
+        and all(
+            isinstance(part, dict)
+            for part in (lineage["source"].get("files"), lineage["packages"].get("versions"))
+        )
         and all(isinstance(circumstances.get(key), str) for key in ("started", "ended"))
         and isinstance(circumstances.get("threads"), int)
         and isinstance(circumstances.get("commit"), str | None)
         and isinstance(circumstances.get("machine_settings", {}), dict)
-        and all(isinstance(part, list) and all(map(_is_file, part)) for part in (lineage["inputs"], lineage["outputs"], *volatile))
+        and all(
+            isinstance(part, list) and all(map(_is_file, part))
+            for part in (lineage["inputs"], lineage["outputs"], *volatile)
+        )
         and isinstance(builds, list)
-        and all(isinstance(build, dict) and isinstance(build.get("outputs"), list) and "lineage_sha256" in build for build in builds)
+        and all(
+            isinstance(build, dict) and isinstance(build.get("outputs"), list) and "lineage_sha256" in build
+            for build in builds
+        )
     )
 
 
@@ -144,7 +162,9 @@ def find_maker(path: str, root: Path) -> Path | None:
     own = manifest_path(root / path)
     if own.is_file() and names_output(read_manifest(own), path):
         return own
-    return next((candidate for candidate in _nearby(path, root) if candidate != own and _lists(candidate, path)), None)
+    return next(
+        (candidate for candidate in _nearby(path, root) if candidate != own and _lists(candidate, path)), None
+    )
 
 
 def names_output(manifest: Mapping[str, Any], path: str) -> bool:
@@ -160,6 +180,8 @@ def _nearby(path: str, root: Path) -> Iterator[Path]:
 def _lists(candidate: Path, path: str) -> bool:
     try:
         # most files are told apart without parsing them
-        return f'"{path}"' in candidate.read_text(encoding="utf-8") and names_output(read_manifest(candidate), path)
+        return f'"{path}"' in candidate.read_text(encoding="utf-8") and names_output(
+            read_manifest(candidate), path
+        )
     except (PipelineError, OSError, UnicodeDecodeError):
         return False  # a damaged manifest of another step; the audit reports it where it belongs

@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, sha256_text
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, sha256_text
 from workflow_scripts.provenance.source_closure import source_closure, third_party_imports
 from workflow_scripts.provenance.surroundings import version_of
 
@@ -32,8 +32,23 @@ _DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 _ONE_MACHINE = ("nvidia-", "cuda-", "triton")
 # The first line torch needs only to compile, which no step does; the second computes nothing.
 _AROUND_NUMBERS = frozenset(
-    "jinja2 markupsafe mpmath networkx setuptools sympy "
-    "certifi charset-normalizer filelock fsspec idna requests tqdm typing-extensions urllib3".split()
+    [
+        "jinja2",
+        "markupsafe",
+        "mpmath",
+        "networkx",
+        "setuptools",
+        "sympy",
+        "certifi",
+        "charset-normalizer",
+        "filelock",
+        "fsspec",
+        "idna",
+        "requests",
+        "tqdm",
+        "typing-extensions",
+        "urllib3",
+    ]
 )
 
 
@@ -51,7 +66,11 @@ def _versions(root: Path, entry: str, modules: tuple[str, ...]) -> dict[str, Any
     requires = _requirements(root)
     if not requires:
         return {"digest": None, "versions": {}}
-    own = {_distribution(name, path, requires) for path in source_closure(root, entry, modules) for name in third_party_imports(root, path)}
+    own = {
+        _distribution(name, path, requires)
+        for path in source_closure(root, entry, modules)
+        for name in third_party_imports(root, path)
+    }
     versions = {name: _installed(name) for name in sorted(own | _counting(own, requires))}
     versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {"digest": sha256_text(canonical_json(versions)), "versions": versions}
@@ -62,14 +81,18 @@ def lock_differences(root: Path, versions: Iterable[str]) -> list[str]:
     locked = _locked(root.resolve())
     pairs = [(name, _installed(name), locked[name]) for name in sorted(set(versions) & locked.keys())]
     return [
-        f"{name} {now or 'is missing'}{' is installed' if now else ''}, {LOCK} says {then}" for name, now, then in pairs if now != then
+        f"{name} {now or 'is missing'}{' is installed' if now else ''}, {LOCK} says {then}"
+        for name, now, then in pairs
+        if now != then
     ]
 
 
 def _distribution(module: str, path: str, requires: dict[str, set[str]]) -> str:
     name = _normalised(_DISTRIBUTION.get(module, module))
     if name not in requires:
-        raise PipelineError(f"{path} imports {module}, which {LOCK} does not hold; add it to envs/requirements.in and run make relock")
+        raise PipelineError(
+            f"{path} imports {module}, which {LOCK} does not hold; add it to envs/requirements.in and run make relock"
+        )
     return name
 
 

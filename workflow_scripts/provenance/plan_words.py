@@ -36,7 +36,10 @@ def plan_lines(explained: Sequence[Explained]) -> list[str]:
     groups: dict[tuple[str, tuple[str, ...]], list[Explained]] = defaultdict(list)
     for item in explained:
         groups[item.job.command.entry, item.reasons.own].append(item)
-    ordered = sorted(groups.items(), key=lambda group: (not group[0][1], -sum(item.seconds or 0 for item in group[1]) * bool(group[0][1])))
+    ordered = sorted(
+        groups.items(),
+        key=lambda group: (not group[0][1], -sum(item.seconds or 0 for item in group[1]) * bool(group[0][1])),
+    )
     return [_line(entry, own, items) for (entry, own), items in ordered]
 
 
@@ -47,7 +50,9 @@ def total_words(explained: Sequence[Explained], cores: int) -> str:
         return "how long is not known: nothing like it has run here"
     unknown = len(explained) - len(known)
     shared = f", {duration(sum(known) / cores)} or more on {cores} cores" if cores > 1 else ""
-    return f"about {duration(sum(known))} of work{shared}" + (f", and {unknown} job{'s' if unknown > 1 else ''} that never ran here" if unknown else "")
+    return f"about {duration(sum(known))} of work{shared}" + (
+        f", and {unknown} job{'s' if unknown > 1 else ''} that never ran here" if unknown else ""
+    )
 
 
 def duration(seconds: float) -> str:
@@ -88,7 +93,9 @@ def _subject(wildcards: Sequence[Mapping[str, str]]) -> str:
     for name in {name: None for found in wildcards for name in found}:
         values = sorted({found[name] for found in wildcards if name in found})
         if len(values) > _MOST_VALUES:
-            parts += [f"{len(values)} {name}s"] if name != "figure" else []  # so many figures are counted already
+            parts += (
+                [f"{len(values)} {name}s"] if name != "figure" else []
+            )  # so many figures are counted already
             continue
         shown = ", ".join(str(int(value)) if value.isdigit() else value for value in values)
         parts.append(shown if name in _SPEAKING else f"{name}{'s' if len(values) > 1 else ''} {shown}")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.project_paths import portable_path
 
-COMMAND = "python -m workflow_scripts."
+COMMAND = "python -m workflow_scripts.steps."
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,40 @@ def planned_commands(root: Path, config: Sequence[str]) -> dict[str, PlannedComm
             planned = parse_command(line[start:], root)
             found |= {path: planned for _, path in planned.outputs}
     if not found:
-        raise PipelineError("Snakemake planned nothing, so nothing can be compared with it; is this the project's folder?")
+        raise PipelineError(
+            "Snakemake planned nothing, so nothing can be compared with it; is this the project's folder?"
+        )
     return found
 
 
 def dry_run(root: Path, config: Sequence[str], *arguments: str) -> list[str]:
     """The lines of a dry run of Snakemake, with the jobs' commands; PipelineError when the workflow cannot be planned."""
     # quiet about the host only: rules and commands must be printed, whatever the profile says
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--quiet", "host", "--nolock", *arguments]
-    done = subprocess.run([*command, *(["--config", *config] if config else [])], cwd=root, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--printshellcmds",
+        "--quiet",
+        "host",
+        "--nolock",
+        *arguments,
+    ]
+    done = subprocess.run(
+        [*command, *(["--config", *config] if config else [])], cwd=root, capture_output=True, text=True
+    )
     said = (done.stdout + done.stderr).splitlines()
     if done.returncode:
-        reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
+        reason = next(
+            (line for line in said if "error" in line.lower()), said[-1] if said else "no reason given"
+        )
         raise PipelineError(f"the workflow cannot be planned: {reason.removeprefix('error: ')}")
     return said
 
 
 def parse_command(line: str, root: Path) -> PlannedCommand:
-    """A step's command line (common/step.py), read back."""
+    """A step's command line (core/step.py), read back."""
     words = shlex.split(line)
     parser = argparse.ArgumentParser(add_help=False)
     for flag in ("--settings", "--rule", "--data-root"):
@@ -72,9 +88,15 @@ def parse_command(line: str, root: Path) -> PlannedCommand:
     data_root = root / arguments.data_root if arguments.data_root else None
 
     def named(pairs: list[list[str]]) -> list[tuple[str, str]]:
-        return [(name, portable_path(root / path, root, data_root)) for name, *paths in pairs for path in paths]
+        return [
+            (name, portable_path(root / path, root, data_root)) for name, *paths in pairs for path in paths
+        ]
 
     return PlannedCommand(
-        words[2].removeprefix("workflow_scripts."), arguments.rule, dict(arguments.wildcard),
-        json.loads(arguments.settings), named(arguments.input), named(arguments.output),
-    )  # fmt: skip
+        words[2].removeprefix("workflow_scripts.steps."),
+        arguments.rule,
+        dict(arguments.wildcard),
+        json.loads(arguments.settings),
+        named(arguments.input),
+        named(arguments.output),
+    )

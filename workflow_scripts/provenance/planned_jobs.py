@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.planned_commands import COMMAND, PlannedCommand, dry_run, parse_command
 from workflow_scripts.provenance.source_closure import file_digests, loaded_modules, source_digest
@@ -55,19 +55,28 @@ def planned_jobs(root: Path, config: Sequence[str] = (), *arguments: str) -> lis
             reason = ""
     expected = _counted(lines)
     if len(jobs) != expected:
-        raise PipelineError(f"Snakemake plans {expected} jobs, of which {len(jobs)} could be read; is this Snakemake 9.27?")
+        raise PipelineError(
+            f"Snakemake plans {expected} jobs, of which {len(jobs)} could be read; is this Snakemake 9.27?"
+        )
     return jobs
 
 
 def _job(root: Path, command: PlannedCommand, reason: str) -> PlannedJob:
     loads = loaded_modules(command.settings)
-    source = {"digest": source_digest(root, command.entry, loads), "files": file_digests(root, command.entry, loads)}
+    source = {
+        "digest": source_digest(root, command.entry, loads),
+        "files": file_digests(root, command.entry, loads),
+    }
     return PlannedJob(command, source, package_versions(root, command.entry, loads), reason)
 
 
 def _counted(lines: Sequence[str]) -> int:
     """How many jobs Snakemake's table counts, without those that call no step: the targets `all` and `data`."""
-    starts = [number for number, line in enumerate(lines) if line.startswith("job ") and line.split() == ["job", "count"]]
+    starts = [
+        number
+        for number, line in enumerate(lines)
+        if line.startswith("job ") and line.split() == ["job", "count"]
+    ]
     if not starts:
         return 0
     counts: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Recording a step: inputs are hashed before its work, outputs after it, and both are written down in a manifest.
 
-`common/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's source
+`core/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's source
 closure: what records a step is no part of what the step does, and improving it trains nothing again.
 """
 
@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_file
-from workflow_scripts.common.resident_memory import peak_resident_bytes
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_file
+from workflow_scripts.core.resident_memory import peak_resident_bytes
 from workflow_scripts.provenance import manifest, surroundings
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.project_paths import portable_path
@@ -35,10 +35,19 @@ class Recorder:
     """
 
     def __init__(
-        self, entry: str, settings: dict[str, Any], inputs: Paths, outputs: Paths, *,
-        rule: str | None = None, wildcards: Mapping[str, str] | None = None, data_root: Path | None = None,
-        threads: int = 1, volatile: Sequence[str] = (), machine_settings: Mapping[str, str] | None = None,
-    ):  # fmt: skip
+        self,
+        entry: str,
+        settings: dict[str, Any],
+        inputs: Paths,
+        outputs: Paths,
+        *,
+        rule: str | None = None,
+        wildcards: Mapping[str, str] | None = None,
+        data_root: Path | None = None,
+        threads: int = 1,
+        volatile: Sequence[str] = (),
+        machine_settings: Mapping[str, str] | None = None,
+    ):
         self.started, self._clock = _now(), time.monotonic()
         self._data_root, self._volatile_names, self._outputs = data_root, volatile, outputs
         first = next((path for paths in outputs.values() for path in paths), None)
@@ -56,7 +65,9 @@ class Recorder:
             "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
-        self.code_sha256 = manifest.digest([self._lineage["source"]["digest"], self._lineage["packages"]["digest"]])
+        self.code_sha256 = manifest.digest(
+            [self._lineage["source"]["digest"], self._lineage["packages"]["digest"]]
+        )
         self._circumstances = {
             **surroundings.commit(ROOT),
             "python": platform.python_version(),
@@ -81,7 +92,9 @@ class Recorder:
             for path in paths:
                 described = self._describe(name, path)
                 if described["sha256"] is None:
-                    raise PipelineError(f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it")
+                    raise PipelineError(
+                        f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it"
+                    )
                 if name in self._volatile_names:
                     volatile_outputs.append(described)
                     described = {**described, "size": None, "sha256": None}
@@ -136,7 +149,10 @@ class Recorder:
         was = {file["path"]: file["sha256"] for file in before["lineage"]["outputs"]}
         same = sorted(path for path, sha256 in sums.items() if was.get(path) == sha256)
         earlier = [{"lineage_sha256": before["lineage_sha256"], "outputs": same}]
-        earlier += [{**build, "outputs": [p for p in build["outputs"] if p in same]} for build in before["circumstances"].get("reproduces", [])]
+        earlier += [
+            {**build, "outputs": [p for p in build["outputs"] if p in same]}
+            for build in before["circumstances"].get("reproduces", [])
+        ]
         own = manifest.digest({**self._lineage, "outputs": list(outputs)})
         return [build for build in earlier if build["outputs"] and build["lineage_sha256"] != own]
 
@@ -173,7 +189,9 @@ class Recorder:
         known = [*self._lineage["inputs"], *self._volatile_inputs]
         if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
             return
-        raise PipelineError(f"the input {path} changed while the step ran, so its result belongs to neither; run again")
+        raise PipelineError(
+            f"the input {path} changed while the step ran, so its result belongs to neither; run again"
+        )
 
 
 @contextlib.contextmanager
@@ -181,13 +199,15 @@ def _said_as_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PipelineError(f"cannot write in {folder}: {error.strerror or error}; fix the permissions and run again") from error
+        raise PipelineError(
+            f"cannot write in {folder}: {error.strerror or error}; fix the permissions and run again"
+        ) from error
 
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
     """`source` and `packages` of the lineage."""
     # a step that is no entry point of the project (a test's) has no closure
-    if not (ROOT / PACKAGE / f"{entry}.py").is_file():
+    if not (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file():
         return {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
     source = {"digest": source_digest(ROOT, entry, modules), "files": file_digests(ROOT, entry, modules)}
     return {"source": source, "packages": package_versions(ROOT, entry, modules)}

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflow_scripts.common.files import canonical_json, sha256_file
+from workflow_scripts.core.files import canonical_json, sha256_file
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
 from workflow_scripts.provenance.project_paths import local_path
 from workflow_scripts.provenance.source_closure import PACKAGE
@@ -26,7 +26,9 @@ def rerun(lineage: Lineage, step: StepRecord, data_root: Path | None) -> list[Pr
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         scratch = Path(folder)
         _lay_out(lineage, step, scratch)
-        done = subprocess.run(_command(step, data_root), cwd=scratch, env=_environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            _command(step, data_root), cwd=scratch, env=_environment(), capture_output=True, text=True
+        )
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return [Problem(step.path, "rerun", f"{step.label} failed when it was run again: {said}")]
@@ -47,10 +49,20 @@ def _lay_out(lineage: Lineage, step: StepRecord, scratch: Path) -> None:
 
 def _command(step: StepRecord, data_root: Path | None) -> list[str]:
     lineage = step.lineage
-    words = [sys.executable, "-m", f"{PACKAGE}.{lineage['entry']}", "--settings", canonical_json(lineage["settings"])]
+    words = [
+        sys.executable,
+        "-m",
+        f"{PACKAGE}.{lineage['entry']}",
+        "--settings",
+        canonical_json(lineage["settings"]),
+    ]
     for flag, files in (("--input", step.inputs), ("--output", step.outputs)):
         for name in dict.fromkeys(file.name for file in files):
-            places = (local_path(file.path, Path(), data_root and Path(os.path.abspath(data_root))) for file in files if file.name == name)
+            places = (
+                local_path(file.path, Path(), data_root and Path(os.path.abspath(data_root)))
+                for file in files
+                if file.name == name
+            )
             words += [flag, name, *(str(place) for place in places if place is not None)]
     words += [word for name, value in lineage["wildcards"].items() for word in ("--wildcard", name, value)]
     # on the same kind of device, since another one rounds differently
@@ -74,4 +86,8 @@ def _differences(step: StepRecord, scratch: Path) -> Iterator[Problem]:
         if not again.is_file():
             yield Problem(file.path, "rerun", f"{step.label} did not make it when it was run again")
         elif not (file.volatile and measures) and (now := sha256_file(again)) != file.sha256:
-            yield Problem(file.path, "rerun", f"{step.label} makes {now[:12]} when it is run again, recorded is {file.sha256[:12]}")
+            yield Problem(
+                file.path,
+                "rerun",
+                f"{step.label} makes {now[:12]} when it is run again, recorded is {file.sha256[:12]}",
+            )

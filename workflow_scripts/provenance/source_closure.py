@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 PACKAGE = "workflow_scripts"
 
@@ -28,7 +28,7 @@ def loaded_modules(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def source_closure(root: Path, entry: str, modules: Iterable[str] = ()) -> tuple[str, ...]:
-    """Paths, relative to `root` and sorted, of `workflow_scripts/<entry>.py` and all it imports from the project.
+    """Paths, relative to `root` and sorted, of `workflow_scripts/steps/<entry>.py` and all it imports from the project.
 
     `modules` are loaded by name: `report.figures.sample_grid`. PipelineError when one of them or the entry does not exist.
     """
@@ -68,14 +68,16 @@ def forget() -> None:
 @cache
 def _closure(root: Path, entry: str, modules: tuple[str, ...]) -> tuple[str, ...]:
     found: set[str] = set()
-    named = [f"{PACKAGE}.{name}" for name in (entry, *modules)]
+    named = [f"{PACKAGE}.steps.{entry}", *(f"{PACKAGE}.{name}" for name in modules)]
     # Importing a.b.c also runs a/__init__.py and a/b/__init__.py.
     waiting = [*named, *(package for name in named for package in _packages_of(name))]
     while waiting:
         path = _file_of(root, name := waiting.pop())
         if path is None:
             if name in named:
-                raise PipelineError(f"no module {name} below {root.name}; is the rule's entry point misspelt?")
+                raise PipelineError(
+                    f"no module {name} below {root.name}; is the rule's entry point misspelt?"
+                )
             continue
         relative = path.relative_to(root).as_posix()
         if relative not in found:

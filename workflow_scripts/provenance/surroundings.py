@@ -53,7 +53,9 @@ def commit(root: Path) -> dict[str, Any]:
     difference = None
     if changes:
         added = "\n".join(line for line in changes if line.startswith("?"))
-        difference = hashlib.sha256((_git(root, "diff", "HEAD", "--binary", "--no-ext-diff") or b"") + added.encode()).hexdigest()
+        difference = hashlib.sha256(
+            (_git(root, "diff", "HEAD", "--binary", "--no-ext-diff") or b"") + added.encode()
+        ).hexdigest()
     return {"commit": commits[0], "tree_clean": not changes, "diff_sha256": difference}
 
 

@@ -7,11 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import computed_files, study_of
-from workflow_scripts.provenance.manifest import SUFFIX, find_maker, input_lineage_sha256, output_files, read_manifest
+from workflow_scripts.provenance.manifest import (
+    SUFFIX,
+    find_maker,
+    input_lineage_sha256,
+    output_files,
+    read_manifest,
+)
 from workflow_scripts.provenance.project_paths import ELSEWHERE, portable_path
 from workflow_scripts.provenance.verification import Problem
 
@@ -39,7 +45,9 @@ def resolve(root: Path, named: Iterable[Path]) -> Targets:
         if study_of(name if name.count("/") > 2 else f"{name}/"):
             _computed(root, path, name, targets)
         elif path.is_dir() and not name.startswith(ELSEWHERE):
-            raise PipelineError(f"{path} holds nothing that a step made; name a file or folder below results/ or reports/")
+            raise PipelineError(
+                f"{path} holds nothing that a step made; name a file or folder below results/ or reports/"
+            )
         else:
             _copy_of_a_figure(root, path, targets)
     return targets
@@ -72,14 +80,24 @@ def _copy_of_a_figure(root: Path, path: Path, targets: Targets) -> None:
     targets.notes.append(f"{path.name} says it is the figure {says['figure']} of {run}")
     maker = find_maker(name, root) if not os.path.isabs(name) and ".." not in Path(name).parts else None
     if maker is None:
-        targets.problems.append(Problem(path.name, "identity", f"this project holds no such run: no step made {name}"))
+        targets.problems.append(
+            Problem(path.name, "identity", f"this project holds no such run: no step made {name}")
+        )
         return
     targets.add([name])
     made = read_manifest(maker)
     here = input_lineage_sha256(made["lineage"])
     if here != says["input_lineage_sha256"]:
         targets.problems.append(
-            Problem(path.name, "identity", f"belongs to another state of the run: {name} has the lineage {here[:12]}")
+            Problem(
+                path.name,
+                "identity",
+                f"belongs to another state of the run: {name} has the lineage {here[:12]}",
+            )
         )
     elif sha256_file(path) != next(file["sha256"] for file in output_files(made) if file["path"] == name):
-        targets.problems.append(Problem(path.name, "file", f"names its run, but its bytes are not those of {name}: it was changed"))
+        targets.problems.append(
+            Problem(
+                path.name, "file", f"names its run, but its bytes are not those of {name}: it was changed"
+            )
+        )

@@ -28,10 +28,15 @@ def problem_lines(lineage: Lineage, found: Verification) -> list[str]:
     for problem in found.problems:
         step = lineage.steps.get(problem.path)
         said = problem.message.replace(step.label, "") if step else problem.message
-        groups.setdefault((step.lineage["entry"] if step else problem.path, problem.check, said), []).append(problem)
+        groups.setdefault((step.lineage["entry"] if step else problem.path, problem.check, said), []).append(
+            problem
+        )
     lines = []
     for same in groups.values():
-        others = [lineage.steps[problem.path].label if problem.path in lineage.steps else problem.path for problem in same[1:]]
+        others = [
+            lineage.steps[problem.path].label if problem.path in lineage.steps else problem.path
+            for problem in same[1:]
+        ]
         named = ", ".join(others[:2]) + (", …" if len(others) > 2 else "")
         more = f" (the same for {len(others)} more: {named})" if others else ""
         lines.append(f"MISMATCH {same[0].path}: {same[0].message}{more}")
@@ -62,7 +67,9 @@ def graph(lineage: Lineage, found: Verification) -> dict[str, Any]:
     return {"targets": lineage.targets, "steps": steps, "files": files}
 
 
-def _file(lineage: Lineage, found: Verification, path: str, head: str, indent: str, numbers: dict[str, int]) -> Iterator[str]:
+def _file(
+    lineage: Lineage, found: Verification, path: str, head: str, indent: str, numbers: dict[str, int]
+) -> Iterator[str]:
     # an explicit stack would hide the shape; a lineage is about ten steps deep
     step = lineage.maker(path)
     record = next((f for f in step.outputs if f.path == path), None) if step else None
@@ -85,7 +92,14 @@ def _file(lineage: Lineage, found: Verification, path: str, head: str, indent: s
         yield f"{deeper}{'├─' if children else '└─'} {fact}"
     for number, child in enumerate(children, start=1):
         last = number == len(children)
-        yield from _file(lineage, found, child, deeper + ("└─ " if last else "├─ "), deeper + ("   " if last else "│  "), numbers)
+        yield from _file(
+            lineage,
+            found,
+            child,
+            deeper + ("└─ " if last else "├─ "),
+            deeper + ("   " if last else "│  "),
+            numbers,
+        )
 
 
 def _step(step: StepRecord) -> str:
@@ -111,4 +125,6 @@ def _dataset(lineage: Lineage, step: StepRecord) -> Iterator[str]:
     """What a data manifest says of the dataset: the sums of its content and of the files it was read from."""
     if data := dataset_facts(lineage.root, step):
         sums = (data["train"]["sha256"], data["test"]["sha256"], data["sources_sha256"])
-        yield "dataset {}: training images {:.12}, test images {:.12}, source files {:.12}".format(data["title"], *sums)
+        yield "dataset {}: training images {:.12}, test images {:.12}, source files {:.12}".format(
+            data["title"], *sums
+        )

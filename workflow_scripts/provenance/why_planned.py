@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.provenance.manifest import manifest_path, read_manifest
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.project_paths import local_path
@@ -27,7 +27,9 @@ class Reasons:
     follows: tuple[str, ...]
 
 
-def reasons_of(job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None = None) -> Reasons:
+def reasons_of(
+    job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None = None
+) -> Reasons:
     """Why `job` would run. `makers`: file -> the planned job that would make it."""
     follows = tuple(sorted({makers[path].rule for path in job.inputs if path in makers}))
     manifest = last_manifest(job, root)
@@ -51,7 +53,11 @@ def last_manifest(job: PlannedJob, root: Path) -> dict[str, Any] | None:
 
 
 def _changes(
-    job: PlannedJob, manifest: Mapping[str, Any], makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None
+    job: PlannedJob,
+    manifest: Mapping[str, Any],
+    makers: Mapping[str, PlannedJob],
+    root: Path,
+    data_root: Path | None,
 ) -> Iterator[str]:
     lineage = manifest["lineage"]
     for line in differences(lineage["settings"], job.command.settings):
@@ -69,18 +75,33 @@ def _changes(
 
 
 def _changed_inputs(
-    job: PlannedJob, manifest: Mapping[str, Any], makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None
+    job: PlannedJob,
+    manifest: Mapping[str, Any],
+    makers: Mapping[str, PlannedJob],
+    root: Path,
+    data_root: Path | None,
 ) -> Iterator[str]:
-    recorded = {file["path"]: file for file in (*manifest["lineage"]["inputs"], *manifest["circumstances"]["volatile_inputs"])}
+    recorded = {
+        file["path"]: file
+        for file in (*manifest["lineage"]["inputs"], *manifest["circumstances"]["volatile_inputs"])
+    }
     for path in sorted(recorded.keys() - set(job.inputs)):
         yield f"{path} is no input any more"
     for path in job.inputs:
         place = local_path(path, root, data_root)
         if path not in recorded:
             yield f"{path} is a new input"
-        elif path not in makers and place is not None and place.is_file() and recorded[path]["sha256"] is not None:
+        elif (
+            path not in makers
+            and place is not None
+            and place.is_file()
+            and recorded[path]["sha256"] is not None
+        ):
             # only what is about to run is looked at, so that hashing its inputs costs little beside the run
-            if place.stat().st_size != recorded[path]["size"] or sha256_file(place) != recorded[path]["sha256"]:
+            if (
+                place.stat().st_size != recorded[path]["size"]
+                or sha256_file(place) != recorded[path]["sha256"]
+            ):
                 yield f"{path} changed"
 
 

@@ -15,7 +15,10 @@ Lineages = Iterable[Mapping[str, Any]]
 
 def settings_table(a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]]) -> Table:
     """The settings that differ; `a` and `b` hold flat settings by arm. One that differs alike in all arms is one row."""
-    rows = [[arm, "the arm", "run" if arm in a else "not run", "run" if arm in b else "not run"] for arm in sorted(a.keys() ^ b.keys())]
+    rows = [
+        [arm, "the arm", "run" if arm in a else "not run", "run" if arm in b else "not run"]
+        for arm in sorted(a.keys() ^ b.keys())
+    ]
     shared = sorted(a.keys() & b.keys())
     for key in sorted({key for arm in shared for key in a[arm].keys() | b[arm].keys()}):
         pairs = {arm: (_value(a[arm], key), _value(b[arm], key)) for arm in shared}
@@ -44,7 +47,9 @@ def code_table(a: Lineages, b: Lineages) -> Table:
     for path in sorted(left.keys() | right.keys()):
         here, there = left.get(path, {}), right.get(path, {})
         if here.keys() != there.keys():
-            entries = sorted({entry for digests in (here, there) for entries in digests.values() for entry in entries})
+            entries = sorted(
+                {entry for digests in (here, there) for entries in digests.values() for entry in entries}
+            )
             more = f" and {len(entries) - MAX_ENTRIES} more" if len(entries) > MAX_ENTRIES else ""
             rows.append([path, _sums(here), _sums(there), ", ".join(entries[:MAX_ENTRIES]) + more])
     return {"columns": ["Source file", "A", "B", "Part of"], "rows": rows}

@@ -36,8 +36,26 @@ def metric_table(a: Sequence[Row], b: Sequence[Row]) -> Table:
     for arm, *point in sorted(left.keys() | right.keys(), key=_order):
         here, there = left.get((arm, *point), []), right.get((arm, *point), [])
         change, note = _change(here, there)
-        rows.append([arm, metric_name(point[0]), _where(dict(zip(POINT, point))), _mean(here), _mean(there), change, note])
-    columns = ["Arm", "Metric", "Where", "A (95 % interval)", "B (95 % interval)", "B against A (95 % interval)", "Note"]
+        rows.append(
+            [
+                arm,
+                metric_name(point[0]),
+                _where(dict(zip(POINT, point))),
+                _mean(here),
+                _mean(there),
+                change,
+                note,
+            ]
+        )
+    columns = [
+        "Arm",
+        "Metric",
+        "Where",
+        "A (95 % interval)",
+        "B (95 % interval)",
+        "B against A (95 % interval)",
+        "Note",
+    ]
     return {"columns": columns, "rows": rows}
 
 
@@ -47,7 +65,9 @@ def differing_identity(a: Sequence[Row], b: Sequence[Row]) -> list[str]:
     for name in IDENTITY_FIELDS:
         values = [sorted({str(row[name]) for row in rows}) for rows in (a, b)]
         if values[0] != values[1]:
-            found.append(f"{name} ({', '.join(map(_short, values[0]))} | {', '.join(map(_short, values[1]))})")
+            found.append(
+                f"{name} ({', '.join(map(_short, values[0]))} | {', '.join(map(_short, values[1]))})"
+            )
     return found
 
 
@@ -58,10 +78,16 @@ def hypothesis_table(a: Mapping[str, Any], b: Mapping[str, Any]) -> Table:
     for name in [*left, *(name for name in right if name not in left)]:
         here, there = left.get(name), right.get(name)
         known = here or there
-        rows.append([
-            name, known["role"], f"{known['arm']} / {known['comparator']}", _estimate(here), _estimate(there),
-            _hypothesis_note(here, there),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                known["role"],
+                f"{known['arm']} / {known['comparator']}",
+                _estimate(here),
+                _estimate(there),
+                _hypothesis_note(here, there),
+            ]
+        )
     return {"columns": ["Hypothesis", "Role", "Arm / comparator", "A", "B", "Note"], "rows": rows}
 
 
@@ -79,9 +105,13 @@ def _hypothesis_note(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -
         return ""
     notes = []
     if a["metric_used"] != b["metric_used"]:
-        notes.append(f"not the same measurement: {estimand_label(a['metric_used'])} | {estimand_label(b['metric_used'])}")
+        notes.append(
+            f"not the same measurement: {estimand_label(a['metric_used'])} | {estimand_label(b['metric_used'])}"
+        )
     if (a["threshold"], a["direction"]) != (b["threshold"], b["direction"]):
-        notes.append(f"another claim: {' | '.join(threshold_text(x['threshold']) + ' ' + x['direction'] for x in (a, b))}")
+        notes.append(
+            f"another claim: {' | '.join(threshold_text(x['threshold']) + ' ' + x['direction'] for x in (a, b))}"
+        )
     if (a["arm"], a["comparator"]) != (b["arm"], b["comparator"]):
         notes.append(f"other arms: {a['arm']} / {a['comparator']} | {b['arm']} / {b['comparator']}")
     if not notes and a["seeds"] == b["seeds"] and a["seeds"]:
@@ -119,7 +149,11 @@ def _mean(rows: Sequence[Row]) -> str:
     if not rows:
         return NONE
     mean, low, high = _interval([row["value"] for row in rows])
-    return number(mean) if math.isnan(low) else f"{number(mean)} ({number(low)} to {number(high)}, {len(rows)} seeds)"
+    return (
+        number(mean)
+        if math.isnan(low)
+        else f"{number(mean)} ({number(low)} to {number(high)}, {len(rows)} seeds)"
+    )
 
 
 def _change(a: Sequence[Row], b: Sequence[Row]) -> tuple[str, str]:
@@ -137,11 +171,16 @@ def _change(a: Sequence[Row], b: Sequence[Row]) -> tuple[str, str]:
     if all(left[seed] == right[seed] for seed in seeds):
         return "0 %", "; ".join(filter(None, [IDENTICAL, note]))
     if min(*left.values(), *right.values()) > 0:
-        change, low, high = (value - 1 for value in geometric_interval([right[seed] / left[seed] for seed in seeds]))
+        change, low, high = (
+            value - 1 for value in geometric_interval([right[seed] / left[seed] for seed in seeds])
+        )
         text, interval = change_text(change), interval_text([low, high]) if len(seeds) > 1 else ""
     else:
         change, low, high = t_interval([right[seed] - left[seed] for seed in seeds])
-        text, interval = f"difference {number(change, 3)}", f"{number(low, 3)} to {number(high, 3)}" if len(seeds) > 1 else ""
+        text, interval = (
+            f"difference {number(change, 3)}",
+            f"{number(low, 3)} to {number(high, 3)}" if len(seeds) > 1 else "",
+        )
     if not interval:
         return text, "; ".join(filter(None, ["one seed, no interval", note]))
     zero = "the interval holds zero" if low <= 0 <= high else "the interval leaves out zero"

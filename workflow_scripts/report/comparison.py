@@ -76,7 +76,12 @@ def _overview(a: Side, b: Side) -> Section:
 def _settings(a: Side, b: Side) -> Section:
     unknown = [name for name, side in (("A", a), ("B", b)) if side.settings is None]
     if unknown:
-        return Section("Settings", [f"Not known for {' and '.join(unknown)}: there is no manifest and no configuration beside the results."])
+        return Section(
+            "Settings",
+            [
+                f"Not known for {' and '.join(unknown)}: there is no manifest and no configuration beside the results."
+            ],
+        )
     notes = [f"{name}: {side.settings_from}." for name, side in (("A", a), ("B", b))]
     table = compared_code.settings_table(a.settings, b.settings)
     return Section("Settings", notes if table["rows"] else [*notes, "No setting differs."], table)
@@ -85,8 +90,16 @@ def _settings(a: Side, b: Side) -> Section:
 def _code(a: Side, b: Side) -> list[Section]:
     unknown = [name for name, side in (("A", a), ("B", b)) if not side.lineages]
     if unknown:
-        return [Section("Code", [f"Not known: {' and '.join(unknown)} {'have' if len(unknown) > 1 else 'has'} no manifests."])]
-    code, packages = compared_code.code_table(a.lineages, b.lineages), compared_code.package_table(a.lineages, b.lineages)
+        return [
+            Section(
+                "Code",
+                [f"Not known: {' and '.join(unknown)} {'have' if len(unknown) > 1 else 'has'} no manifests."],
+            )
+        ]
+    code, packages = (
+        compared_code.code_table(a.lineages, b.lineages),
+        compared_code.package_table(a.lineages, b.lineages),
+    )
     files = "Sums of syntax trees: comments and docstrings do not count."
     return [
         Section("Code", [files] if code["rows"] else ["No source file differs."], code),
@@ -102,9 +115,13 @@ def _hypotheses(a: Side, b: Side) -> Section:
 def _metrics(a: Side, b: Side) -> Section:
     table = compared_results.metric_table(a.rows, b.rows)
     refused = sum(row[-1].startswith("not comparable") for row in table["rows"])
-    notes = ["Last training step of each side. Exploratory: no hypothesis is about the difference between A and B."]
+    notes = [
+        "Last training step of each side. Exploratory: no hypothesis is about the difference between A and B."
+    ]
     if refused:
-        notes.append(f"{counted(refused, 'row')} of {len(table['rows'])} may not be compared; the note says which fields of their identity differ.")
+        notes.append(
+            f"{counted(refused, 'row')} of {len(table['rows'])} may not be compared; the note says which fields of their identity differ."
+        )
     return Section("Metrics", notes, table)
 
 
@@ -116,7 +133,11 @@ def as_text(sections: Sequence[Section]) -> str:
         if section.table and section.table["rows"]:
             rows = section.table["rows"]
             lines.append(text_table([section.table["columns"], *rows[:TERMINAL_ROWS]]))
-            lines += [f"… and {len(rows) - TERMINAL_ROWS} more rows in the page"] if len(rows) > TERMINAL_ROWS else []
+            lines += (
+                [f"… and {len(rows) - TERMINAL_ROWS} more rows in the page"]
+                if len(rows) > TERMINAL_ROWS
+                else []
+            )
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -125,8 +146,9 @@ def as_page(a: Side, b: Side, sections: Sequence[Section], templates: Sequence[P
     """One self-contained page; everything is escaped, and nothing depends on when or where it is made."""
     rehearsals = [side.name for side in (a, b) if side.verdict["rehearsal"]]
     return render(
-        list(templates), "compare.html.j2",
+        list(templates),
+        "compare.html.j2",
         title=f"{a.name} and {b.name}",
         banner=f"REHEARSAL: {' and '.join(dict.fromkeys(rehearsals))}" if rehearsals else "",
         sections=sections,
-    )  # fmt: skip
+    )

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json, read_json_lines
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json, read_json_lines
 
 RUN_PATH = re.compile(r"(?:^|/)runs/(?P<arm>[^/]+)/seed(?P<seed>\d+)/")
 SAMPLES_NAME = re.compile(r"(?P<sampler>.+)_nfe(?P<nfe>\d+)\.npz$")
@@ -46,11 +46,15 @@ class ReportContext:
         for path in inputs.get("samples", []):
             name = SAMPLES_NAME.search(Path(path).name)
             if name is None:
-                raise PipelineError(f"{path}: a sample file is called <sampler>_nfe<nfe>.npz; give the right files")
+                raise PipelineError(
+                    f"{path}: a sample file is called <sampler>_nfe<nfe>.npz; give the right files"
+                )
             samples[(*arm_and_seed(path), name["sampler"], int(name["nfe"]))] = Path(path)
         logs = {arm_and_seed(path): Path(path) for path in inputs.get("logs", [])}
         finite_samples = [read_json(path) for path in inputs.get("finite_samples", [])]
-        return cls(report, results, verdict[0] if verdict else None, marks, logs, probes, samples, finite_samples)
+        return cls(
+            report, results, verdict[0] if verdict else None, marks, logs, probes, samples, finite_samples
+        )
 
     @property
     def arms(self) -> list[str]:
@@ -96,13 +100,24 @@ class ReportContext:
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
         """A metric (the main one) with the main sampler at the main number of network calls, last training step."""
         report = self.report
-        eta = next((sampler.get("eta") for sampler in report["samplers"] if sampler["name"] == report["main_sampler"]), None)
-        return self.final_rows(metric or report["metric"], sampler=report["main_sampler"], nfe=report["main_nfe"], eta=eta)
+        eta = next(
+            (
+                sampler.get("eta")
+                for sampler in report["samplers"]
+                if sampler["name"] == report["main_sampler"]
+            ),
+            None,
+        )
+        return self.final_rows(
+            metric or report["metric"], sampler=report["main_sampler"], nfe=report["main_nfe"], eta=eta
+        )
 
     @property
     def further_metrics(self) -> list[str]:
         """The metrics of samples other than the main one, sorted."""
-        return sorted({row["metric"] for row in self.results if row["sampler"] is not None} - {self.report["metric"]})
+        return sorted(
+            {row["metric"] for row in self.results if row["sampler"] is not None} - {self.report["metric"]}
+        )
 
 
 def arm_and_seed(path: str | Path) -> tuple[str, int]:

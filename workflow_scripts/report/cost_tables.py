@@ -13,14 +13,31 @@ from workflow_scripts.report.tables import NONE, Cell, Table, arm_names, markdow
 def stage_table(costs: Mapping[str, Any]) -> Table:
     """One row per kind of step, the longest first; memory is that of the hungriest step."""
     rows = [
-        [markdown(stage["stage"].replace("_", " ")), *(
-            _cell(text, stage[key], f"cost/{stage['stage']}")
-            for key, text in (("jobs", _count), ("wall_s", duration_text), ("training_steps", _count), ("images", _count),
-                              ("gpu_hours", _rounded), ("peak_memory_mb", _rounded))
-        )]
+        [
+            markdown(stage["stage"].replace("_", " ")),
+            *(
+                _cell(text, stage[key], f"cost/{stage['stage']}")
+                for key, text in (
+                    ("jobs", _count),
+                    ("wall_s", duration_text),
+                    ("training_steps", _count),
+                    ("images", _count),
+                    ("gpu_hours", _rounded),
+                    ("peak_memory_mb", _rounded),
+                )
+            ),
+        ]
         for stage in costs["stages"]
-    ]  # fmt: skip
-    columns = ["Stage", "Steps of the pipeline", "Wall time", "Training steps", "Images", "GPU-hours", "Peak memory, MB"]
+    ]
+    columns = [
+        "Stage",
+        "Steps of the pipeline",
+        "Wall time",
+        "Training steps",
+        "Images",
+        "GPU-hours",
+        "Peak memory, MB",
+    ]
     return {"columns": columns, "rows": rows}
 
 
@@ -31,21 +48,34 @@ def total_text(costs: Mapping[str, Any]) -> str:
     gpu = f", {number(sum(gpu_hours), 3)} GPU-hours" if gpu_hours else ", no GPU"
     wall_s = duration_text(sum(stage["wall_s"] for stage in stages))
     jobs = sum(stage["jobs"] for stage in stages)
-    return source_numbers(f"All together: {jobs:,} steps of the pipeline, {wall_s} one after another{gpu}.", "costs")
+    return source_numbers(
+        f"All together: {jobs:,} steps of the pipeline, {wall_s} one after another{gpu}.", "costs"
+    )
 
 
 def run_table(report: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
     """One row per training run that was timed."""
     names = arm_names(report)
     rows = [
-        [names.get(run["arm"], markdown(run["arm"])), *(
-            _cell(text, run[key], f"run/{run['arm']}/{run['seed']}")
-            for key, text in (("seed", str), ("wall_s", _rounded), ("steps_per_s", _rounded), ("peak_memory_mb", _rounded),
-                              ("num_parameters", _count))
-        )]
+        [
+            names.get(run["arm"], markdown(run["arm"])),
+            *(
+                _cell(text, run[key], f"run/{run['arm']}/{run['seed']}")
+                for key, text in (
+                    ("seed", str),
+                    ("wall_s", _rounded),
+                    ("steps_per_s", _rounded),
+                    ("peak_memory_mb", _rounded),
+                    ("num_parameters", _count),
+                )
+            ),
+        ]
         for run in costs["runs"]
-    ]  # fmt: skip
-    return {"columns": ["Arm", "Seed", "Training, s", "Steps/s", "Peak memory, MB", "Parameters"], "rows": rows}
+    ]
+    return {
+        "columns": ["Arm", "Seed", "Training, s", "Steps/s", "Peak memory, MB", "Parameters"],
+        "rows": rows,
+    }
 
 
 def duration_text(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.files import read_json
+from workflow_scripts.core.files import read_json
 from workflow_scripts.report.context import arm_and_seed
 
 TIMED = ("wall_s", "steps_per_s", "peak_memory_mb", "num_parameters")
@@ -32,14 +32,23 @@ def collect_costs(timings: Sequence[Path], manifests: Iterable[Mapping[str, Any]
     return {
         "stages": sorted(stages.values(), key=lambda stage: -stage["wall_s"]),
         "runs": runs,
-        "machines": sorted({_machine(manifest["circumstances"].get("machine") or {}) for manifest in kept} - {""}),
+        "machines": sorted(
+            {_machine(manifest["circumstances"].get("machine") or {}) for manifest in kept} - {""}
+        ),
         "missing": missing,
     }
 
 
 def _add(stages: dict[str, dict[str, Any]], manifest: Mapping[str, Any]) -> None:
     lineage, measured = manifest["lineage"], manifest["circumstances"]
-    empty = {"jobs": 0, "wall_s": 0.0, "training_steps": None, "images": None, "gpu_hours": None, "peak_memory_mb": None}
+    empty = {
+        "jobs": 0,
+        "wall_s": 0.0,
+        "training_steps": None,
+        "images": None,
+        "gpu_hours": None,
+        "peak_memory_mb": None,
+    }
     stage = stages.setdefault(lineage["entry"], {"stage": lineage["entry"], **empty})
     wall_s, memory = measured.get("wall_s") or 0.0, measured.get("peak_memory_mb")
     stage["jobs"] += 1
@@ -75,4 +84,6 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _machine(machine: Mapping[str, Any]) -> str:
     cores = machine.get("cores")
-    return ", ".join(filter(None, [machine.get("cpu"), f"{cores} cores" if cores else None, *(machine.get("gpu") or [])]))
+    return ", ".join(
+        filter(None, [machine.get("cpu"), f"{cores} cores" if cores else None, *(machine.get("gpu") or [])])
+    )

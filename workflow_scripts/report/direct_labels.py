@@ -73,19 +73,44 @@ def label_lines(figure: Figure, axes: Axes, labels: Sequence[Label], leaders: bo
         room = _height(axes)
     heights = [_share_of_axes(axes, label.y) for label in labels]
     placed = spread(
-        [-math.inf if height is None else height * room for height in heights], [label.height for label in labels], room
+        [-math.inf if height is None else height * room for height in heights],
+        [label.height for label in labels],
+        room,
     )
     inches = figure.dpi_scale_trans + ScaledTranslation(1, 0, axes.transAxes)
     beside = blended_transform_factory(inches, axes.transAxes)
     for label, height, center in zip(labels, heights, placed):
         y = center / room
         if leaders and height is not None:
-            _line(axes, [LEADER, SAMPLE - 0.03], [height, y], beside, color=label.look.get("color", style.EDGE), lw=0.7)
+            _line(
+                axes,
+                [LEADER, SAMPLE - 0.03],
+                [height, y],
+                beside,
+                color=label.look.get("color", style.EDGE),
+                lw=0.7,
+            )
         start = TEXT_START if label.look else SAMPLE
         if label.look:
-            _line(axes, [SAMPLE, (SAMPLE + SAMPLE_END) / 2, SAMPLE_END], [y] * 3, beside, ms=5, markevery=[1], **label.look)
-        axes.text(start, y, label.lines, transform=beside, va="center", fontsize=label.size, color=label.color,
-                  linespacing=1.15)  # fmt: skip
+            _line(
+                axes,
+                [SAMPLE, (SAMPLE + SAMPLE_END) / 2, SAMPLE_END],
+                [y] * 3,
+                beside,
+                ms=5,
+                markevery=[1],
+                **label.look,
+            )
+        axes.text(
+            start,
+            y,
+            label.lines,
+            transform=beside,
+            va="center",
+            fontsize=label.size,
+            color=label.color,
+            linespacing=1.15,
+        )
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float], room: float) -> list[float]:

@@ -25,11 +25,15 @@ def gaps(context: ReportContext) -> list[str]:
     if absent and len(absent) == len(arms):
         return ["There are no results at all."]
     if absent:
-        sentences.append(f"No result of {_names(context, absent)}: nothing is said about {'it' if len(absent) == 1 else 'them'}.")
+        sentences.append(
+            f"No result of {_names(context, absent)}: nothing is said about {'it' if len(absent) == 1 else 'them'}."
+        )
     for arm in arms:
         lacking = [seed for seed in seeds if (arm, seed) not in measured]
         if lacking and arm not in absent:
-            sentences.append(f"{_names(context, [arm])} lacks {_seeds(lacking)} ({len(seeds) - len(lacking)} of {len(seeds)} seeds have results).")
+            sentences.append(
+                f"{_names(context, [arm])} lacks {_seeds(lacking)} ({len(seeds) - len(lacking)} of {len(seeds)} seeds have results)."
+            )
     runs = [(arm, seed) for arm in arms for seed in seeds if (arm, seed) in measured]
     for what, found in _planned(context):
         sentences += _unmeasured(context, what, runs, found)
@@ -45,9 +49,19 @@ def _planned(context: ReportContext) -> Iterable[tuple[str, set[Run]]]:
     for sampler in report["samplers"]:
         for nfe in sampler["nfe"]:
             frame = context.final_rows(metric, sampler=sampler["name"], eta=sampler.get("eta"), nfe=nfe)
-            yield f"{metric_name(metric)} with {sampler_label(sampler['name'], sampler.get('eta'))} at NFE {nfe}", _runs(frame)
-    for name, objective in (("hessian_trace", "common"), ("hessian_trace", "own"), ("hessian_top_eigenvalue", "common")):
-        yield f"{metric_name(name)} ({objective} objective)", _runs(context.final_rows(name, objective=objective))
+            yield (
+                f"{metric_name(metric)} with {sampler_label(sampler['name'], sampler.get('eta'))} at NFE {nfe}",
+                _runs(frame),
+            )
+    for name, objective in (
+        ("hessian_trace", "common"),
+        ("hessian_trace", "own"),
+        ("hessian_top_eigenvalue", "common"),
+    ):
+        yield (
+            f"{metric_name(name)} ({objective} objective)",
+            _runs(context.final_rows(name, objective=objective)),
+        )
 
 
 def _runs(frame: pd.DataFrame) -> set[Run]:
@@ -72,4 +86,8 @@ def _names(context: ReportContext, arms: list[str]) -> str:
 
 
 def _seeds(seeds: list[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{counted(len(seeds), 'seed')} ({join_words([str(seed) for seed in seeds])})"
+    return (
+        f"seed {seeds[0]}"
+        if len(seeds) == 1
+        else f"{counted(len(seeds), 'seed')} ({join_words([str(seed) for seed in seeds])})"
+    )

@@ -11,8 +11,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json, sha256_file
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.report import interpretation
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
@@ -42,11 +42,13 @@ def build_report(
 
     Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
     figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them,
-    `input_lineage_sha256` (common/step.py) stands for the whole of their lineage, and `setting_files`
+    `input_lineage_sha256` (core/step.py) stands for the whole of their lineage, and `setting_files`
     (study/setting_files.py) says which file each setting stands in. Everything from files and settings is
     escaped. PipelineError when a figure is unknown or has no caption, or the verdict was decided from other results.
     """
-    context = ReportContext.load(dict(report), {name: paths for name, paths in inputs.items() if name != "samples"})
+    context = ReportContext.load(
+        dict(report), {name: paths for name, paths in inputs.items() if name != "samples"}
+    )
     verdict, gate = context.verdict, read_json(inputs["gate"][0])
     data_manifest, extractor = read_json(inputs["manifest"][0]), read_json(inputs["extractor_info"][0])
     files_read = [path.as_posix() for paths in inputs.values() for path in paths]
@@ -58,25 +60,33 @@ def build_report(
     files = {path.name: path for path in inputs["templates"]}
     style, script = (_text_of(files, name) for name in (STYLE, SCRIPT))
     return render(
-        [files[TEMPLATE]] if TEMPLATE in files else [], TEMPLATE,
+        [files[TEMPLATE]] if TEMPLATE in files else [],
+        TEMPLATE,
         title=f"{report['study_title']}: {report['preset_title']}",
-        study_title=report["study_title"], preset_title=report["preset_title"],
+        study_title=report["study_title"],
+        preset_title=report["preset_title"],
         banner=rehearsal_line(report) if report["rehearsal"] else "",
         question=report["question"],
-        outcome=verdict["outcome"], outcome_words=OUTCOME_WORDS[verdict["outcome"]],
+        outcome=verdict["outcome"],
+        outcome_words=OUTCOME_WORDS[verdict["outcome"]],
         answer=linked(inline_html(interpretation.answer(report, verdict)), lineage.key),
         facts=[linked(inline_html(fact), lineage.key) for fact in _facts(context)],
         sections=Sections(context, gate, words, figures, costs, lineage).all(),
         hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
-        input_lineage_sha256=input_lineage_sha256, report_path=f"{lineage.rendered}/report.html",
-        num_steps=len(lineage.graph["steps"]), unknown=lineage.graph["unknown"],
+        input_lineage_sha256=input_lineage_sha256,
+        report_path=f"{lineage.rendered}/report.html",
+        num_steps=len(lineage.graph["steps"]),
+        unknown=lineage.graph["unknown"],
         notebooks=[(path.stem, _relative(path, output)) for path in inputs.get("notebooks", [])],
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],
         summary=_relative(inputs["summary"][0], output) if inputs.get("summary") else None,
         data=json_for_script(lineage.data(figures, verdict)),
-        style=Markup(style), script=Markup(script), script_sha256=_csp_sha256(script),
-        light_colors=Markup(color_variables(colors, dark=False)), dark_colors=Markup(color_variables(colors, dark=True)),
-    )  # fmt: skip
+        style=Markup(style),
+        script=Markup(script),
+        script_sha256=_csp_sha256(script),
+        light_colors=Markup(color_variables(colors, dark=False)),
+        dark_colors=Markup(color_variables(colors, dark=True)),
+    )
 
 
 def _facts(context: ReportContext) -> list[str]:
@@ -87,19 +97,26 @@ def _facts(context: ReportContext) -> list[str]:
         "training.num_steps": f"{report['final_step']:,} training steps",
         "sampling.num_samples": f"{report['sampling']['num_samples']:,} samples per run",
     }
-    return [markdown(report["dataset_title"]), *(source_numbers(text, f"setting/{name}") for name, text in counts.items())]
+    return [
+        markdown(report["dataset_title"]),
+        *(source_numbers(text, f"setting/{name}") for name, text in counts.items()),
+    ]
 
 
 def _text_of(files: Mapping[str, Path], name: str) -> str:
     """A style sheet or script; it stands inside an element that only its own end tag may close."""
     if name not in files:
-        raise PipelineError(f"the template {name} was not handed over; got {', '.join(sorted(files)) or 'none'}")
+        raise PipelineError(
+            f"the template {name} was not handed over; got {', '.join(sorted(files)) or 'none'}"
+        )
     try:
         text = files[name].read_text(encoding="utf-8")
     except OSError as error:
         raise PipelineError(f"cannot read the template {files[name]}: {error.strerror}") from error
     if "</" in text:
-        raise PipelineError(f"{files[name]} holds '</', which would end it early inside the page; write it another way")
+        raise PipelineError(
+            f"{files[name]} holds '</', which would end it early inside the page; write it another way"
+        )
     return "\n" + text
 
 
@@ -108,12 +125,16 @@ def _csp_sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _figures(paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str], lineage: Lineage) -> dict[str, dict[str, Any]]:
+def _figures(
+    paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str], lineage: Lineage
+) -> dict[str, dict[str, Any]]:
     by_name = {path.stem: path for path in captions}
     drawn = {path.stem: path for path in paths}
     for name in drawn:
         if name not in FIGURES or name not in by_name:
-            raise PipelineError(f"figure {name!r} is unknown or has no caption; known are {', '.join(FIGURES)}")
+            raise PipelineError(
+                f"figure {name!r} is unknown or has no caption; known are {', '.join(FIGURES)}"
+            )
     figures = {}
     for name in (name for name in FIGURES if name in drawn):
         svg, used = inline_svg(drawn[name], name, FIGURES[name].alt, f"caption-{name}")

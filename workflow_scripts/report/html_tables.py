@@ -57,4 +57,8 @@ def _cell(cell: str, origin: Callable[[Cell], str], key: Callable[[str], str]) -
 
 
 def _is_number(cell: dict[str, Any]) -> bool:
-    return cell["value"] is not None or cell["text"] in (NONE, "") or SINGLE_NUMBER.fullmatch(cell["text"]) is not None
+    return (
+        cell["value"] is not None
+        or cell["text"] in (NONE, "")
+        or SINGLE_NUMBER.fullmatch(cell["text"]) is not None
+    )

@@ -6,15 +6,32 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report.theme_colors import dark_counterpart
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 # What matplotlib draws with. Anything else (script, foreignObject, animation) is no part of a figure.
 ALLOWED = {
-    "svg", "g", "defs", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "use",
-    "clipPath", "image", "linearGradient", "radialGradient", "stop", "pattern",
-}  # fmt: skip
+    "svg",
+    "g",
+    "defs",
+    "path",
+    "rect",
+    "circle",
+    "ellipse",
+    "line",
+    "polyline",
+    "polygon",
+    "text",
+    "tspan",
+    "use",
+    "clipPath",
+    "image",
+    "linearGradient",
+    "radialGradient",
+    "stop",
+    "pattern",
+}
 DROPPED = {"metadata", "style", "title", "desc"}
 COLOR = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -46,16 +63,22 @@ def inline_svg(path: Path, name: str, label: str, described_by: str) -> tuple[st
 def _clean(element: ElementTree.Element, path: Path, name: str, colors: set[str]) -> None:
     tag = element.tag.removeprefix(SVG) if isinstance(element.tag, str) else ""
     if tag not in ALLOWED or not element.tag.startswith(SVG):
-        raise PipelineError(f"{path} holds <{tag or 'a comment'}>, which no figure of ours has; delete it and run again")
+        raise PipelineError(
+            f"{path} holds <{tag or 'a comment'}>, which no figure of ours has; delete it and run again"
+        )
     for key, value in list(element.attrib.items()):
         del element.attrib[key]
         local = key.removeprefix(XLINK)
         if local == "href":
             if not value.startswith(("#", "data:image/png;base64,")):
-                raise PipelineError(f"{path} refers to {value[:60]!r} outside itself; delete it and run again")
+                raise PipelineError(
+                    f"{path} refers to {value[:60]!r} outside itself; delete it and run again"
+                )
             value = f"#{name}-{value[1:]}" if value.startswith("#") else "".join(value.split())
         elif local.startswith(("{", "on")):
-            raise PipelineError(f"{path} has the attribute {local!r}, which no figure of ours has; delete it and run again")
+            raise PipelineError(
+                f"{path} has the attribute {local!r}, which no figure of ours has; delete it and run again"
+            )
         elif local == "id":
             value = f"{name}-{value}"
         elif "url(" in value or local == "style":
@@ -77,7 +100,9 @@ def _style(value: str, name: str, colors: set[str], path: Path) -> str:
 
     value = COLOR.sub(color, REFERENCE.sub(rf"url(\0{name}-\1)", value)).replace("\0", "#")
     if re.search(r"url\((?!#)|@import|expression", value):
-        raise PipelineError(f"{path} has a style that loads something ({value[:60]!r}); delete it and run again")
+        raise PipelineError(
+            f"{path} has a style that loads something ({value[:60]!r}); delete it and run again"
+        )
     return value
 
 
@@ -87,4 +112,6 @@ def _variable(color: str) -> str:
 
 def color_variables(colors: set[str], dark: bool) -> str:
     """The style sheet's lines that define every colour of the figures for one theme."""
-    return "".join(f"--c-{color[1:]}:{dark_counterpart(color) if dark else color};" for color in sorted(colors))
+    return "".join(
+        f"--c-{color[1:]}:{dark_counterpart(color) if dark else color};" for color in sorted(colors)
+    )

@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_scripts.report.labels import OUTCOME_WORDS, change_words, counted, interval_text, join_words, threshold_text
+from workflow_scripts.report.labels import (
+    OUTCOME_WORDS,
+    change_words,
+    counted,
+    interval_text,
+    join_words,
+    threshold_text,
+)
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.reasons import metric_name, percent
@@ -48,7 +55,9 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     if outcome in ("better", "worse"):
         shown = [_effect(report, item) for item in named[:MAX_NAMED]]
         rest_of_named = f"and {len(named) - MAX_NAMED} more that the table lists"
-        shown += [source_numbers(rest_of_named, _deciders(named[MAX_NAMED:]))] if len(named) > MAX_NAMED else []
+        shown += (
+            [source_numbers(rest_of_named, _deciders(named[MAX_NAMED:]))] if len(named) > MAX_NAMED else []
+        )
         body = "; ".join(shown)
         rest = [item for item in confirmatory if item["outcome"] != outcome]
         also = f"; the other preregistered results: {_tally(rest)}" if rest else ""
@@ -58,8 +67,9 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
         ranges = join_words([bounds[size] for size in sorted(bounds)])
         return source_numbers(
             f"{lead}: in {counted(len(named), 'preregistered comparison')} the {'intervals lie' if len(named) > 1 else 'interval lies'} "
-            f"within the changes that were fixed in advance as too small to count ({ranges}).", _deciders(named),
-        )  # fmt: skip
+            f"within the changes that were fixed in advance as too small to count ({ranges}).",
+            _deciders(named),
+        )
     if not ran:
         return f"{lead}: this preset runs none of the preregistered comparisons."
     seeds = source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds")
@@ -102,7 +112,8 @@ def _estimate(item: Mapping[str, Any]) -> str:
 def _tally(items: list[Mapping[str, Any]]) -> str:
     counts = Counter(item["outcome"] for item in items)
     return source_numbers(
-        join_words([f"{counts[key]} {words}" for key, words in OUTCOME_WORDS.items() if counts[key]]), _deciders(items)
+        join_words([f"{counts[key]} {words}" for key, words in OUTCOME_WORDS.items() if counts[key]]),
+        _deciders(items),
     )
 
 
@@ -145,7 +156,11 @@ def _about_hypothesis(report: Mapping[str, Any], item: Mapping[str, Any]) -> str
     interval = _level_and_interval(item)
     if item["outcome"] == "neutral":
         lower, upper = margins(item)
-        zero = "" if low <= 0 <= high else " The interval excludes zero: a difference shows, too small to count by the rule."
+        zero = (
+            ""
+            if low <= 0 <= high
+            else " The interval excludes zero: a difference shows, too small to count by the rule."
+        )
         return head + (
             f"neutral: {estimate}, and the whole interval ({interval}) lies between {percent(lower)} and "
             f"{percent(upper)}, the changes too small to count by the threshold of {threshold}. Larger ones are excluded; "

@@ -91,7 +91,11 @@ def join_words(words: list[str]) -> str:
 
 def counted(count: int, noun: str) -> str:
     """A count with its noun: 1 seed, 3 seeds."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun[:-1] + 'es' if noun.endswith('is') else noun + 's'}"
+    return (
+        f"{count} {noun}"
+        if count == 1
+        else f"{count} {noun[:-1] + 'es' if noun.endswith('is') else noun + 's'}"
+    )
 
 
 def rehearsal_line(report: Mapping[str, Any]) -> str:

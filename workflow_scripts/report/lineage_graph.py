@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workflow_scripts.common.files import canonical_json
+from workflow_scripts.core.files import canonical_json
 from workflow_scripts.report.manifests import Chain, Manifest
 
 
@@ -29,7 +29,9 @@ class Interned:
         return self._places[key]
 
 
-def lineage_graph(manifests: Iterable[Manifest], inputs: Sequence[str], arms: Sequence[str]) -> dict[str, Any]:
+def lineage_graph(
+    manifests: Iterable[Manifest], inputs: Sequence[str], arms: Sequence[str]
+) -> dict[str, Any]:
     """Steps upstream of `inputs` (paths as manifests spell them), boxes of steps of one kind and arm, and their edges.
 
         {"steps": [{"rule", "entry", "wildcards", "sha256", "settings": {name: place}, "source": place,
@@ -49,7 +51,9 @@ def lineage_graph(manifests: Iterable[Manifest], inputs: Sequence[str], arms: Se
     place = {digest: number for number, digest in enumerate(order)}
     tables = {name: Interned() for name in ("settings", "sources", "packages")}
     steps = [_step(by_hash[digest], makers[digest], place, tables) for digest in order]
-    boxes, edges = _boxes([by_hash[digest] for digest in order], [levels[digest] for digest in order], steps, arms)
+    boxes, edges = _boxes(
+        [by_hash[digest] for digest in order], [levels[digest] for digest in order], steps, arms
+    )
     return {
         "steps": steps,
         **{name: table.values for name, table in tables.items()},
@@ -85,9 +89,12 @@ def _sort_key(manifest: Manifest, arms: Sequence[str]) -> tuple:
     lineage = manifest["lineage"]
     arm = lineage["wildcards"].get("arm")
     return (
-        arms.index(arm) if arm in arms else len(arms), lineage["entry"], lineage["rule"],
-        canonical_json(lineage["wildcards"]), manifest["lineage_sha256"],
-    )  # fmt: skip
+        arms.index(arm) if arm in arms else len(arms),
+        lineage["entry"],
+        lineage["rule"],
+        canonical_json(lineage["wildcards"]),
+        manifest["lineage_sha256"],
+    )
 
 
 def _step(
@@ -99,14 +106,25 @@ def _step(
         "entry": lineage["entry"],
         "wildcards": dict(lineage["wildcards"]),
         "sha256": manifest["lineage_sha256"],
-        "settings": {key: tables["settings"].place(value) for key, value in sorted(lineage["settings"].items())},
+        "settings": {
+            key: tables["settings"].place(value) for key, value in sorted(lineage["settings"].items())
+        },
         "source": tables["sources"].place(lineage["source"]),
         "packages": tables["packages"].place(lineage["packages"]),
         "inputs": [
-            [item["name"], item["path"], item["sha256"], item["size"], place.get(maker), _chained(item, maker)]
+            [
+                item["name"],
+                item["path"],
+                item["sha256"],
+                item["size"],
+                place.get(maker),
+                _chained(item, maker),
+            ]
             for item, maker in zip(lineage["inputs"], makers)
         ],
-        "outputs": [[item["name"], item["path"], item["sha256"], item["size"]] for item in lineage["outputs"]],
+        "outputs": [
+            [item["name"], item["path"], item["sha256"], item["size"]] for item in lineage["outputs"]
+        ],
     }
 
 
@@ -124,7 +142,9 @@ def _boxes(
         lineage = manifest["lineage"]
         arm = lineage["wildcards"].get("arm")
         key = (deepest - level, lineage["entry"], arm)
-        box = boxes.setdefault(key, {"entry": lineage["entry"], "arm": arm, "column": deepest - level, "steps": []})
+        box = boxes.setdefault(
+            key, {"entry": lineage["entry"], "arm": arm, "column": deepest - level, "steps": []}
+        )
         box["steps"].append(number)
     ordered = list(boxes.values())
     _give_rows(ordered, arms)
@@ -146,7 +166,10 @@ def _give_rows(boxes: list[dict[str, Any]], arms: Sequence[str]) -> None:
     columns = sorted({box["column"] for box in boxes})
     top = 0
     for arm in known:
-        heights = [_stack([box for box in boxes if box["arm"] == arm and box["column"] == column], top) for column in columns]
+        heights = [
+            _stack([box for box in boxes if box["arm"] == arm and box["column"] == column], top)
+            for column in columns
+        ]
         top += max(heights, default=0)
     for column in columns:
         here = [box for box in boxes if box["column"] == column]

@@ -32,12 +32,17 @@ class Chain:
             for output in manifest["lineage"]["outputs"]
         }
         self.makers = {
-            digest: [self._maker(item) for item in manifest["lineage"]["inputs"]] for digest, manifest in self.by_hash.items()
+            digest: [self._maker(item) for item in manifest["lineage"]["inputs"]]
+            for digest, manifest in self.by_hash.items()
         }
 
     def _maker(self, item: Mapping[str, Any]) -> str | None:
         """The step that an input names; where its manifest is gone or replaced, the one that made the path."""
-        return item["lineage_sha256"] if item["lineage_sha256"] in self.by_hash else self.by_path.get(item["path"])
+        return (
+            item["lineage_sha256"]
+            if item["lineage_sha256"] in self.by_hash
+            else self.by_path.get(item["path"])
+        )
 
     def upstream(self, paths: Iterable[str]) -> set[str]:
         """Hashes of the steps behind the files."""

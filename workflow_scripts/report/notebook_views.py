@@ -19,7 +19,9 @@ from workflow_scripts.report.sourced_numbers import plain
 
 def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) -> ReportContext:
     """The results that the renderer handed over."""
-    return ReportContext.load(report, {name: [Path(path) for path in paths] for name, paths in inputs.items()})
+    return ReportContext.load(
+        report, {name: [Path(path) for path in paths] for name, paths in inputs.items()}
+    )
 
 
 def show_answer(context: ReportContext) -> Markdown:
@@ -44,9 +46,13 @@ def show_curvature(context: ReportContext) -> Markdown:
 
 def seed_pairs(context: ReportContext) -> pd.DataFrame:
     """Arm and comparator of every hypothesis, seed by seed: what the verdict is computed from."""
-    return pd.DataFrame([
-        {"hypothesis": item["id"], **seed} for item in context.verdict["hypotheses"] for seed in item["seeds"]
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {"hypothesis": item["id"], **seed}
+            for item in context.verdict["hypotheses"]
+            for seed in item["seeds"]
+        ]
+    )
 
 
 def show_figure(name: str, context: ReportContext) -> Image:

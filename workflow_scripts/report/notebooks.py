@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from markupsafe import Markup
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import notebook_views  # noqa: F401  the templates import it, so it belongs to this step's code
 from workflow_scripts.report.labels import rehearsal_line
 from workflow_scripts.report.page import render
@@ -45,11 +45,16 @@ def execute(
         output = Path(folder) / "output.ipynb"
         try:
             papermill.execute_notebook(
-                str(template), str(output), parameters={"report": report, "inputs": relative}, kernel_name="python3",
-                progress_bar=False, log_output=False, execution_timeout=CELL_TIMEOUT_S,
+                str(template),
+                str(output),
+                parameters={"report": report, "inputs": relative},
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=CELL_TIMEOUT_S,
                 # Other users of the machine can read what an unencrypted kernel says.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            )  # fmt: skip
+            )
         except PapermillExecutionError as error:
             first_line = next(iter(error.source.strip().splitlines()), "")
             raise PipelineError(
@@ -67,7 +72,9 @@ def _take_stderr(notebook: nbformat.NotebookNode) -> list[str]:
     lines: list[str] = []
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
-        lines += [line for output in outputs if output.get("name") == "stderr" for line in output.text.splitlines()]
+        lines += [
+            line for output in outputs if output.get("name") == "stderr" for line in output.text.splitlines()
+        ]
         if outputs:
             cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
     return lines
@@ -79,7 +86,12 @@ def _own_kernel(folder: Path) -> Iterator[None]:
     kernel = folder / "kernels" / "python3"
     kernel.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "Python 3", "language": "python", "metadata": {"supported_encryption": ["curve"]}}
+    spec = {
+        "argv": argv,
+        "display_name": "Python 3",
+        "language": "python",
+        "metadata": {"supported_encryption": ["curve"]},
+    }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     search = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     own = {
@@ -106,7 +118,12 @@ def _cleaned(notebook: nbformat.NotebookNode, report: Mapping[str, Any], name: s
         notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"> **{markdown(rehearsal_line(report))}**"))
     notebook.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"},
+        "language_info": {
+            "name": "python",
+            "file_extension": ".py",
+            "mimetype": "text/x-python",
+            "pygments_lexer": "ipython3",
+        },
     }
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
@@ -114,7 +131,9 @@ def _cleaned(notebook: nbformat.NotebookNode, report: Mapping[str, Any], name: s
         text = json.dumps(cell.get("outputs", []), ensure_ascii=False)
         for place in {sys.prefix, str(PROJECT), os.getcwd()} - {"/"}:
             if place in text:
-                raise PipelineError(f"{name}, cell {index}: the output holds the path {place} of this machine; change the cell")
+                raise PipelineError(
+                    f"{name}, cell {index}: the output holds the path {place} of this machine; change the cell"
+                )
     return notebook
 
 
@@ -129,18 +148,29 @@ def to_html(notebook: nbformat.NotebookNode, report: Mapping[str, Any], template
     from pygments.formatters import HtmlFormatter
     from traitlets.config import Config
 
-    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, config=Config({
-        "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": ["parameters", "injected-parameters"]},
-    }))  # fmt: skip
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        config=Config(
+            {
+                "TagRemovePreprocessor": {
+                    "enabled": True,
+                    "remove_cell_tags": ["parameters", "injected-parameters"],
+                },
+            }
+        ),
+    )
     shown = nbformat.from_dict(notebook)
     if report["rehearsal"]:
         shown.cells = shown.cells[1:]  # the page has a banner of its own
     body, _ = exporter.from_notebook_node(shown)
     return render(
-        list(templates), "notebook.html.j2",
+        list(templates),
+        "notebook.html.j2",
         title=f"{report['study_title']}: {report['preset_title']}",
         banner=rehearsal_line(report) if report["rehearsal"] else "",
         body=Markup(body),
         code_style=Markup(HtmlFormatter(style="default").get_style_defs(".highlight")),
         dark_code_style=Markup(HtmlFormatter(style="github-dark").get_style_defs(".highlight")),
-    )  # fmt: skip
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 
 def render(templates: Sequence[Path], name: str, autoescape: bool = True, **content: Any) -> str:
@@ -21,12 +21,18 @@ def render(templates: Sequence[Path], name: str, autoescape: bool = True, **cont
     except OSError as error:
         raise PipelineError(f"cannot read the template {error.filename}: {error.strerror}") from error
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(sources), autoescape=autoescape, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=jinja2.DictLoader(sources),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     try:
         return environment.get_template(name).render(**content)
     except jinja2.TemplateNotFound as error:
-        raise PipelineError(f"the template {error.name} was not handed over; got {', '.join(sources) or 'none'}") from error
+        raise PipelineError(
+            f"the template {error.name} was not handed over; got {', '.join(sources) or 'none'}"
+        ) from error
     except jinja2.TemplateError as error:
         raise PipelineError(f"the template {name} cannot be rendered: {error}") from error

@@ -17,9 +17,30 @@ from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
 
 # The columns of a result row that hold text; each text is kept once.
-TEXT = ("arm", "metric", "checkpoint_sha256", "sampler", "extractor", "extractor_sha256", "reference_sha256", "objective",
-        "probe_sha256")  # fmt: skip
-NUMBERS = ("seed", "step", "value", "stderr", "interval_low", "interval_high", "eta", "nfe", "num_samples", "num_probes", "ema")
+TEXT = (
+    "arm",
+    "metric",
+    "checkpoint_sha256",
+    "sampler",
+    "extractor",
+    "extractor_sha256",
+    "reference_sha256",
+    "objective",
+    "probe_sha256",
+)
+NUMBERS = (
+    "seed",
+    "step",
+    "value",
+    "stderr",
+    "interval_low",
+    "interval_high",
+    "eta",
+    "nfe",
+    "num_samples",
+    "num_probes",
+    "ema",
+)
 # The sections of the settings that every arm of a report shares.
 SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 
@@ -40,7 +61,9 @@ class Lineage:
         report = context.report
         self.context, self.lock = context, lock
         self.settings = {
-            name: [value, setting_files[name]] for name, value in _setting_values(report).items() if name in setting_files
+            name: [value, setting_files[name]]
+            for name, value in _setting_values(report).items()
+            if name in setting_files
         }
         self.results = f"results/{report['study']}/{report['preset']}"
         self.rendered = f"reports/{report['study']}/{report['preset']}"
@@ -67,13 +90,13 @@ class Lineage:
     def key(self, origin: str) -> str:
         """The key of a lineage, for an origin by name; empty where the page knows nothing of it.
 
-            hypothesis/<id> <id> …       h:  hypotheses
-            setting/[<arm>/]<name>       c:  a setting and its file; where the study has no such arm here, as `lock`
-            figure/<name>                f:
-            stage/<entry>, cost/<entry>  e: and k:  every step of one entry point, and what these steps cost; as `costs`
-                                         where the page knows none of them
-            lock, reference, data, extractor, verdict, results, costs, run/<arm>/<seed>, finite_sample/<arm>/<seed>
-                                         s:  the step that made the file
+        hypothesis/<id> <id> …       h:  hypotheses
+        setting/[<arm>/]<name>       c:  a setting and its file; where the study has no such arm here, as `lock`
+        figure/<name>                f:
+        stage/<entry>, cost/<entry>  e: and k:  every step of one entry point, and what these steps cost; as `costs`
+                                     where the page knows none of them
+        lock, reference, data, extractor, verdict, results, costs, run/<arm>/<seed>, finite_sample/<arm>/<seed>
+                                     s:  the step that made the file
         """
         kind, _, rest = origin.partition("/")
         if kind == "hypothesis":
@@ -97,10 +120,18 @@ class Lineage:
         if kind == "finite_sample":
             name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
             return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{name}.json"
-        return f"{self.results}/" + {
-            "lock": "gate.json", "reference": "stats/scale_marks.json", "data": "data/manifest.json", "costs": "costs.json",
-            "extractor": "extractor/extractor.json", "verdict": "verdict.json", "results": "results.jsonl",
-        }[kind]  # fmt: skip
+        return (
+            f"{self.results}/"
+            + {
+                "lock": "gate.json",
+                "reference": "stats/scale_marks.json",
+                "data": "data/manifest.json",
+                "costs": "costs.json",
+                "extractor": "extractor/extractor.json",
+                "verdict": "verdict.json",
+                "results": "results.jsonl",
+            }[kind]
+        )
 
     def origin(self, cell: Cell) -> str:
         """The key of a cell's lineage: that of its hypothesis, of its result rows (`r:`), or of its origins by name."""
@@ -119,16 +150,23 @@ class Lineage:
         """Everything the page's script looks things up in."""
         texts, report = Interned(), self.context.report
         rows = [
-            [*(texts.place(row.get(name)) for name in TEXT), *(row.get(name) for name in NUMBERS),
-             self.maker(self.row_path(row))]
+            [
+                *(texts.place(row.get(name)) for name in TEXT),
+                *(row.get(name) for name in NUMBERS),
+                self.maker(self.row_path(row)),
+            ]
             for row in self.context.results
-        ]  # fmt: skip
+        ]
         metrics = {row["metric"] for row in self.context.results}
         return {
             "folders": {"results": self.results, "rendered": self.rendered},
             "settings": self.settings,
-            "gate": {"path": self.file_of("lock"), "maker": self.maker(self.file_of("lock")), "lock": self.lock,
-                     "locked": report["preregistered_preset"]},
+            "gate": {
+                "path": self.file_of("lock"),
+                "maker": self.maker(self.file_of("lock")),
+                "lock": self.lock,
+                "locked": report["preregistered_preset"],
+            },
             "costs": {"path": self.file_of("costs"), "maker": self.maker(self.file_of("costs"))},
             "preset": report["preset"],
             "labels": {arm["name"]: arm["label"] for arm in report["arms"]},
@@ -138,18 +176,28 @@ class Lineage:
             "texts": texts.values,
             "rows": rows,
             "hypotheses": {item["id"]: self._hypothesis(item) for item in verdict["hypotheses"]},
-            "verdict": {"path": f"{self.results}/verdict.json", "maker": self.maker(f"{self.results}/verdict.json")},
+            "verdict": {
+                "path": f"{self.results}/verdict.json",
+                "maker": self.maker(f"{self.results}/verdict.json"),
+            },
             "figures": {
-                name: {"title": figure["title"], "path": f"{self.rendered}/figures/{name}.svg",
-                       "maker": self.maker(f"{self.rendered}/figures/{name}.svg")}
+                name: {
+                    "title": figure["title"],
+                    "path": f"{self.rendered}/figures/{name}.svg",
+                    "maker": self.maker(f"{self.rendered}/figures/{name}.svg"),
+                }
                 for name, figure in figures.items()
             },
             "graph": self.graph,
-        }  # fmt: skip
+        }
 
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:
         used = item["metric_used"]
-        wanted = [key for key in ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema") if used.get(key) is not None]
+        wanted = [
+            key
+            for key in ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema")
+            if used.get(key) is not None
+        ]
         step = self.context.report["final_step"]
         places = {
             (row["arm"], row["seed"]): place
@@ -157,16 +205,27 @@ class Lineage:
             if row["step"] == step and all(row.get(key) == used[key] for key in wanted)
         }
         return {
-            "statement": item["statement"], "role": item["role"], "reason": item["reason"],
-            "outcome": OUTCOME_WORDS[item["outcome"]], "arm": item["arm"], "comparator": item["comparator"],
-            "metric": estimand_label(used), "threshold": f"{threshold_text(item['threshold'])} {item['direction']}",
-            "confidence": item["confidence"], "change": item["relative_change"], "interval": item["interval"],
+            "statement": item["statement"],
+            "role": item["role"],
+            "reason": item["reason"],
+            "outcome": OUTCOME_WORDS[item["outcome"]],
+            "arm": item["arm"],
+            "comparator": item["comparator"],
+            "metric": estimand_label(used),
+            "threshold": f"{threshold_text(item['threshold'])} {item['direction']}",
+            "confidence": item["confidence"],
+            "change": item["relative_change"],
+            "interval": item["interval"],
             "seeds": [
-                [seed["seed"], places.get((item["arm"], seed["seed"])), places.get((item["comparator"], seed["seed"])),
-                 seed["relative_change"]]
+                [
+                    seed["seed"],
+                    places.get((item["arm"], seed["seed"])),
+                    places.get((item["comparator"], seed["seed"])),
+                    seed["relative_change"],
+                ]
                 for seed in item["seeds"]
             ],
-        }  # fmt: skip
+        }
 
 
 def _setting_values(report: Mapping[str, Any]) -> dict[str, Any]:

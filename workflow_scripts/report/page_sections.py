@@ -72,7 +72,9 @@ class Sections:
             self._text("missing"),
             self._text("preregistration"),
             self._text("amendments"),
-            self._table("deviations", caption, substituted) if substituted["rows"] else self._note("Nothing else differs."),
+            self._table("deviations", caption, substituted)
+            if substituted["rows"]
+            else self._note("Nothing else differs."),
         ]
 
     def _frontier(self) -> list[Part | None]:
@@ -82,15 +84,21 @@ class Sections:
             *self._drawn("frechet_vs_nfe"),
             self._table("main_result", self.words["main_result_title"], tables.main_result_table(context)),
             self._table("by_nfe", self.words["sweep_title"], tables.sweep_table(context)),
-            self._table("scale", "For scale: distances between known sets of images", marks) if marks["rows"] else None,
+            self._table("scale", "For scale: distances between known sets of images", marks)
+            if marks["rows"]
+            else None,
             _heading("Further metrics"),
             self._text("further_metrics"),
-            self._table("further_metrics", "Other metrics of the same samples", tables.further_metrics_table(context))
+            self._table(
+                "further_metrics", "Other metrics of the same samples", tables.further_metrics_table(context)
+            )
             if context.further_metrics
             else None,
             _heading("How much is due to the number of samples"),
             self._text("finite_sample"),
-            self._table("finite_sample", "Distance from parts of the samples", tables.finite_sample_table(context))
+            self._table(
+                "finite_sample", "Distance from parts of the samples", tables.finite_sample_table(context)
+            )
             if context.finite_samples
             else None,
         ]
@@ -122,8 +130,12 @@ class Sections:
         return [
             self._note(note + (source_numbers(f" Machines: {machines}.", "costs") if machines else "")),
             self._note(total_text(self.costs)) if stages["rows"] else None,
-            self._table("cost_by_stage", "Cost of each stage, all its steps together", stages) if stages["rows"] else None,
-            self._table("cost_by_run", "Cost of each training run", runs) if runs["rows"] else self._note("No run was timed."),
+            self._table("cost_by_stage", "Cost of each stage, all its steps together", stages)
+            if stages["rows"]
+            else None,
+            self._table("cost_by_run", "Cost of each training run", runs)
+            if runs["rows"]
+            else self._note("No run was timed."),
             *[self._note(text) for text in self.costs["missing"]],
         ]
 
@@ -134,32 +146,47 @@ class Sections:
             self._text("setup"),
             _heading("Matched compute"),
             self._text("matched_compute"),
-            self._table("matched", "Every setting in which compared arms differ", tables.matched_compute_table(report, gate)),
+            self._table(
+                "matched",
+                "Every setting in which compared arms differ",
+                tables.matched_compute_table(report, gate),
+            ),
             _heading("How often the rule errs"),
             self._text("error_rates"),
             self._table("error_rates", "Simulated error rates of the rule", error_rates),
             _heading("Limitations"),
             self._text("limitations"),
-            {"kind": "details", "title": "Every shared setting", "parts": [
-                self._table("settings", "Settings that all arms share", shared_settings_table(report)),
-            ]},
-        ]  # fmt: skip
+            {
+                "kind": "details",
+                "title": "Every shared setting",
+                "parts": [
+                    self._table("settings", "Settings that all arms share", shared_settings_table(report)),
+                ],
+            },
+        ]
 
     def _text(self, name: str) -> Part | None:
         words = self.words[name]
-        return {"kind": "text", "html": linked(block_html(words), self.lineage.key)} if words.strip() else None
+        return (
+            {"kind": "text", "html": linked(block_html(words), self.lineage.key)} if words.strip() else None
+        )
 
     def _note(self, text: str) -> Part:
         return {"kind": "note", "html": linked(inline_html(text), self.lineage.key)}
 
     def _drawn(self, *names: str) -> list[Part]:
         return [
-            {"kind": "figure", **self.figures[name]} if name in self.figures else self._note(f"Figure not drawn: {markdown(name)}.")
+            {"kind": "figure", **self.figures[name]}
+            if name in self.figures
+            else self._note(f"Figure not drawn: {markdown(name)}.")
             for name in names
         ]
 
     def _table(self, name: str, caption: str, table: Table) -> Part:
-        return {"kind": "table", **page_table(name, caption.rstrip(":"), table, self.lineage.origin, self.lineage.key)}
+        return {
+            "kind": "table",
+            **page_table(name, caption.rstrip(":"), table, self.lineage.origin, self.lineage.key),
+        }
 
 
 def shared_settings_table(report: Mapping[str, Any]) -> Table:

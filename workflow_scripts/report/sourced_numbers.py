@@ -58,6 +58,10 @@ def linked(text: str, key: Callable[[str], str]) -> Markup:
             named = f'data-hash="{digest}" title="{digest}" aria-label="{label}"'
             return f'<button type="button" class="hash" {named}>{match["text"]}</button>'
         found = key(origin)
-        return f'<button type="button" class="n" data-from="{escape(found)}">{match["text"]}</button>' if found else match["text"]
+        return (
+            f'<button type="button" class="n" data-from="{escape(found)}">{match["text"]}</button>'
+            if found
+            else match["text"]
+        )
 
     return Markup(LINK.sub(together, str(text)))

@@ -14,7 +14,7 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from workflow_scripts.common.files import write_bytes, write_text
+from workflow_scripts.core.files import write_bytes, write_text
 from workflow_scripts.report.labels import rehearsal_line
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def log_ticks(axis: Any, ticks: Iterable[float] | None = None) -> None:
     if ticks is not None:
         locator = FixedLocator(list(ticks))
     elif decades < 1:
-        locator = FixedLocator([tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high])
+        locator = FixedLocator(
+            [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
+        )
     else:
         locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,))
     axis.set_major_locator(locator)
@@ -145,7 +147,10 @@ def footer(context: ReportContext, figure: Figure, notes: Iterable[str]) -> None
     """Notes under the figure: what is missing, and the rehearsal mark."""
     lines = [line for note in notes if note for line in textwrap.wrap(note, 128)]
     if context.report["rehearsal"]:
-        lines.append(rehearsal_line(context.report).split(".")[0] + f"; shown is the preset {context.report['preset']}.")
+        lines.append(
+            rehearsal_line(context.report).split(".")[0]
+            + f"; shown is the preset {context.report['preset']}."
+        )
     if lines:
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=MUTED)
 
@@ -165,7 +170,9 @@ def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path, identity: str | None = None) -> None:
+def save_figure(
+    figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path, identity: str | None = None
+) -> None:
     """Write the figure as SVG and PNG and its plotted data as CSV; the bytes depend on the content and `identity` only.
 
     `identity` says which run the figure belongs to. It goes inside the file, where `provenance/figure_identity.py` reads it.
@@ -178,7 +185,13 @@ def save_figure(figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data:
         # A page gives an SVG its ground, light or dark; a PNG brings its own.
         ground = "none" if kind == "svg" else "white"
         figure.savefig(
-            buffer, format=kind, dpi=DPI, metadata=metadata, facecolor=ground, bbox_inches="tight", pad_inches=0.1
+            buffer,
+            format=kind,
+            dpi=DPI,
+            metadata=metadata,
+            facecolor=ground,
+            bbox_inches="tight",
+            pad_inches=0.1,
         )
         write_bytes(path, buffer.getvalue())
     write_text(data, frame.to_csv(index=False, lineterminator="\n"))

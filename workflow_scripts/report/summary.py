@@ -28,11 +28,16 @@ def build_summary(
 ) -> str:
     """summary.md as text. `context` must hold results, verdict and scale marks."""
     content = summary_content(context, gate, manifest, extractor_info)
-    return render([template], template.name, autoescape=False, **{name: plain(text) for name, text in content.items()})
+    return render(
+        [template], template.name, autoescape=False, **{name: plain(text) for name, text in content.items()}
+    )
 
 
 def summary_content(
-    context: ReportContext, gate: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]
+    context: ReportContext,
+    gate: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    extractor_info: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The Markdown of each place in the template, by name; its numbers are marked with their origin (sourced_numbers)."""
     report, verdict = context.report, context.verdict
@@ -61,24 +66,32 @@ def summary_content(
         "sweep_table": as_markdown(tables.sweep_table(context)),
         "result_notes": _result_notes(context),
         "further_metrics": _further_metrics(context),
-        "further_metrics_table": as_markdown(tables.further_metrics_table(context)) if context.further_metrics else "",
+        "further_metrics_table": as_markdown(tables.further_metrics_table(context))
+        if context.further_metrics
+        else "",
         "finite_sample": _finite_sample(context),
-        "finite_sample_table": as_markdown(tables.finite_sample_table(context)) if context.finite_samples else "",
+        "finite_sample_table": as_markdown(tables.finite_sample_table(context))
+        if context.finite_samples
+        else "",
         "training": _training(report),
         "curvature": _curvature(report),
         "curvature_table": as_markdown(tables.curvature_table(context)),
-        "interpretation": PARAGRAPH.join([
-            interpretation.study_paragraph(report, verdict),
-            *(interpretation.hypothesis_paragraph(report, item) for item in confirmatory),
-        ]),
+        "interpretation": PARAGRAPH.join(
+            [
+                interpretation.study_paragraph(report, verdict),
+                *(interpretation.hypothesis_paragraph(report, item) for item in confirmatory),
+            ]
+        ),
         "error_rates": PARAGRAPH.join(_error_rates(report, verdict)),
         "error_rate_table": as_markdown(tables.error_rate_table(verdict)),
-        "exploratory": PARAGRAPH.join([
-            "Not confirmatory, and no ground for a claim: the curves over network calls other than the main one, further "
-            "metrics, the largest eigenvalue, curvature on each arm's own objective and before the last step, curvature "
-            "against distance, the error per timestep." + _unadjusted(exploratory),
-            *(interpretation.hypothesis_paragraph(report, item) for item in exploratory),
-        ]),
+        "exploratory": PARAGRAPH.join(
+            [
+                "Not confirmatory, and no ground for a claim: the curves over network calls other than the main one, further "
+                "metrics, the largest eigenvalue, curvature on each arm's own objective and before the last step, curvature "
+                "against distance, the error per timestep." + _unadjusted(exploratory),
+                *(interpretation.hypothesis_paragraph(report, item) for item in exploratory),
+            ]
+        ),
         "matched_compute": "Before training, the resolved settings of compared arms were checked to differ in the "
         "preregistered factor only; runs of one seed share initial weights, data order, timesteps and noise. "
         "These are all the differences:",
@@ -86,7 +99,7 @@ def summary_content(
         "preregistration": _preregistration(gate),
         "amendments": _bullets(_amendments(gate)),
         "limitations": _bullets(_limitations(report, manifest)),
-    }  # fmt: skip
+    }
 
 
 def _bullets(items: list[str]) -> str:
@@ -107,10 +120,13 @@ def _verdict_notes(verdict: Mapping[str, Any]) -> list[str]:
     for item in verdict["hypotheses"]:
         for change in item["substitutions"]:
             used, asked = (markdown(setting_value(change[key])) for key in ("used", "preregistered"))
-            substituted.setdefault(f"{markdown(change['field'])} {used} in place of {asked}", []).append(markdown(item["id"]))
+            substituted.setdefault(f"{markdown(change['field'])} {used} in place of {asked}", []).append(
+                markdown(item["id"])
+            )
     if substituted:
         listed = "; ".join(
-            source_numbers(f"{change} ({', '.join(ids)})", f"hypothesis/{' '.join(ids)}") for change, ids in substituted.items()
+            source_numbers(f"{change} ({', '.join(ids)})", f"hypothesis/{' '.join(ids)}")
+            for change, ids in substituted.items()
         )
         notes.append(f"Substituted in this rehearsal: {listed}.")
     missing = [
@@ -118,7 +134,11 @@ def _verdict_notes(verdict: Mapping[str, Any]) -> list[str]:
         for item in verdict["hypotheses"]
         if item["missing_seeds"] and item["outcome"] != "not_run"
     ]
-    return notes + ([source_numbers("Decided without some pairs: " + "; ".join(missing) + ".", "verdict")] if missing else [])
+    return notes + (
+        [source_numbers("Decided without some pairs: " + "; ".join(missing) + ".", "verdict")]
+        if missing
+        else []
+    )
 
 
 def _missing(context: ReportContext) -> str:
@@ -138,29 +158,37 @@ def _unadjusted(exploratory: list[Mapping[str, Any]]) -> str:
         return ""
     return source_numbers(
         f" The intervals of the {len(ran)} exploratory hypotheses below are not adjusted for their number: the more there are, "
-        "the likelier is a false verdict among them.", "verdict",
-    )  # fmt: skip
+        "the likelier is a false verdict among them.",
+        "verdict",
+    )
 
 
-def _setup(report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]) -> list[str]:
+def _setup(
+    report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_info: Mapping[str, Any]
+) -> list[str]:
     training, model = report["training"], report["model"]
     shape = " × ".join(str(side) for side in manifest["shape"])
     data = source_numbers(
         f"**Data.** {markdown(manifest['title'])}: {manifest['train']['count']:,} training and {manifest['test']['count']:,} "
-        f"test images of {shape}. Licence: {markdown(manifest['licence'])}.", "data",
-    )  # fmt: skip
+        f"test images of {shape}. Licence: {markdown(manifest['licence'])}.",
+        "data",
+    )
     rest = [
         source_numbers(f"{markdown(key)} {markdown(setting_value(value))}", f"setting/model.{key}")
         for key, value in model.items()
         if key != "name" and value is not None
     ]
     network = f"**Model.** {markdown(model['name'])} ({', '.join(rest)})."
-    seeds = source_numbers(_seeds(report) + f" per arm ({join_words([str(seed) for seed in report['seeds']])})", "setting/seeds")
+    seeds = source_numbers(
+        _seeds(report) + f" per arm ({join_words([str(seed) for seed in report['seeds']])})", "setting/seeds"
+    )
     steps, batch, rate, decay = (
         sourced(f"{training[key]:{form}}", f"setting/training.{key}")
         for key, form in (("num_steps", ","), ("batch_size", ","), ("learning_rate", "g"), ("ema_decay", "g"))
     )
-    optimisation = f"**Training.** {steps} steps of batch {batch}, learning rate {rate}, EMA decay {decay}; {seeds}."
+    optimisation = (
+        f"**Training.** {steps} steps of batch {batch}, learning rate {rate}, EMA decay {decay}; {seeds}."
+    )
     accuracy = extractor_info.get("test_accuracy")
     quality = "" if accuracy is None else f", test accuracy {rate_text(accuracy)}"
     features = source_numbers(f"{extractor_info['feature_dim']} features{quality}", "extractor")
@@ -174,7 +202,9 @@ def _setup(report: Mapping[str, Any], manifest: Mapping[str, Any], extractor_inf
 
 def _result_notes(context: ReportContext) -> str:
     marks = [f"{markdown(mark['label'])}: {number(mark['value'], 3)}" for mark in context.scale_marks]
-    return source_numbers(f"For scale, on the same features: {'; '.join(marks)}.", "reference") if marks else ""
+    return (
+        source_numbers(f"For scale, on the same features: {'; '.join(marks)}.", "reference") if marks else ""
+    )
 
 
 def _further_metrics(context: ReportContext) -> str:
@@ -189,7 +219,9 @@ def _further_metrics(context: ReportContext) -> str:
             "jackknife); it says nothing about other seeds. It errs to the wide side where a distance is near zero."
         )
     if "precision" in metrics:
-        sentences.append("Precision and recall (3 nearest neighbours): the share of samples near real images, and the reverse.")
+        sentences.append(
+            "Precision and recall (3 nearest neighbours): the share of samples near real images, and the reverse."
+        )
     if "inception_score" in metrics:
         sentences.append("Inception Score: higher is better; its spread is that between 10 splits.")
     return source_numbers(" ".join(sentences), "stage/compute_metrics")
@@ -198,7 +230,9 @@ def _further_metrics(context: ReportContext) -> str:
 def _finite_sample(context: ReportContext) -> str:
     report = context.report
     if not context.finite_samples:
-        return f"How much of {metric_name(report['metric'])} is due to the number of samples was not measured."
+        return (
+            f"How much of {metric_name(report['metric'])} is due to the number of samples was not measured."
+        )
     return (
         f"How much of {metric_name(report['metric'])} is due to the number of samples, {_main_point(report)}, mean over seeds: "
         "the distance of parts of the samples and of all, and the bootstrap standard error of the latter (samples drawn "
@@ -240,7 +274,9 @@ def _training(report: Mapping[str, Any]) -> str:
 
 
 def _curvature(report: Mapping[str, Any]) -> str:
-    probes = source_numbers(counted(report["curvature"]["num_probes"], "probe"), "setting/curvature.num_probes")
+    probes = source_numbers(
+        counted(report["curvature"]["num_probes"], "probe"), "setting/curvature.num_probes"
+    )
     return (
         f"Hutchinson's estimate with {probes} on one batch of {_curvature_batch(report)}, equal for all arms, at the last checkpoint; {_over_seeds(report)}. The "
         "common objective (unweighted error of the noise) is the primary estimand. The trace of an arm's own objective "
@@ -260,7 +296,10 @@ def _error_rates(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[
         f"{_seeds(report)}, so these rates are rough."
     ]
     for family in verdict.get("families", []):
-        points = [f"{rate_text(point['false_verdicts'])} with {point['num_seeds']} seeds" for point in family["by_num_seeds"]]
+        points = [
+            f"{rate_text(point['false_verdicts'])} with {point['num_seeds']} seeds"
+            for point in family["by_num_seeds"]
+        ]
         if points:
             notes.append(
                 f"At least one false verdict among the confirmatory hypotheses of {markdown(family['experiment'])}: "
@@ -304,7 +343,9 @@ def _changes(changes: list[Mapping[str, Any]]) -> str:
     together: dict[str, list[str]] = {}
     for text, names in arms.items():
         together.setdefault(", ".join(filter(None, names)), []).append(text)
-    return "; ".join(f"{names}: {', '.join(texts)}" if names else ", ".join(texts) for names, texts in together.items())
+    return "; ".join(
+        f"{names}: {', '.join(texts)}" if names else ", ".join(texts) for names, texts in together.items()
+    )
 
 
 def _locked_value(value: Any) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, number, threshold_text
+from workflow_scripts.report.labels import (
+    OUTCOME_WORDS,
+    change_text,
+    estimand_label,
+    interval_text,
+    number,
+    threshold_text,
+)
 from workflow_scripts.report.sourced_numbers import plain, source_numbers
 from workflow_scripts.report.statistics import mean_and_sd
 from workflow_scripts.study.reasons import metric_name
@@ -81,17 +88,27 @@ def arm_names(report: Mapping[str, Any]) -> dict[str, str]:
 def configuration_table(report: Mapping[str, Any]) -> Table:
     """One row per arm; columns are the settings of `diffusion` and `loss` in which the arms differ."""
     flat = {
-        arm["name"]: {f"{part}.{key}": value for part in ("diffusion", "loss") for key, value in arm[part].items()}
+        arm["name"]: {
+            f"{part}.{key}": value for part in ("diffusion", "loss") for key, value in arm[part].items()
+        }
         for arm in report["arms"]
     }
     keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
     varied = [key for key in keys if len({str(settings.get(key)) for settings in flat.values()}) > 1]
     rows = [
-        [markdown(arm["name"]), markdown(arm["label"]), markdown(arm["experiment"]), "yes" if arm["baseline"] else "no"]
+        [
+            markdown(arm["name"]),
+            markdown(arm["label"]),
+            markdown(arm["experiment"]),
+            "yes" if arm["baseline"] else "no",
+        ]
         + [setting_cell(flat[arm["name"]].get(key), f"setting/{arm['name']}/{key}") for key in varied]
         for arm in report["arms"]
     ]
-    return {"columns": ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)], "rows": rows}
+    return {
+        "columns": ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)],
+        "rows": rows,
+    }
 
 
 def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> Table:
@@ -103,15 +120,30 @@ def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> T
         level = f"{100 * item['confidence']:.4g} %: " if item["interval"] else ""
         low = item["interval"][0] if item["interval"] else None
         decided = {"hypothesis": item["id"]}
-        rows.append([
-            markdown(item["id"]), item["role"], f"{arm} / {comparator}",
-            source_numbers(markdown(estimand_label(item["metric_used"])), f"hypothesis/{item['id']}"),
-            Cell(f"{threshold_text(item['threshold'])} {item['direction']}", item["threshold"], of=["lock"]),
-            Cell(change_text(item["relative_change"]), item["relative_change"], **decided),
-            Cell(level + interval_text(item["interval"]), low, **decided),
-            Cell(f"**{OUTCOME_WORDS[item['outcome']]}**", **decided),
-        ])  # fmt: skip
-    columns = ["Hypothesis", "Role", "Arm / comparator", "Metric", "Threshold", "Change", "Interval", "Outcome"]
+        rows.append(
+            [
+                markdown(item["id"]),
+                item["role"],
+                f"{arm} / {comparator}",
+                source_numbers(markdown(estimand_label(item["metric_used"])), f"hypothesis/{item['id']}"),
+                Cell(
+                    f"{threshold_text(item['threshold'])} {item['direction']}", item["threshold"], of=["lock"]
+                ),
+                Cell(change_text(item["relative_change"]), item["relative_change"], **decided),
+                Cell(level + interval_text(item["interval"]), low, **decided),
+                Cell(f"**{OUTCOME_WORDS[item['outcome']]}**", **decided),
+            ]
+        )
+    columns = [
+        "Hypothesis",
+        "Role",
+        "Arm / comparator",
+        "Metric",
+        "Threshold",
+        "Change",
+        "Interval",
+        "Outcome",
+    ]
     return {"columns": columns, "rows": rows}
 
 
@@ -126,7 +158,10 @@ def main_result_table(context: ReportContext) -> Table:
 
 
 def _per_seed(rows: pd.DataFrame, seeds: Sequence[int]) -> list[str]:
-    cells = {seed: Cell(number(value), value, [row]) for seed, value, row in zip(rows["seed"], rows["value"], rows["row"])}
+    cells = {
+        seed: Cell(number(value), value, [row])
+        for seed, value, row in zip(rows["seed"], rows["value"], rows["row"])
+    }
     return [*(cells.get(seed, NONE) for seed in seeds), mean_sd_cell(rows)]
 
 
@@ -152,14 +187,20 @@ def mean_sd_text(values: Sequence[float]) -> str:
 def sweep_table(context: ReportContext) -> Table:
     """The Fréchet distance of every arm at every sampler and number of network calls: mean ± sd over seeds."""
     rows, names = context.final_rows(context.report["metric"]), arm_names(context.report)
-    points = [(sampler["name"], sampler.get("eta"), nfe) for sampler in context.report["samplers"] for nfe in sampler["nfe"]]
+    points = [
+        (sampler["name"], sampler.get("eta"), nfe)
+        for sampler in context.report["samplers"]
+        for nfe in sampler["nfe"]
+    ]
 
     def cell(arm: str, sampler: str, eta: float | None, nfe: int) -> str:
         same_eta = rows["eta"].isna() if eta is None else rows["eta"] == eta
         mine = rows[(rows["arm"] == arm) & (rows["sampler"] == sampler) & same_eta & (rows["nfe"] == nfe)]
         return mean_sd_cell(mine)
 
-    columns = [f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}" for sampler, eta, nfe in points]
+    columns = [
+        f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}" for sampler, eta, nfe in points
+    ]
     lines = [[names[arm], *(cell(arm, *point) for point in points)] for arm in context.arms]
     return {"columns": ["Arm", *columns], "rows": lines}
 
@@ -177,7 +218,10 @@ def further_metrics_table(context: ReportContext) -> Table:
         for arm, cells in rows.items():
             cells.append(mean_sd_cell(frame[frame["arm"] == arm]))
         half = frame["interval_high"].astype(float).sub(frame["interval_low"].astype(float)) / 2
-        for title, errors in (("one run's 95 % interval, ±", half), ("spread within one run", frame["stderr"])):
+        for title, errors in (
+            ("one run's 95 % interval, ±", half),
+            ("spread within one run", frame["stderr"]),
+        ):
             if errors.notna().any():
                 columns.append(title)
                 for arm, cells in rows.items():
@@ -190,7 +234,9 @@ def further_metrics_table(context: ReportContext) -> Table:
 def finite_sample_table(context: ReportContext) -> Table:
     """The main distance from parts of the samples and from all, and its bootstrap error: means over seeds."""
     names = arm_names(context.report)
-    counts = sorted({point["num_samples"] for item in context.finite_samples for point in item["by_num_samples"]})
+    counts = sorted(
+        {point["num_samples"] for item in context.finite_samples for point in item["by_num_samples"]}
+    )
     rows = []
     for arm in context.arms:
         mine = [item for item in context.finite_samples if item["arm"] == arm]
@@ -204,7 +250,9 @@ def finite_sample_table(context: ReportContext) -> Table:
 
 
 def _mean_of(values: Sequence[float], of: Sequence[str], digits: int = 4) -> str:
-    return Cell(number(sum(values) / len(values), digits), sum(values) / len(values), of=of) if values else NONE
+    return (
+        Cell(number(sum(values) / len(values), digits), sum(values) / len(values), of=of) if values else NONE
+    )
 
 
 def curvature_table(context: ReportContext) -> Table:
@@ -218,23 +266,44 @@ def curvature_table(context: ReportContext) -> Table:
         mine = common[common["arm"] == arm]
         cells = [mean_sd_cell(frame[frame["arm"] == arm]) for frame in (common, own, top)]
         rows.append([names[arm], cells[0], mean_cell(mine["stderr"], mine["row"]), *cells[1:]])
-    columns = ["Arm", "trace, common objective", "std. error of one estimate", "trace, own objective", "top eigenvalue, common"]
+    columns = [
+        "Arm",
+        "trace, common objective",
+        "std. error of one estimate",
+        "trace, own objective",
+        "top eigenvalue, common",
+    ]
     return {"columns": columns, "rows": rows}
 
 
 def error_rate_table(verdict: Mapping[str, Any]) -> Table:
     """Simulated error rates of the rule, per hypothesis and number of seeds."""
     rows = [
-        [markdown(item["id"]), _decided(item, number(item["error_rates"]["log_sd_of_paired_difference"], 2),
-                                        item["error_rates"]["log_sd_of_paired_difference"]),
-         _decided(item, str(point["num_seeds"]), point["num_seeds"]),
-         *(_decided(item, rate_text(point[key]), point[key])
-           for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold"))]
+        [
+            markdown(item["id"]),
+            _decided(
+                item,
+                number(item["error_rates"]["log_sd_of_paired_difference"], 2),
+                item["error_rates"]["log_sd_of_paired_difference"],
+            ),
+            _decided(item, str(point["num_seeds"]), point["num_seeds"]),
+            *(
+                _decided(item, rate_text(point[key]), point[key])
+                for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")
+            ),
+        ]
         for item in verdict["hypotheses"]
         if item.get("error_rates")
         for point in item["error_rates"]["by_num_seeds"]
-    ]  # fmt: skip
-    columns = ["Hypothesis", "sd of log ratio", "seeds", "false verdicts", "power at threshold", "power at twice the threshold"]
+    ]
+    columns = [
+        "Hypothesis",
+        "sd of log ratio",
+        "seeds",
+        "false verdicts",
+        "power at threshold",
+        "power at twice the threshold",
+    ]
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
 
@@ -256,11 +325,17 @@ def rate_text(rate: float) -> str:
 def scale_mark_table(context: ReportContext) -> Table:
     """What distances between known sets of images come to on the same features."""
     rows = [
-        [source_numbers(markdown(mark["label"]), "reference"), Cell(number(mark["value"]), mark["value"], of=["reference"]),
-         Cell(f"{mark['num_samples']:,}", mark["num_samples"], of=["reference"])]
+        [
+            source_numbers(markdown(mark["label"]), "reference"),
+            Cell(number(mark["value"]), mark["value"], of=["reference"]),
+            Cell(f"{mark['num_samples']:,}", mark["num_samples"], of=["reference"]),
+        ]
         for mark in context.scale_marks
-    ]  # fmt: skip
-    return {"columns": ["Known distance", markdown(metric_name(context.report["metric"])), "Images"], "rows": rows}
+    ]
+    return {
+        "columns": ["Known distance", markdown(metric_name(context.report["metric"])), "Images"],
+        "rows": rows,
+    }
 
 
 def substitution_table(verdict: Mapping[str, Any]) -> Table:
@@ -272,12 +347,19 @@ def substitution_table(verdict: Mapping[str, Any]) -> Table:
             for change in item["substitutions"]
         ]
         if item["outcome"] == "not_run":
-            changes = [["arm", Cell("run", of=["lock"]), Cell("not run in this preset", hypothesis=item["id"])]]
+            changes = [
+                ["arm", Cell("run", of=["lock"]), Cell("not run in this preset", hypothesis=item["id"])]
+            ]
         elif item["missing_seeds"]:
             missing = ", ".join(str(seed) for seed in item["missing_seeds"])
             planned = len(item["seeds"]) + len(item["missing_seeds"])
-            changes.append(["seeds", Cell(str(planned), planned, of=["setting/seeds"]),
-                            Cell(f"{len(item['seeds'])}; missing {missing}", hypothesis=item["id"])])  # fmt: skip
+            changes.append(
+                [
+                    "seeds",
+                    Cell(str(planned), planned, of=["setting/seeds"]),
+                    Cell(f"{len(item['seeds'])}; missing {missing}", hypothesis=item["id"]),
+                ]
+            )
         rows += [[markdown(item["id"]), *change] for change in changes]
     return {"columns": ["Hypothesis", "What", "Preregistered", "Here"], "rows": rows}
 
@@ -286,12 +368,17 @@ def matched_compute_table(report: Mapping[str, Any], gate: Mapping[str, Any]) ->
     """Every setting in which two compared arms differ."""
     names = arm_names(report)
     rows = [
-        [markdown(comparison["experiment"]),
-         *(names.get(comparison[key], markdown(comparison[key])) for key in ("arm", "comparator")),
-         f"`{markdown(item['key'])}`",
-         *(setting_cell(item[f"{side}_value"], f"setting/{comparison[side]}/{item['key']}") for side in ("arm", "comparator"))]
+        [
+            markdown(comparison["experiment"]),
+            *(names.get(comparison[key], markdown(comparison[key])) for key in ("arm", "comparator")),
+            f"`{markdown(item['key'])}`",
+            *(
+                setting_cell(item[f"{side}_value"], f"setting/{comparison[side]}/{item['key']}")
+                for side in ("arm", "comparator")
+            ),
+        ]
         for comparison in gate["comparisons"]
         for item in comparison["differences"]
-    ]  # fmt: skip
+    ]
     columns = ["Experiment", "Arm", "Comparator", "Setting", "Arm's value", "Comparator's value"]
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}

@@ -38,7 +38,9 @@ def to_oklch(color: str) -> tuple[float, float, float]:
 def from_oklch(lightness: float, chroma: float, hue: float) -> str:
     """`#rrggbb`; chroma shrinks as far as it must for the colour to exist on a screen."""
     for share in range(20, -1, -1):
-        channels = _from_oklab(lightness, *(chroma * share / 20 * part for part in (math.cos(hue), math.sin(hue))))
+        channels = _from_oklab(
+            lightness, *(chroma * share / 20 * part for part in (math.cos(hue), math.sin(hue)))
+        )
         if all(-1e-4 <= channel <= 1 + 1e-4 for channel in channels):
             break
     return "#" + "".join(f"{round(255 * _encoded(min(max(channel, 0.0), 1.0))):02x}" for channel in channels)

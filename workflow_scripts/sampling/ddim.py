@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.sampling.respacing import Chain
 from workflow_scripts.sampling.steps import StepCoefficients
 

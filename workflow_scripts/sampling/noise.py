@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_scripts.common.capture import Graphs, captured
-from workflow_scripts.common.normals import normals
-from workflow_scripts.common.philox import Philox
-from workflow_scripts.common.randomness import philox_key, stream
+from workflow_scripts.core.capture import Graphs, captured
+from workflow_scripts.core.normals import normals
+from workflow_scripts.core.philox import Philox
+from workflow_scripts.core.randomness import philox_key, stream
 
 # A block of Philox is four words of 64 bits; each half of a word makes a number.
 WORDS, NUMBERS = 4, 8
@@ -56,7 +56,14 @@ class DeviceNoise:
     On a GPU the drawing is recorded once, for all steps and all batches of one size.
     """
 
-    def __init__(self, seed: int, count: int, shape: tuple[int, int, int], device: torch.device, graphs: Graphs | None = None):
+    def __init__(
+        self,
+        seed: int,
+        count: int,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        graphs: Graphs | None = None,
+    ):
         self._shape, self._philox = shape, Philox(philox_key(seed, "sample"), device)
         self._indices = torch.zeros(count, 1, dtype=torch.int64, device=device)
         # numpy's generator counts before it makes a block, so that the first one is number 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workflow_scripts.common.capture import Graphs, captured, send
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.capture import Graphs, captured, send
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.ddim import ddim_coefficients
 from workflow_scripts.sampling.ddpm import ddpm_coefficients
@@ -47,7 +47,9 @@ def sample(
 
     The state keeps x_T's dtype and device, where `diffusion` must be; see `SamplingLoop` for the rest.
     """
-    return SamplingLoop(model, diffusion, sampler_settings, nfe, x_T, clip_x_start).draw(x_T, noise_fn, on_step)
+    return SamplingLoop(model, diffusion, sampler_settings, nfe, x_T, clip_x_start).draw(
+        x_T, noise_fn, on_step
+    )
 
 
 class SamplingLoop:
@@ -69,7 +71,9 @@ class SamplingLoop:
         clip_x_start: bool,
         graphs: Graphs | None = None,
     ):
-        chain = respace(diffusion.alphas_cumprod.cpu().numpy(), trailing_timesteps(diffusion.num_timesteps, nfe))
+        chain = respace(
+            diffusion.alphas_cumprod.cpu().numpy(), trailing_timesteps(diffusion.num_timesteps, nfe)
+        )
         self._coefficients = step_coefficients(sampler_settings, chain)
         self._name, self._chain, self._nfe = sampler_settings["name"], chain, nfe
         self._model, self._diffusion, self._clip_x_start = model, diffusion, clip_x_start

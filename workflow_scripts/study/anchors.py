@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.yaml_files import read_yaml
@@ -22,10 +22,14 @@ def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
     for anchor in content["anchors"]:
         for number, curve in enumerate(anchor["curves"], start=1):
             if len(curve["nfe"]) != len(curve["values"]):
-                raise ConfigError(f"{PATH}: {anchor['label']}, curve {number}: as many values as nfe are needed")
+                raise ConfigError(
+                    f"{PATH}: {anchor['label']}, curve {number}: as many values as nfe are needed"
+                )
     data, extractor = study.shared("data"), study.shared("extractor")
     if data["num_train"] is not None:
         return []
     return [
-        anchor for anchor in content["anchors"] if (anchor["metric"], anchor["source"]) == (extractor["name"], data["source"])
+        anchor
+        for anchor in content["anchors"]
+        if (anchor["metric"], anchor["source"]) == (extractor["name"], data["source"])
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
 from workflow_scripts.study.looks import arm_looks
@@ -64,7 +64,9 @@ class Study:
             if arm.name == name:
                 return arm
         known = [arm.name for arm in self.arms]
-        raise ConfigError(f"study {self.name}, preset {self.preset}: no arm {name!r}; {schema.nearest(name, known)}")
+        raise ConfigError(
+            f"study {self.name}, preset {self.preset}: no arm {name!r}; {schema.nearest(name, known)}"
+        )
 
     def shared(self, section: str) -> dict[str, Any]:
         """A section that is the same for every arm: data, extractor, sampling or curvature."""
@@ -75,7 +77,11 @@ class Study:
     @property
     def sampler_nfe(self) -> list[tuple[str, int]]:
         """Every (sampler, NFE) pair at which the runs are evaluated."""
-        return [(sampler["name"], nfe) for sampler in self.shared("sampling")["samplers"] for nfe in sampler["nfe"]]
+        return [
+            (sampler["name"], nfe)
+            for sampler in self.shared("sampling")["samplers"]
+            for nfe in sampler["nfe"]
+        ]
 
 
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
@@ -102,7 +108,9 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
     try:
         return value["study"], value["preset"], Path(value["data_root"]).expanduser()
     except RuntimeError as error:  # no such user, or no home folder
-        raise ConfigError(f"data_root {value['data_root']!r}: the home folder in it is not known; write the path out") from error
+        raise ConfigError(
+            f"data_root {value['data_root']!r}: the home folder in it is not known; write the path out"
+        ) from error
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
@@ -110,44 +118,69 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     folder = root / "config" / "study" / study
     if not (folder / "base.yaml").is_file():
         known = sorted(path.parent.name for path in root.glob("config/study/*/base.yaml"))
-        raise ConfigError(f"unknown study {study!r} (no config/study/{study}/base.yaml); {schema.nearest(study, known)}")
+        raise ConfigError(
+            f"unknown study {study!r} (no config/study/{study}/base.yaml); {schema.nearest(study, known)}"
+        )
     base = _read(root, f"config/study/{study}/base.yaml", "base")
     for key in ("title", "question", "preregistrations"):
         if key not in base:
             raise ConfigError(f"config/study/{study}/base.yaml: {key} is missing")
     for path in map(PurePosixPath, base["preregistrations"]):
         if path.is_absolute() or ".." in path.parts:
-            raise ConfigError(f"config/study/{study}/base.yaml: preregistrations: {path} must lie below the project")
+            raise ConfigError(
+                f"config/study/{study}/base.yaml: preregistrations: {path} must lie below the project"
+            )
     scale = load_preset(root, preset)
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != "base")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
-            raise ConfigError(f"config/study/{study}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file")
+            raise ConfigError(
+                f"config/study/{study}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file"
+            )
     for name in scale.get("arms", []):
         if name not in names:
-            raise ConfigError(f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}")
+            raise ConfigError(
+                f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}"
+            )
     own = {name: _read(root, f"config/study/{study}/{name}.yaml", "arm") for name in names}
     looks = arm_looks(f"config/study/{study}", own)
-    arms = [_load_arm(study, preset, name, base, scale, own[name], looks[name]) for name in scale.get("arms", names)]
+    arms = [
+        _load_arm(study, preset, name, base, scale, own[name], looks[name])
+        for name in scale.get("arms", names)
+    ]
     if not arms:
-        raise ConfigError(f"config/study/{study}: no arm; add a file such as E1_baseline.yaml beside base.yaml")
+        raise ConfigError(
+            f"config/study/{study}: no arm; add a file such as E1_baseline.yaml beside base.yaml"
+        )
     for arm in arms[1:]:
         # One number says what "final" means, and every arm is probed at the same milestones.
         if arm.settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
-            raise ConfigError(f"config/study/{study}/{arm.name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}")
+            raise ConfigError(
+                f"config/study/{study}/{arm.name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}"
+            )
     for section in ("seeds", "title"):
         if section not in scale:
             raise ConfigError(f"config/preset/{preset}.yaml: {section} is missing")
-    return Study(study, base["title"], base["question"].strip(), preset, scale["title"], tuple(base["preregistrations"]),
-                 tuple(arms), tuple(scale["seeds"]),
-                 base.get("published_summary", f"docs/experiments/{study}_summary.md"))  # fmt: skip
+    return Study(
+        study,
+        base["title"],
+        base["question"].strip(),
+        preset,
+        scale["title"],
+        tuple(base["preregistrations"]),
+        tuple(arms),
+        tuple(scale["seeds"]),
+        base.get("published_summary", f"docs/experiments/{study}_summary.md"),
+    )
 
 
 def load_preset(root: Path, preset: str) -> dict[str, Any]:
     """One preset's own file, checked; an unknown name is a ConfigError with the nearest one."""
     if not (root / "config" / "preset" / f"{preset}.yaml").is_file():
         known = sorted(path.stem for path in root.glob("config/preset/*.yaml"))
-        raise ConfigError(f"unknown preset {preset!r} (no config/preset/{preset}.yaml); {schema.nearest(preset, known)}")
+        raise ConfigError(
+            f"unknown preset {preset!r} (no config/preset/{preset}.yaml); {schema.nearest(preset, known)}"
+        )
     return _read(root, f"config/preset/{preset}.yaml", "preset")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study.anchors import published_anchors
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.lock import current_state
@@ -43,7 +43,8 @@ def gate_settings(root: Path, study: Study, preregistrations: list[Preregistrati
         "now": current_state(root, study, preregistrations),
         "settings": {arm.name: arm.settings for arm in study.arms},
         "preregistrations": [
-            {"path": p.path, "sha256": p.sha256, "experiment": p.experiment, "title": p.front["title"]} for p in preregistrations
+            {"path": p.path, "sha256": p.sha256, "experiment": p.experiment, "title": p.front["title"]}
+            for p in preregistrations
         ],
         "comparisons": [
             {**comparison, "experiment": item.experiment, "preregistration": item.path}
@@ -58,7 +59,9 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
     preset = preregistered_preset(preregistrations)
     analyses = [item.front["analysis"] for item in preregistrations]
     if any(analysis != analyses[0] for analysis in analyses):
-        raise ConfigError(f"the preregistrations of {study.name} give different analysis rules; they must agree")
+        raise ConfigError(
+            f"the preregistrations of {study.name} give different analysis rules; they must agree"
+        )
     return {
         "hypotheses": [hypothesis for item in preregistrations for hypothesis in item.hypotheses],
         "analysis": analyses[0],
@@ -110,7 +113,11 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "seeds": list(study.seeds),
         "final_step": first["training"]["num_steps"],
         "samplers": [
-            {"name": sampler["name"], "eta": sampler.get("eta"), "nfe": sampler["nfe"]} for sampler in first["sampling"]["samplers"]
+            {"name": sampler["name"], "eta": sampler.get("eta"), "nfe": sampler["nfe"]}
+            for sampler in first["sampling"]["samplers"]
         ],
-        **{section: first[section] for section in ("training", "model", "data", "sampling", "curvature", "extractor")},
+        **{
+            section: first[section]
+            for section in ("training", "model", "data", "sampling", "curvature", "extractor")
+        },
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.study.rule import BETTER, WORSE, decide_outcomes
 
 NUM_SEEDS = (3, 5, 10)
@@ -21,7 +21,11 @@ _SEED = 0
 
 
 def simulate_differences(
-    log_sd: float, num_seeds: int, true_difference: float = 0.0, num_simulations: int = NUM_SIMULATIONS, member: int = 0
+    log_sd: float,
+    num_seeds: int,
+    true_difference: float = 0.0,
+    num_simulations: int = NUM_SIMULATIONS,
+    member: int = 0,
 ) -> np.ndarray:
     """Paired log differences [num_simulations, num_seeds]; `member` gives each hypothesis of a family its own draws."""
     normal = stream(_SEED, "error_rates", num_seeds, member).standard_normal((num_simulations, num_seeds))
@@ -58,7 +62,10 @@ def error_rates(
 
 
 def family_false_verdicts(
-    members: Sequence[tuple[float, float]], confidence: float, num_seeds: int, num_simulations: int = NUM_SIMULATIONS
+    members: Sequence[tuple[float, float]],
+    confidence: float,
+    num_seeds: int,
+    num_simulations: int = NUM_SIMULATIONS,
 ) -> float:
     """Chance that any of several hypotheses comes out better or worse when none has a true difference.
 

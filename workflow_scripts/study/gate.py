@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import lock
 from workflow_scripts.study.matched_compute import check_comparison
 
@@ -26,7 +26,10 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     ]
     path = lock.lock_path(study)
     return {
-        **{key: settings[key] for key in ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")},
+        **{
+            key: settings[key]
+            for key in ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")
+        },
         "lock": {"path": path, "sha256": sha256_file(root / path)},
         "comparisons": comparisons,
         "amendments": amendments,

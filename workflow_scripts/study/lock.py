@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError, PipelineError
-from workflow_scripts.common.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
+from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.core.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
 from workflow_scripts.study.preregistration import Preregistration
@@ -34,9 +34,14 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
     """What a lock made now would hold."""
     preset = preregistrations[0].front["preset"]
     full = study if study.preset == preset else load_study(root, study.name, preset)
-    arms = {arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS} for arm in full.arms}
+    arms = {
+        arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS}
+        for arm in full.arms
+    }
     first = next(iter(arms.values()))
-    common = {key: value for key, value in first.items() if all(arm.get(key) == value for arm in arms.values())}
+    common = {
+        key: value for key, value in first.items() if all(arm.get(key) == value for arm in arms.values())
+    }
     own = {name: {k: v for k, v in arm.items() if k not in common} for name, arm in arms.items()}
     return {
         "format": FORMAT,
@@ -77,7 +82,9 @@ def read_lock(root: Path, study: str) -> dict[str, Any]:
     lock = read_json(path)
     _check(lock, "lock", f"{lock_path(study)} is not a lock in format {FORMAT}")
     if lock["study"] != study:
-        raise PipelineError(f"{lock_path(study)} is a lock of {lock['study']}, not of {study}; restore it from git")
+        raise PipelineError(
+            f"{lock_path(study)} is a lock of {lock['study']}, not of {study}; restore it from git"
+        )
     return lock
 
 
@@ -112,14 +119,18 @@ def last_link(root: Path, study: str) -> str:
     return sha256_text(canonical_json(amendments[-1])) if amendments else sha256_file(root / lock_path(study))
 
 
-def drift(lock: dict[str, Any], amendments: list[dict[str, Any]], now: dict[str, Any]) -> list[dict[str, Any]]:
+def drift(
+    lock: dict[str, Any], amendments: list[dict[str, Any]], now: dict[str, Any]
+) -> list[dict[str, Any]]:
     """What differs now from the lock as amended; empty when all is as locked."""
     promised = {item["what"]: item for item in changes(lock, now)}
     amended: dict[str, Any] = {}
     for amendment in amendments:
         amended.update({change["what"]: change["now"] for change in amendment["changes"]})
     flat_now = _flat_state(now)
-    open_changes = [item for what, item in promised.items() if what not in amended or amended[what] != item["now"]]
+    open_changes = [
+        item for what, item in promised.items() if what not in amended or amended[what] != item["now"]
+    ]
     # An amended setting that went back to its locked value has drifted from the amendment.
     returned = [
         {"what": what, "locked": value, "now": flat_now.get(what)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 
 
 def arm_looks(folder: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study.config import flatten
 
 
@@ -18,7 +18,9 @@ def differences(arm: dict[str, Any], comparator: dict[str, Any]) -> list[dict[st
     ]
 
 
-def check_comparison(comparison: dict[str, Any], settings: dict[str, dict[str, Any]], where: str) -> list[dict[str, Any]]:
+def check_comparison(
+    comparison: dict[str, Any], settings: dict[str, dict[str, Any]], where: str
+) -> list[dict[str, Any]]:
     """The differences between the two arms of a comparison; PipelineError when one lies outside the factor."""
     arm, comparator = comparison["arm"], comparison["comparator"]
     found = differences(settings[arm], settings[comparator])
@@ -30,5 +32,7 @@ def check_comparison(comparison: dict[str, Any], settings: dict[str, dict[str, A
                 "make the setting equal or compare other arms"
             )
     if not found:
-        raise PipelineError(f"{where}: {arm} and {comparator} have equal settings, so there is nothing to compare")
+        raise PipelineError(
+            f"{where}: {arm} and {comparator} have equal settings, so there is nothing to compare"
+        )
     return found

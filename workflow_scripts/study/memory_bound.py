@@ -21,8 +21,15 @@ def memory_bound(settings: Mapping[str, Any]) -> int:
     pixels = data["image_size"] ** 2
     with_graph = max(training["batch_size"], curvature["batch_size"])
     without = max(sampling["batch_size"], curvature["timestep_mse_batch_size"])
-    images = (with_graph * HELD_AT_ONCE * blocks / 3 + without * HELD_AT_ONCE / 10) * pixels * model["base_channels"] * 4
-    attention = sum((with_graph * 20 * blocks + without * 4) * side**4 * 4 for side in model["attention_resolutions"])
+    images = (
+        (with_graph * HELD_AT_ONCE * blocks / 3 + without * HELD_AT_ONCE / 10)
+        * pixels
+        * model["base_channels"]
+        * 4
+    )
+    attention = sum(
+        (with_graph * 20 * blocks + without * 4) * side**4 * 4 for side in model["attention_resolutions"]
+    )
     dataset = max(data.get("num_train") or 0, 70000) * (pixels * data["channels"] + 8)
     drawn = 3 * sampling["num_samples"] * pixels * data["channels"]
     return int(PROCESS + 52 * parameters + images + attention + dataset + drawn)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import ConfigError
-from workflow_scripts.common.files import sha256_file
+from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_preset, load_study
 from workflow_scripts.study.yaml_files import parse_yaml
@@ -52,11 +52,15 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
         try:
             text = (root / path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            raise ConfigError(
+                f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+            ) from error
         found.append(Preregistration(path, sha256_file(root / path), parse_front_matter(text, path)))
     presets = {item.front["preset"] for item in found}
     if len(presets) != 1:
-        raise ConfigError(f"the preregistrations of {study.name} name different presets: {', '.join(sorted(presets))}")
+        raise ConfigError(
+            f"the preregistrations of {study.name} name different presets: {', '.join(sorted(presets))}"
+        )
     load_preset(root, preset := presets.pop())
     full = study if preset == study.preset else load_study(root, study.name, preset)
     for item in found:
@@ -64,12 +68,16 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
     ids = [hypothesis["id"] for item in found for hypothesis in item.hypotheses]
     for number, name in enumerate(ids):
         if name in ids[:number]:
-            raise ConfigError(f"the preregistrations of {study.name} hold two hypotheses {name}; number them apart")
+            raise ConfigError(
+                f"the preregistrations of {study.name} hold two hypotheses {name}; number them apart"
+            )
     claimed = [arm for item in found for arm in item.front["arms"]]
     for arm in full.arms:
         if claimed.count(arm.name) != 1:
             where = f"config/study/{study.name}/{arm.name}.yaml"
-            raise ConfigError(f"{where}: the arm stands in {claimed.count(arm.name)} preregistrations, must stand in one")
+            raise ConfigError(
+                f"{where}: the arm stands in {claimed.count(arm.name)} preregistrations, must stand in one"
+            )
     return found
 
 
@@ -84,7 +92,9 @@ def _check_against(item: Preregistration, full: Study) -> None:
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")
     if list(front["seeds"]) != list(full.seeds):
-        raise ConfigError(f"{item.path}: seeds {front['seeds']} differ from config/preset/{full.preset}.yaml: {list(full.seeds)}")
+        raise ConfigError(
+            f"{item.path}: seeds {front['seeds']} differ from config/preset/{full.preset}.yaml: {list(full.seeds)}"
+        )
     for name in (*front["arms"], *([front["comparator"]] if front["comparator"] else [])):
         known("arms", name)
     compared = set()
@@ -99,7 +109,9 @@ def _check_against(item: Preregistration, full: Study) -> None:
     for hypothesis in front["hypotheses"]:
         pair = (hypothesis["arm"], hypothesis["comparator"])
         if pair not in compared:
-            raise ConfigError(f"{item.path}: {hypothesis['id']} compares {pair[0]} with {pair[1]}, which comparisons does not list")
+            raise ConfigError(
+                f"{item.path}: {hypothesis['id']} compares {pair[0]} with {pair[1]}, which comparisons does not list"
+            )
         metric = hypothesis["metric"]
         if "sampler" in metric and (metric["sampler"], metric.get("nfe")) not in full.sampler_nfe:
             raise ConfigError(

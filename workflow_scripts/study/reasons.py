@@ -19,7 +19,9 @@ _METRIC_NAMES = {
 
 def decided(hypothesis: Mapping[str, Any], margin: float) -> str:
     """Geometric means of both arms, relative change, interval and which branch of the rule applied."""
-    arm, comparator = (_geometric_mean(hypothesis["seeds"], side) for side in ("arm_value", "comparator_value"))
+    arm, comparator = (
+        _geometric_mean(hypothesis["seeds"], side) for side in ("arm_value", "comparator_value")
+    )
     low, high = hypothesis["interval"]
     return (
         f"{metric_name(hypothesis['metric_used']['metric'])} {number(comparator)} → {number(arm)}: "
@@ -43,9 +45,15 @@ def not_run(arms: Sequence[str], preset: str) -> str:
 
 def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
     """How the confirmatory hypotheses came out, and that a rehearsal settles nothing."""
-    results = _list([f"{hypothesis['id']} is {hypothesis['outcome'].replace('_', ' ')}" for hypothesis in confirmatory])
+    results = _list(
+        [f"{hypothesis['id']} is {hypothesis['outcome'].replace('_', ' ')}" for hypothesis in confirmatory]
+    )
     sentence = results or "No hypothesis is confirmatory"
-    return f"{sentence}; a rehearsal on preset {preset}, not the preregistered test." if rehearsal else f"{sentence}."
+    return (
+        f"{sentence}; a rehearsal on preset {preset}, not the preregistered test."
+        if rehearsal
+        else f"{sentence}."
+    )
 
 
 def metric_name(metric: str) -> str:

@@ -7,19 +7,31 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError, shorten
-from workflow_scripts.common.files import canonical_json, read_json, read_json_lines
+from workflow_scripts.core.errors import PipelineError, shorten
+from workflow_scripts.core.files import canonical_json, read_json, read_json_lines
 
 Row = Mapping[str, Any]
 
 _REQUIRED = {
-    "study": str, "preset": str, "arm": str, "seed": int, "step": int, "metric": str, "value": float,
-    "checkpoint_sha256": str, "ema": bool,
-}  # fmt: skip
+    "study": str,
+    "preset": str,
+    "arm": str,
+    "seed": int,
+    "step": int,
+    "metric": str,
+    "value": float,
+    "checkpoint_sha256": str,
+    "ema": bool,
+}
 # A row describes either generated images or a probed loss; the group that does not apply is null throughout.
 _IMAGES = {
-    "sampler": str, "nfe": int, "num_samples": int, "extractor": str, "extractor_sha256": str, "reference_sha256": str,
-}  # fmt: skip
+    "sampler": str,
+    "nfe": int,
+    "num_samples": int,
+    "extractor": str,
+    "extractor_sha256": str,
+    "reference_sha256": str,
+}
 _PROBES = {"objective": str, "num_probes": int, "probe_sha256": str}
 _OPTIONAL = {"stderr": float, "interval_low": float, "interval_high": float, "eta": float}
 _TYPES = {**_REQUIRED, **_OPTIONAL, **_IMAGES, **_PROBES}
@@ -49,7 +61,9 @@ def check_row(row: Row, where: str | Path) -> None:
             )
     low, high = row["interval_low"], row["interval_high"]
     if (low is None) != (high is None) or (low is not None and not low <= high):
-        raise PipelineError(f"{where}: a metric row has an interval from {low} to {high}; delete the file and run again")
+        raise PipelineError(
+            f"{where}: a metric row has an interval from {low} to {high}; delete the file and run again"
+        )
     given = {name for name in (*_IMAGES, *_PROBES) if row[name] is not None}
     if given not in (set(_IMAGES), set(_PROBES)):
         raise PipelineError(
@@ -114,5 +128,15 @@ def merge_rows(rows: Iterable[Row]) -> list[Row]:
 
 def _sort_key(row: Row) -> tuple:
     # NFE and step sort as numbers, for the reader; the canonical identity settles what is left.
-    return (row["study"], row["preset"], row["arm"], row["seed"], row["step"], row["metric"], row["sampler"] or "",
-            row["nfe"] or 0, row["objective"] or "", canonical_json(identity(row)))  # fmt: skip
+    return (
+        row["study"],
+        row["preset"],
+        row["arm"],
+        row["seed"],
+        row["step"],
+        row["metric"],
+        row["sampler"] or "",
+        row["nfe"] or 0,
+        row["objective"] or "",
+        canonical_json(identity(row)),
+    )

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 BETTER, WORSE, NEUTRAL, INCONCLUSIVE = "better", "worse", "neutral", "inconclusive"
 NOT_RUN = "not_run"
@@ -22,7 +22,9 @@ ROUNDING = 1e-9
 def log_margin(threshold: float) -> float:
     """m = -log(1 - threshold), the smallest change that counts, for a relative threshold in (0, 1)."""
     if not 0 < threshold < 1:
-        raise PipelineError(f"a hypothesis has threshold {threshold}, must lie between 0 and 1, such as 0.07 for 7 %")
+        raise PipelineError(
+            f"a hypothesis has threshold {threshold}, must lie between 0 and 1, such as 0.07 for 7 %"
+        )
     return -math.log1p(-threshold)
 
 
@@ -46,9 +48,13 @@ def t_interval(differences: np.ndarray, confidence: float) -> tuple[np.ndarray, 
     """
     num = differences.shape[-1]
     mean = differences.mean(axis=-1)
-    from scipy import stats  # half a second to import, which planning, that reads this file's names, does not spend
+    from scipy import (
+        stats,
+    )  # half a second to import, which planning, that reads this file's names, does not spend
 
-    half_width = stats.t.ppf((1 + confidence) / 2, num - 1) * differences.std(axis=-1, ddof=1) / math.sqrt(num)
+    half_width = (
+        stats.t.ppf((1 + confidence) / 2, num - 1) * differences.std(axis=-1, ddof=1) / math.sqrt(num)
+    )
     return mean, mean - half_width, mean + half_width
 
 

@@ -10,13 +10,20 @@ from typing import Any
 
 import jsonschema
 
-from workflow_scripts.common.errors import ConfigError, shorten
+from workflow_scripts.core.errors import ConfigError, shorten
 from workflow_scripts.study.yaml_files import read_yaml
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "settings.yaml"
 
-_TYPE_NAMES = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false",
-               "array": "a list", "object": "keys and values", "null": "null"}  # fmt: skip
+_TYPE_NAMES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "keys and values",
+    "null": "null",
+}
 
 # JSON Schema takes 2000.0 for an integer; Python's range does not.
 _Validator = jsonschema.validators.extend(
@@ -39,7 +46,9 @@ def _definitions() -> dict[str, Any]:
 
 def check(value: Any, definition: str, where: str | Path) -> None:
     """Raise a one-line ConfigError for the first mistake in `value`, checked against `$defs/<definition>`."""
-    errors = sorted(_validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    errors = sorted(
+        _validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
+    )
     if errors:
         raise ConfigError(f"{where}: {_explain(errors[0])}")
 
@@ -62,11 +71,18 @@ def _explain(error: jsonschema.ValidationError) -> str:
     key = key or "the file"
     if error.validator == "type":
         wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        return f"{key} is {_short(error.instance)}, must be {' or '.join(_TYPE_NAMES[name] for name in wanted)}"
+        return (
+            f"{key} is {_short(error.instance)}, must be {' or '.join(_TYPE_NAMES[name] for name in wanted)}"
+        )
     if error.validator == "enum":
         choices = [str(choice) for choice in error.validator_value]
         return f"{key} is {_short(error.instance)}; {nearest(_short(error.instance, str), choices)} (one of {', '.join(choices)})"
-    limits = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "less than"}
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
     if error.validator in limits:
         return f"{key} is {_short(error.instance)}, must be {limits[error.validator]} {error.validator_value}"
     if error.validator == "pattern":

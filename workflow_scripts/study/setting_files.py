@@ -16,7 +16,9 @@ def setting_files(root: Path, study: Study) -> dict[str, str]:
     Settings that the report shows once are those of the first arm.
     """
     preset = f"config/preset/{study.preset}.yaml"
-    named = "arms" in load_preset(root, study.preset)  # otherwise the preset runs every arm of the study's folder
+    named = "arms" in load_preset(
+        root, study.preset
+    )  # otherwise the preset runs every arm of the study's folder
     files = {"arms": preset if named else f"config/study/{study.name}/", "seeds": preset}
     files |= {name: file for name, file in study.arms[0].files.items() if not name.startswith(PER_ARM)}
     for arm in study.arms:

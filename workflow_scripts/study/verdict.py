@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study import reasons, rule
 from workflow_scripts.study.error_rates import NUM_SEEDS, error_rates, family_false_verdicts
 from workflow_scripts.study.results import Row, require_comparable
@@ -55,15 +55,19 @@ def decide(
     setting = Context(**context)
     for name, known in (("aggregation", "geometric_mean_of_ratios"), ("interval", "paired_t")):
         if analysis[name] != known:
-            raise PipelineError(f"analysis.{name} of the preregistration is {analysis[name]!r}; only {known} is known")
+            raise PipelineError(
+                f"analysis.{name} of the preregistration is {analysis[name]!r}; only {known} is known"
+            )
     _check_rows(rows, setting)
     num_confirmatory = _num_confirmatory(hypotheses)
     decided = []
     for hypothesis in hypotheses:
         confidence = rule.confidence_for(
-            hypothesis["role"], num_confirmatory.get(hypothesis["experiment"], 0),
-            analysis["confidence"], analysis["multiplicity"],
-        )  # fmt: skip
+            hypothesis["role"],
+            num_confirmatory.get(hypothesis["experiment"], 0),
+            analysis["confidence"],
+            analysis["multiplicity"],
+        )
         decided.append(_decide_hypothesis(hypothesis, rows, confidence, setting))
     confirmatory = [hypothesis for hypothesis in decided if hypothesis["role"] == "confirmatory"]
     outcome = rule.study_outcome([hypothesis["outcome"] for hypothesis in confirmatory])
@@ -87,8 +91,12 @@ def decide(
 
 def _check_rows(rows: Sequence[Row], context: Context) -> None:
     for row in rows:
-        for name, valid in (("study", (context.study,)), ("preset", (context.preset,)), ("arm", context.arms),
-                            ("seed", context.seeds)):  # fmt: skip
+        for name, valid in (
+            ("study", (context.study,)),
+            ("preset", (context.preset,)),
+            ("arm", context.arms),
+            ("seed", context.seeds),
+        ):
             if row[name] not in valid:
                 raise PipelineError(
                     f"the results hold a row with {name} {row[name]!r}, but study {context.study}, preset "
@@ -98,7 +106,9 @@ def _check_rows(rows: Sequence[Row], context: Context) -> None:
 
 def _num_confirmatory(hypotheses: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many confirmatory hypotheses each experiment preregistered; those not run in this preset count too."""
-    experiments = [hypothesis["experiment"] for hypothesis in hypotheses if hypothesis["role"] == "confirmatory"]
+    experiments = [
+        hypothesis["experiment"] for hypothesis in hypotheses if hypothesis["role"] == "confirmatory"
+    ]
     return {experiment: experiments.count(experiment) for experiment in experiments}
 
 
@@ -108,20 +118,30 @@ def _decide_hypothesis(
     used, substitutions = _metric_used(hypothesis, context)
     margin = rule.log_margin(hypothesis["threshold"])
     decided = {
-        **hypothesis, "metric_used": used, "substitutions": substitutions, "seeds": [],
-        "missing_seeds": list(context.seeds), "relative_change": None, "interval": None, "confidence": confidence,
+        **hypothesis,
+        "metric_used": used,
+        "substitutions": substitutions,
+        "seeds": [],
+        "missing_seeds": list(context.seeds),
+        "relative_change": None,
+        "interval": None,
+        "confidence": confidence,
         "error_rates": None,
-    }  # fmt: skip
+    }
     not_run = [arm for arm in (hypothesis["arm"], hypothesis["comparator"]) if arm not in context.arms]
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context.preset)}
 
     pairs = _paired_values(hypothesis, used, rows, context)
     seeds = [
-        {"seed": seed, "arm_value": arm, "comparator_value": comparator,
-         "relative_change": relative(_log_ratio(arm, comparator)) if min(arm, comparator) > 0 else None}
+        {
+            "seed": seed,
+            "arm_value": arm,
+            "comparator_value": comparator,
+            "relative_change": relative(_log_ratio(arm, comparator)) if min(arm, comparator) > 0 else None,
+        }
         for seed, (arm, comparator) in pairs.items()
-    ]  # fmt: skip
+    ]
     decided |= {"seeds": seeds, "missing_seeds": [seed for seed in context.seeds if seed not in pairs]}
     unusable = [seed["seed"] for seed in seeds if seed["relative_change"] is None]
     if unusable or len(seeds) < 2:
@@ -139,7 +159,9 @@ def _decide_hypothesis(
     return decided | {"reason": reasons.decided(decided, margin)}
 
 
-def _metric_used(hypothesis: Mapping[str, Any], context: Context) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _metric_used(
+    hypothesis: Mapping[str, Any], context: Context
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The metric that is looked up, and what a rehearsal put in place of the preregistered one."""
     asked = hypothesis["metric"]
     offered = {"num_samples": context.num_samples, "num_probes": context.num_probes}
@@ -203,7 +225,8 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     members = [
         (hypothesis["error_rates"]["log_sd_of_paired_difference"], rule.log_margin(hypothesis["threshold"]))
         for hypothesis in own
-        if hypothesis["error_rates"] is not None  # without a decision there is no recorded spread to simulate with
+        if hypothesis["error_rates"]
+        is not None  # without a decision there is no recorded spread to simulate with
     ]
     confidence = own[0]["confidence"]
     return {
@@ -214,8 +237,10 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
         "by_num_seeds": [
             {"num_seeds": num_seeds, "false_verdicts": family_false_verdicts(members, confidence, num_seeds)}
             for num_seeds in NUM_SEEDS
-        ] if members else [],
-    }  # fmt: skip
+        ]
+        if members
+        else [],
+    }
 
 
 def _log_ratio(arm: float, comparator: float) -> float:

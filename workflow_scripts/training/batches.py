@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.randomness import stream
 
 
 class Batches:
@@ -38,8 +38,12 @@ class Batches:
 
     def indices(self, step: int) -> np.ndarray:
         """Which images that batch holds: int64 `[B]`."""
-        epochs, places = np.divmod(np.arange(step * self.batch_size, (step + 1) * self.batch_size), self.num_images)
-        return np.concatenate([self._epoch_order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        epochs, places = np.divmod(
+            np.arange(step * self.batch_size, (step + 1) * self.batch_size), self.num_images
+        )
+        return np.concatenate(
+            [self._epoch_order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
+        )
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

@@ -14,12 +14,20 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, write_bytes
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, write_bytes
 
 KEYS = ("model", "ema", "step", "seed", "settings")
 # what zipfile and torch raise on a file that is cut off, altered or something else; a pickle that would run code as well
-DAMAGE = (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+)
 
 
 def save_checkpoint(
@@ -69,10 +77,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise PipelineError(f"checkpoint {path} is damaged ({reason}); delete it and train again") from error
     missing = [key for key in KEYS if key not in checkpoint] if isinstance(checkpoint, dict) else list(KEYS)
     if missing:
-        raise PipelineError(f"{path} is not a checkpoint (it lacks {', '.join(missing)}); delete it and train again")
+        raise PipelineError(
+            f"{path} is not a checkpoint (it lacks {', '.join(missing)}); delete it and train again"
+        )
     return checkpoint
 
 
 def _plain(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # cloned: a view would drag its whole storage into the file; interned: see the note on shared strings
-    return {sys.intern(name): value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+    return {
+        sys.intern(name): value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()
+    }

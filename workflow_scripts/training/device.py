@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.step import Step
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.step import Step
 
 
 def choose_device(asked_for: str = "auto") -> torch.device:
@@ -17,7 +17,9 @@ def choose_device(asked_for: str = "auto") -> torch.device:
     """
     available = torch.cuda.is_available()
     if asked_for == "cuda" and not available:
-        reason = "torch was built without CUDA" if torch.version.cuda is None else "no driver or no visible GPU"
+        reason = (
+            "torch was built without CUDA" if torch.version.cuda is None else "no driver or no visible GPU"
+        )
         raise PipelineError(
             f"device: cuda is asked for, but torch sees no GPU here ({reason}); set device: auto or cpu in config/config.yaml "
             "or with --config, or run where there is a GPU"

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.nets.registry import build_model
 from workflow_scripts.training.checkpoints import load_checkpoint
 
 
@@ -24,11 +24,15 @@ def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence
     trained_with = {**checkpoint["settings"], "seed": checkpoint["seed"], "step": checkpoint["step"]}
     for name in must_agree:
         if trained_with.get(name) != settings[name]:
-            raise PipelineError(f"{path} was trained with another {name} than is asked for; delete it and train again")
+            raise PipelineError(
+                f"{path} was trained with another {name} than is asked for; delete it and train again"
+            )
     model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
     try:
         model.load_state_dict(checkpoint["ema"])
     except RuntimeError as error:
         reason = textwrap.shorten(str(error), 200)
-        raise PipelineError(f"the EMA weights in {path} do not fit the model ({reason}); train it again") from error
+        raise PipelineError(
+            f"the EMA weights in {path} do not fit the model ({reason}); train it again"
+        ) from error
     return model.eval()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 
 
 class DivergedError(PipelineError):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.common.capture import Graphs
-from workflow_scripts.common.progress import Progress
+from workflow_scripts.core.capture import Graphs
+from workflow_scripts.core.progress import Progress
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.state import TrainingState
 from workflow_scripts.training.step import TrainingStep

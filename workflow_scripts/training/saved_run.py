@@ -19,15 +19,15 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import atomic_path, canonical_json, sha256_file, sha256_text, write_bytes
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import atomic_path, canonical_json, sha256_file, sha256_text, write_bytes
 from workflow_scripts.training.checkpoints import DAMAGE
 
 GENERATIONS = 2
 
 
 class SavedRun:
-    """The kept files of one run; only one process at a time may use them (`common/one_writer.py` sees to that).
+    """The kept files of one run; only one process at a time may use them (`core/one_writer.py` sees to that).
 
     `identity` (JSON-like) holds all that decides the result: settings, hashes of data and code. Files of another identity
     are never read; they go when the run is done. `say` gets one line for whatever is refused.
@@ -43,7 +43,9 @@ class SavedRun:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PipelineError(f"cannot write {self.folder}: {error.strerror}; make room or fix the permissions") from error
+            raise PipelineError(
+                f"cannot write {self.folder}: {error.strerror}; make room or fix the permissions"
+            ) from error
         for path in self._files():
             if path.name.startswith("."):
                 path.unlink(missing_ok=True)
@@ -59,7 +61,10 @@ class SavedRun:
         """
         checkpoints = {at: sha256_file(path) for at, path in self._numbered(".pt") if at <= step}
         buffer = io.BytesIO()
-        torch.save({"identity": self.identity, "step": step, "checkpoints": checkpoints, "content": dict(content)}, buffer)
+        torch.save(
+            {"identity": self.identity, "step": step, "checkpoints": checkpoints, "content": dict(content)},
+            buffer,
+        )
         payload = buffer.getbuffer()
         write_bytes(self._state_path(step), hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
         for _, path in self._numbered(".state")[:-GENERATIONS]:
@@ -82,7 +87,9 @@ class SavedRun:
         if refused:
             self.say("no saved state is left; training starts from the beginning")
         elif others:
-            self.say("saved states of other settings, data or code are not used; training starts from the beginning")
+            self.say(
+                "saved states of other settings, data or code are not used; training starts from the beginning"
+            )
         return None
 
     def publish(self, step: int, output: Path) -> None:
@@ -132,7 +139,9 @@ class SavedRun:
             if (state["identity"], state["step"]) != (self.identity, step):
                 raise ValueError("it belongs to another run or step")
         except DAMAGE as error:
-            raise PipelineError(f"{path} is no saved state of this run: {str(error).splitlines()[0]}") from error
+            raise PipelineError(
+                f"{path} is no saved state of this run: {str(error).splitlines()[0]}"
+            ) from error
         for at, expected in state["checkpoints"].items():
             kept = self.checkpoint_path(at)
             if not kept.is_file() or sha256_file(kept) != expected:

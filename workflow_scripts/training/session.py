@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_scripts.common.errors import PipelineError, Stopped
-from workflow_scripts.common.stop_signals import StopSignals
+from workflow_scripts.core.errors import PipelineError, Stopped
+from workflow_scripts.core.stop_signals import StopSignals
 from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.saved_run import SavedRun
@@ -78,7 +78,9 @@ class Session:
             self._save()
         except PipelineError as error:
             if stopped_by is not None:
-                raise PipelineError(f"stopped, and step {state.step} is lost; step {self._saved_step} is saved: {error}") from error
+                raise PipelineError(
+                    f"stopped, and step {state.step} is lost; step {self._saved_step} is saved: {error}"
+                ) from error
             self.saved.say(f"training goes on without having saved step {state.step}: {error}")
         if stopped_by is not None:
             raise Stopped(stopped_by, f"step {state.step} is saved; the same command goes on from there")

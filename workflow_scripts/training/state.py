@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from workflow_scripts.common.randomness import torch_seed
-from workflow_scripts.models.ema import ExponentialMovingAverage
-from workflow_scripts.models.flat_weights import FlatWeights
-from workflow_scripts.models.precision import place
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.core.randomness import torch_seed
+from workflow_scripts.nets.ema import ExponentialMovingAverage
+from workflow_scripts.nets.flat_weights import FlatWeights
+from workflow_scripts.nets.precision import place
+from workflow_scripts.nets.registry import build_model
 
 
 @dataclass

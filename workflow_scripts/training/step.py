@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from workflow_scripts.common.capture import Graphs, captured, send
-from workflow_scripts.common.randomness import torch_seed
-from workflow_scripts.common.recorded_operations import RecordedOperations
+from workflow_scripts.core.capture import Graphs, captured, send
+from workflow_scripts.core.randomness import torch_seed
+from workflow_scripts.core.recorded_operations import RecordedOperations
 from workflow_scripts.data.images import scaled
 from workflow_scripts.diffusion.objective import weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.models.flat_weights import CastWeights
-from workflow_scripts.models.precision import in_precision
+from workflow_scripts.nets.flat_weights import CastWeights
+from workflow_scripts.nets.precision import in_precision
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.state import TrainingState
 
@@ -32,7 +32,11 @@ class TrainingStep:
     """
 
     def __init__(
-        self, state: TrainingState, images: np.ndarray, settings: Mapping[str, Any], graphs: Graphs | None = None
+        self,
+        state: TrainingState,
+        images: np.ndarray,
+        settings: Mapping[str, Any],
+        graphs: Graphs | None = None,
     ):
         training, device = settings["training"], next(state.model.parameters()).device
         diffusion = GaussianDiffusion.from_settings(settings["diffusion"])
@@ -46,10 +50,14 @@ class TrainingStep:
         self._parameters, self._clip_norm = list(network.parameters()), training["grad_clip_norm"]
         self._has_dropout = settings["model"]["dropout"] > 0
         # `torch.manual_seed` also writes down, for every kind of device there may be, who called it: half a millisecond.
-        self._seed_generator = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+        self._seed_generator = (
+            torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+        )
         self._images = torch.from_numpy(images).to(device)
         self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
-        self._inputs = tuple(torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step))
+        self._inputs = tuple(
+            torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step)
+        )
         self.values = torch.empty(3, device=device)
         if graphs is None and device.type == "cpu":
             graphs = RecordedOperations()  # not for sampling, whose convolutions may be others than torch's

@@ -86,7 +86,9 @@ def test_attention_has_second_derivatives():
         with torch.no_grad():
             moved.weight.copy_(layer.weight + offset * weight.view(24, 8))
             moved.bias.copy_(layer.bias + offset * bias)
-        return torch.cat([part.flatten() for part in torch.autograd.grad(attend(moved), list(moved.parameters()))])
+        return torch.cat(
+            [part.flatten() for part in torch.autograd.grad(attend(moved), list(moved.parameters()))]
+        )
 
     difference = (gradient(step) - gradient(-step)) / (2 * step)
     # Central differences in float32 with step 1e-2 are good to about 1e-3 of the largest entry.
@@ -121,7 +123,9 @@ def test_all_sign_vectors_give_the_exact_trace_and_spread():
     estimate = hutchinson_trace(form_of(matrix), probes)
     variance = 2 * (matrix.square().sum() - matrix.diagonal().square().sum()).item()
     assert estimate.value == pytest.approx(1.0, rel=1e-12)
-    assert estimate.stderr == pytest.approx(math.sqrt(variance / (8 - 1)), rel=1e-12)  # sample variance: n - 1
+    assert estimate.stderr == pytest.approx(
+        math.sqrt(variance / (8 - 1)), rel=1e-12
+    )  # sample variance: n - 1
     assert estimate.num_probes == 8
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.curvature.probe_set import draw_batch, draw_probe_set
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), dtype=np.uint8)

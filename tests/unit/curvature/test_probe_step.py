@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts import probe_checkpoint
-from workflow_scripts.common.files import sha256_file, write_npz
-from workflow_scripts.common.step import run
+from workflow_scripts.core.files import sha256_file, write_npz
+from workflow_scripts.core.step import run
 from workflow_scripts.data.images import to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.nets.registry import build_model
+from workflow_scripts.steps import probe_checkpoint
 from workflow_scripts.study.results import require_comparable
 from workflow_scripts.training.checkpoints import save_checkpoint
 
@@ -80,7 +80,14 @@ def write_inputs(folder, settings):
 
 def probe(folder, settings, name="probe.json"):
     argv = ["--settings", json.dumps(settings)]
-    argv += ["--input", "checkpoint", str(folder / "checkpoint.pt"), "--input", "train", str(folder / "train.npz")]
+    argv += [
+        "--input",
+        "checkpoint",
+        str(folder / "checkpoint.pt"),
+        "--input",
+        "train",
+        str(folder / "train.npz"),
+    ]
     run(probe_checkpoint.main, [*argv, "--output", "probe", str(folder / name)])
     return json.loads((folder / name).read_text())
 
@@ -92,7 +99,10 @@ def by_name(result):
 @pytest.mark.parametrize("prediction_type", ["eps", "v"])
 def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, prediction_type):
     """The rows against v^T H v by finite differences of first derivatives, with the probe set caught on its way."""
-    settings = SETTINGS | {"loss": MIN_SNR, "diffusion": SETTINGS["diffusion"] | {"prediction_type": prediction_type}}
+    settings = SETTINGS | {
+        "loss": MIN_SNR,
+        "diffusion": SETTINGS["diffusion"] | {"prediction_type": prediction_type},
+    }
     images = write_inputs(tmp_path, settings)
     caught = []
     draw = probe_checkpoint.draw_probe_set
@@ -126,7 +136,9 @@ def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, p
         # The step computes in float32: about 1e-6 of each of some thousand terms that partly cancel.
         assert trace["value"] == pytest.approx(np.mean(terms), rel=1e-3)
         assert trace["stderr"] == pytest.approx(np.std(terms, ddof=1) / np.sqrt(3), rel=1e-2)
-    assert rows["hessian_trace", "own"]["value"] != pytest.approx(rows["hessian_trace", "common"]["value"], rel=0.02)
+    assert rows["hessian_trace", "own"]["value"] != pytest.approx(
+        rows["hessian_trace", "common"]["value"], rel=0.02
+    )
 
 
 def test_rows_carry_their_identity(tmp_path):
@@ -182,7 +194,9 @@ def test_uniform_v_prediction_has_two_objectives(tmp_path):
     settings = SETTINGS | {"diffusion": SETTINGS["diffusion"] | {"prediction_type": "v"}}
     write_inputs(tmp_path, settings)
     rows = by_name(probe(tmp_path, settings))
-    assert rows["hessian_trace", "common"]["value"] != pytest.approx(rows["hessian_trace", "own"]["value"], rel=0.02)
+    assert rows["hessian_trace", "common"]["value"] != pytest.approx(
+        rows["hessian_trace", "own"]["value"], rel=0.02
+    )
 
 
 def test_arms_and_run_seeds_share_the_probe_set_and_weighting_leaves_common_alone(tmp_path):

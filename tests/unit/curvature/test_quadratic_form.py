@@ -13,22 +13,32 @@ from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.curvature.second_order.choose import choose_rule
 from workflow_scripts.curvature.second_order.rule import Call
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.nets.registry import build_model
 
 MODEL = {
-    "name": "unet_mnist28", "base_channels": 4, "channel_mults": [1, 2, 2], "num_res_blocks": 1,
-    "attention_resolutions": [7], "dropout": 0.0, "norm_groups": 2,
-}  # fmt: skip
+    "name": "unet_mnist28",
+    "base_channels": 4,
+    "channel_mults": [1, 2, 2],
+    "num_res_blocks": 1,
+    "attention_resolutions": [7],
+    "dropout": 0.0,
+    "norm_groups": 2,
+}
 
 
 def constant(*shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + sum(shape)), dtype=torch.float64)
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(len(shape) + sum(shape)), dtype=torch.float64
+    )
 
 
 # Each maps tensors of the shapes named beside it, cut from one vector of parameters, to a result of any shape.
 OPERATIONS = {
     "conv2d": (lambda x, w, b: functional.conv2d(x, w, b, 2, 1), [(2, 3, 5, 5), (4, 3, 3, 3), (4,)]),
-    "conv2d by name": (lambda x, w: functional.conv2d(x, w, bias=None, padding=1), [(2, 3, 5, 5), (4, 3, 3, 3)]),
+    "conv2d by name": (
+        lambda x, w: functional.conv2d(x, w, bias=None, padding=1),
+        [(2, 3, 5, 5), (4, 3, 3, 3)],
+    ),
     "conv2d of constants": (lambda w, b: functional.conv2d(constant(2, 3, 5, 5), w, b), [(4, 3, 3, 3), (4,)]),
     "conv2d, frozen": (lambda x: functional.conv2d(x, constant(4, 3, 3, 3), constant(4)), [(2, 3, 5, 5)]),
     "conv2d, all but the bias frozen": (
@@ -62,7 +72,15 @@ OPERATIONS = {
     "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
     "pieces beside a constant": (lambda x: torch.cat((x[[0, 2]], constant(3, 2)), dim=0), [(4, 2)]),
     "views": (
-        lambda x: x.transpose(0, 1).reshape(6, 4).view(2, 3, 4).permute(2, 0, 1).flatten(1).unflatten(1, (3, 2)).expand(2, -1, -1, -1),
+        lambda x: (
+            x.transpose(0, 1)
+            .reshape(6, 4)
+            .view(2, 3, 4)
+            .permute(2, 0, 1)
+            .flatten(1)
+            .unflatten(1, (3, 2))
+            .expand(2, -1, -1, -1)
+        ),
         [(4, 3, 2)],
     ),
     "unequal pieces": (lambda x: x.split([1, 3], dim=1)[1], [(2, 4)]),
@@ -71,10 +89,13 @@ OPERATIONS = {
     "a multiple": (lambda x: x * 3 + 0.5 * x, [(2, 3)]),
     "a product": (lambda x, y: x * y, [(2, 3), (3,)]),
     "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),
-    "attention": (lambda q, k, v: functional.scaled_dot_product_attention(q, k, v), [(1, 4, 8), (1, 4, 8), (1, 4, 8)]),
+    "attention": (
+        lambda q, k, v: functional.scaled_dot_product_attention(q, k, v),
+        [(1, 4, 8), (1, 4, 8), (1, 4, 8)],
+    ),
     "only its shape": (lambda x, y: x.expand_as(functional.silu(y)) ** 2, [(4,), (3, 4)]),
     "through float32": (lambda x: x.float().double() ** 3, [(3,)]),
-}  # fmt: skip
+}
 
 
 def cut(flat, shapes):
@@ -110,7 +131,9 @@ def test_a_convolutions_rule_asks_the_device_for_no_value():
     """On torch's meta device, where tensors have shapes only, asking is an error; on a GPU it would be waiting."""
     x, w, b = (torch.empty(shape, device="meta") for shape in ((2, 3, 5, 5), (4, 3, 3, 3), (4,)))
     made = functional.conv2d(x, w, b, padding=1)
-    rule = choose_rule(Call(functional.conv2d, (x, w, b), {"padding": 1}, [made]), [True] * 3, [torch.empty_like(made)])
+    rule = choose_rule(
+        Call(functional.conv2d, (x, w, b), {"padding": 1}, [made]), [True] * 3, [torch.empty_like(made)]
+    )
     (moved,), second = rule([x, w, b])
     assert moved.shape == made.shape
     assert second.shape == ()
@@ -118,7 +141,9 @@ def test_a_convolutions_rule_asks_the_device_for_no_value():
 
 def test_what_rests_adds_nothing_to_a_sum_or_its_pieces():
     x, y = constant(2, 3).requires_grad_(), constant(3, 3).requires_grad_()
-    rule = choose_rule(Call(torch.cat, ((x, y),), {"dim": 0}, [torch.cat((x, y))]), [True] * 2, [constant(5, 3)])
+    rule = choose_rule(
+        Call(torch.cat, ((x, y),), {"dim": 0}, [torch.cat((x, y))]), [True] * 2, [constant(5, 3)]
+    )
     (moved,), second = rule([constant(2, 3), None])
     assert torch.equal(moved, torch.cat((constant(2, 3), torch.zeros(3, 3))))
     assert second is None
@@ -146,7 +171,9 @@ def signs(count, dtype):
 def test_the_u_net_equals_the_hessian_vector_product():
     loss, parameters = unet(torch.float64)
     product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
-    values = [torch.dot(vector, product(vector)).item() for vector in signs(product.num_parameters, torch.float64)]
+    values = [
+        torch.dot(vector, product(vector)).item() for vector in signs(product.num_parameters, torch.float64)
+    ]
     found = [form(vector) for vector in signs(product.num_parameters, torch.float64)]
     assert found == pytest.approx(values, rel=1e-9, abs=1e-9 * max(map(abs, values)))
 
@@ -180,7 +207,10 @@ def test_layers_at_zero_are_exact(bias):
         return functional.mse_loss(network(x, torch.tensor([3, 400])), noise)
 
     product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
-    for vector in (signs(product.num_parameters, torch.float64)[0], torch.eye(1, product.num_parameters)[0].double()):
+    for vector in (
+        signs(product.num_parameters, torch.float64)[0],
+        torch.eye(1, product.num_parameters)[0].double(),
+    ):
         assert form(vector) == pytest.approx(torch.dot(vector, product(vector)).item(), rel=1e-9, abs=1e-15)
 
 
@@ -208,7 +238,9 @@ def test_parameters_outside_the_loss_add_nothing():
 def test_a_function_may_hand_its_argument_back():
     weight = torch.tensor([2.0, 3.0], requires_grad=True)
     assert weight.contiguous() is weight
-    assert QuadraticForm(lambda: (weight.contiguous() ** 3).sum(), [weight])(torch.ones(2)) == pytest.approx(30.0)
+    assert QuadraticForm(lambda: (weight.contiguous() ** 3).sum(), [weight])(torch.ones(2)) == pytest.approx(
+        30.0
+    )
 
 
 def test_a_linear_loss_has_no_curvature():

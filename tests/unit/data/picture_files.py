@@ -28,9 +28,16 @@ def pixels(content: bytes) -> np.ndarray:
     return array[..., None] if array.ndim == 2 else array
 
 
-def two_classes(per_class: int = 3, parts: tuple[str, ...] = ("train/", "test/"), prefix: str = "set/") -> dict[str, bytes]:
+def two_classes(
+    per_class: int = 3, parts: tuple[str, ...] = ("train/", "test/"), prefix: str = "set/"
+) -> dict[str, bytes]:
     """Name to content of `per_class` images each of the classes cat and dog in every part."""
-    names = [f"{prefix}{part}{name}/{number}.png" for part in parts for name in ("cat", "dog") for number in range(per_class)]
+    names = [
+        f"{prefix}{part}{name}/{number}.png"
+        for part in parts
+        for name in ("cat", "dog")
+        for number in range(per_class)
+    ]
     return {name: picture(seed) for seed, name in enumerate(names)}
 
 
@@ -45,7 +52,12 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
         mode = {"gz": "w:gz", "xz": "w:xz"}.get(path.name.rsplit(".")[-1], "w")
         with tarfile.open(path, mode) as archive:
             for name, content in files.items():
-                add(archive, name.rstrip("/"), content, tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE)
+                add(
+                    archive,
+                    name.rstrip("/"),
+                    content,
+                    tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE,
+                )
     else:
         for name, content in files.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +65,9 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def add(archive: tarfile.TarFile, name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields) -> None:
+def add(
+    archive: tarfile.TarFile, name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields
+) -> None:
     """Add one member of any type to a tar."""
     member = tarfile.TarInfo(name)
     member.type, member.size = kind, len(content)

@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 
 from tests.unit.data.picture_files import add, write
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data import archives
 from workflow_scripts.data.archives import iterate_members
 
-FILES = {"set/b/2.png": b"two" * 1000, "set/a/1.png": b"one", "set/.hidden": b"x", "set/notes.txt": b"notes",
-         "set/empty/": b"", "__MACOSX/set/a/1.png": b"x"}  # fmt: skip
+FILES = {
+    "set/b/2.png": b"two" * 1000,
+    "set/a/1.png": b"one",
+    "set/.hidden": b"x",
+    "set/notes.txt": b"notes",
+    "set/empty/": b"",
+    "__MACOSX/set/a/1.png": b"x",
+}
 KINDS = ["set", "set.zip", "set.tar", "set.tar.gz", "set.tar.xz"]
 
 
@@ -32,8 +38,9 @@ def read(path):
 def test_every_kind_gives_the_wanted_files_and_the_names_of_the_rest(tmp_path, kind):
     members = read(write(tmp_path / kind, FILES))
     assert {name: content for name, content, _ in members if content is not None} == {
-        "set/a/1.png": b"one", "set/b/2.png": b"two" * 1000,
-    }  # fmt: skip
+        "set/a/1.png": b"one",
+        "set/b/2.png": b"two" * 1000,
+    }
     assert ("set/notes.txt", None, False) in members and ("set/empty", None, True) in members
     assert not any("hidden" in name or "MACOSX" in name for name, _, _ in members)
 

@@ -9,8 +9,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from workflow_scripts.common import download as downloads
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core import download as downloads
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data import cifar10
 from workflow_scripts.data.python2_pickle import read_pickle
 
@@ -40,7 +40,9 @@ def small_archive(tmp_path, monkeypatch):
     # protocol 3 writes an array as Python 2 did: a name, a shape, a type and the values
     contents = {name: pickle.dumps(part, protocol=3) for name, part in parts.items()}
     monkeypatch.setattr(cifar10, "FILES", {"train": ["data_batch_1"], "test": ["test_batch"]})
-    monkeypatch.setattr(cifar10, "MD5", {name: hashlib.md5(content).hexdigest() for name, content in contents.items()})
+    monkeypatch.setattr(
+        cifar10, "MD5", {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
+    )
     return pack(tmp_path / "root" / "cifar-10-python.tar.gz", contents), parts, contents
 
 
@@ -54,7 +56,8 @@ def test_an_archive_in_place_is_read_in_the_official_order_and_nothing_is_unpack
     assert dataset.test.images.shape == (2, 32, 32, 3) and dataset.test.labels.tolist() == [1, 2]
     assert dataset.classes == tuple(CLASSES)
     assert {file.path: file.sha256 for file in dataset.sources} == {
-        f"cifar-10-batches-py/{name}": hashlib.sha256(contents[name]).hexdigest() for name in ("data_batch_1", "test_batch", "batches.meta")
+        f"cifar-10-batches-py/{name}": hashlib.sha256(contents[name]).hexdigest()
+        for name in ("data_batch_1", "test_batch", "batches.meta")
     }
     assert list(path.parent.iterdir()) == [path]
 
@@ -111,8 +114,12 @@ def test_a_pickle_that_would_run_something_runs_nothing(small_archive, tmp_path,
     evil = {**contents, "data_batch_1": pickle.dumps({"data": Attack(), "labels": []}, protocol=3)}
     pack(path, evil)
     # as if its sum were the published one
-    monkeypatch.setattr(cifar10, "MD5", {name: hashlib.md5(content).hexdigest() for name, content in evil.items()})
-    with pytest.raises(PipelineError, match=r"data_batch_1 cannot be read \(it asks for posix.system, which no data needs\)"):
+    monkeypatch.setattr(
+        cifar10, "MD5", {name: hashlib.md5(content).hexdigest() for name, content in evil.items()}
+    )
+    with pytest.raises(
+        PipelineError, match=r"data_batch_1 cannot be read \(it asks for posix.system, which no data needs\)"
+    ):
         cifar10.load(OFFLINE, path.parent)
     assert not (tmp_path / "marker").exists()
 

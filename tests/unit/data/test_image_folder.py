@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from tests.unit.data.picture_files import picture, pixels, two_classes, write
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data.image_folder import load
 from workflow_scripts.data.sources import load_source
 
 KINDS = ["own", "own.zip", "own.tar", "own.tar.gz", "own.tar.xz"]
-SETTINGS = {"source": "image_folder", "image_size": 8, "channels": 3, "num_classes": 2, "num_train": None,
-            "num_test": 4, "split_seed": 0}  # fmt: skip
+SETTINGS = {
+    "source": "image_folder",
+    "image_size": 8,
+    "channels": 3,
+    "num_classes": 2,
+    "num_train": None,
+    "num_test": 4,
+    "split_seed": 0,
+}
 
 
 def settings(path, **changed):
@@ -30,7 +37,9 @@ def by_pixels(split):
 
 def expected(files, part):
     return sorted(
-        (pixels(content).tobytes(), int("/dog/" in name)) for name, content in files.items() if f"{part}/" in name
+        (pixels(content).tobytes(), int("/dog/" in name))
+        for name, content in files.items()
+        if f"{part}/" in name
     )
 
 
@@ -46,7 +55,9 @@ def test_every_image_arrives_once_with_its_class_and_part(tmp_path, kind):
     files = two_classes()
     dataset = loaded(write(tmp_path / kind, files))
     assert dataset.classes == ("cat", "dog")
-    assert by_pixels(dataset.train) == expected(files, "train") and by_pixels(dataset.test) == expected(files, "test")
+    assert by_pixels(dataset.train) == expected(files, "train") and by_pixels(dataset.test) == expected(
+        files, "test"
+    )
     assert dataset.train.images.shape == (6, 8, 8, 3) and dataset.train.labels.dtype == np.int64
 
 
@@ -85,15 +96,27 @@ def test_with_from_train_the_official_test_images_stay_out(tmp_path):
 
 
 def test_files_beside_the_class_folders_and_hidden_ones_are_left_alone(tmp_path):
-    extra = {"set/README.md": b"x", "set/train/labels.csv": b"x", "set/train/cat/.DS_Store": b"x", "set/docs/": b""}
+    extra = {
+        "set/README.md": b"x",
+        "set/train/labels.csv": b"x",
+        "set/train/cat/.DS_Store": b"x",
+        "set/docs/": b"",
+    }
     files = two_classes()
-    assert same(loaded(write(tmp_path / "a.zip", {**files, **extra})), loaded(write(tmp_path / "b.zip", files)))
+    assert same(
+        loaded(write(tmp_path / "a.zip", {**files, **extra})), loaded(write(tmp_path / "b.zip", files))
+    )
 
 
 @pytest.mark.parametrize("kind", ["own.tar", "own.zip"])
 def test_an_archive_of_the_current_folder_is_read_like_any_other(tmp_path, kind):
     files = two_classes(per_class=4, parts=("",), prefix="")
-    packed = {"./": b"", "./cat/": b"", "./dog/": b"", **{f"./{name}": content for name, content in files.items()}}
+    packed = {
+        "./": b"",
+        "./cat/": b"",
+        "./dog/": b"",
+        **{f"./{name}": content for name, content in files.items()},
+    }
     dataset = load_source(settings(write(tmp_path / kind, packed), test_split="from_train"), tmp_path)
     assert dataset.classes == ("cat", "dog") and len(dataset.train.images) + len(dataset.test.images) == 8
 
@@ -101,7 +124,9 @@ def test_an_archive_of_the_current_folder_is_read_like_any_other(tmp_path, kind)
 def test_the_manifests_material(tmp_path):
     path = write(tmp_path / "own.zip", two_classes())
     dataset = loaded(path, licence="mine")
-    assert dataset.sources == (("own.zip", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()),)
+    assert dataset.sources == (
+        ("own.zip", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()),
+    )
     assert dataset.origin == "own.zip" and dataset.licence == "mine"
     folder = write(tmp_path / "own", files := two_classes())
     assert [(file.path, file.sha256) for file in loaded(folder).sources] == [
@@ -112,7 +137,10 @@ def test_the_manifests_material(tmp_path):
     assert loaded(larger, resize="bicubic").preparation == (
         "grey images converted to colour, shorter side resized to 8 by bicubic, centre 8 x 8 kept"
     )
-    assert loaded(path, channels=1).preparation == "colour images converted to grey by ITU-R 601 luma, in the size they have"
+    assert (
+        loaded(path, channels=1).preparation
+        == "colour images converted to grey by ITU-R 601 luma, in the size they have"
+    )
 
 
 def test_a_wrong_checksum_is_refused_and_the_right_one_passes(tmp_path):
@@ -134,18 +162,33 @@ GREY = picture(0, mode="L")
 BAD = {
     "does not decode": ({"set/train/cat/9.png": b"no image"}, "'set/train/cat/9.png' does not decode"),
     "truncated": ({"set/test/dog/9.png": picture(0)[:-30]}, "'set/test/dog/9.png' does not decode"),
-    "mixed sizes": ({"set/train/cat/9.png": picture(0, size=(9, 8))}, "'set/train/cat/9.png' has 9 x 8 pixels"),
+    "mixed sizes": (
+        {"set/train/cat/9.png": picture(0, size=(9, 8))},
+        "'set/train/cat/9.png' has 9 x 8 pixels",
+    ),
     "mixed channels": ({"set/train/cat/9.png": GREY}, "is grey.* is colour|is colour.* is grey"),
-    "alpha": ({"set/train/cat/9.png": picture(0, mode="RGBA")}, "'set/train/cat/9.png' has Pillow's mode RGBA"),
+    "alpha": (
+        {"set/train/cat/9.png": picture(0, mode="RGBA")},
+        "'set/train/cat/9.png' has Pillow's mode RGBA",
+    ),
     "empty class": ({"set/train/eel/": b""}, "the class 'set/train/eel' is empty"),
-    "class without test images": ({"set/train/eel/1.png": picture(0)}, "the class 'eel' has no images in test/"),
-    "class without training images": ({"set/test/eel/1.png": picture(0)}, "the class 'eel' has no images in train/"),
+    "class without test images": (
+        {"set/train/eel/1.png": picture(0)},
+        "the class 'eel' has no images in test/",
+    ),
+    "class without training images": (
+        {"set/test/eel/1.png": picture(0)},
+        "the class 'eel' has no images in train/",
+    ),
     "outside the class folders": ({"1.png": picture(0)}, "'1.png' lies outside the class folders"),
     "unlike depths": ({"set/train/cat/more/1.png": picture(0)}, "images lie at unlike places"),
     "a third part": ({"set/extra/cat/1.png": picture(0)}, "images lie at unlike places"),
-    "another file among images": ({"set/train/cat/list.txt": b"x"}, "'set/train/cat/list.txt' lies among images"),
+    "another file among images": (
+        {"set/train/cat/list.txt": b"x"},
+        "'set/train/cat/list.txt' lies among images",
+    ),
     "an unknown format": ({"set/train/cat/9.tiff": b"x"}, "'set/train/cat/9.tiff' lies among images"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

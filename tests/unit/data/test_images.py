@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_npz
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_npz
 from workflow_scripts.data.images import load_dataset, to_float, to_uint8
 
 

@@ -8,13 +8,20 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from workflow_scripts.common import download as downloads
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core import download as downloads
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data import mnist
 from workflow_scripts.data.sources import load_source
 
-SETTINGS = {"source": "mnist", "image_size": 28, "channels": 1, "num_classes": 10, "num_train": None, "num_test": None,
-            "split_seed": 0}  # fmt: skip
+SETTINGS = {
+    "source": "mnist",
+    "image_size": 28,
+    "channels": 1,
+    "num_classes": 10,
+    "num_train": None,
+    "num_test": None,
+    "split_seed": 0,
+}
 COUNTS = {"train": 60, "t10k": 20}
 
 
@@ -31,7 +38,9 @@ def files(monkeypatch):
     for part, count in COUNTS.items():
         content[f"{part}-images-idx3-ubyte"] = idx(generator.integers(0, 256, (count, 28, 28)))
         content[f"{part}-labels-idx1-ubyte"] = idx(np.arange(count) % 10)
-    monkeypatch.setattr(mnist, "MD5", {name: hashlib.md5(value).hexdigest() for name, value in content.items()})
+    monkeypatch.setattr(
+        mnist, "MD5", {name: hashlib.md5(value).hexdigest() for name, value in content.items()}
+    )
     return content
 
 
@@ -53,7 +62,9 @@ def test_the_official_order_from_every_place_packed_or_not(tmp_path, files, fold
     assert dataset.train.labels.tolist() == [number % 10 for number in range(60)]
     assert dataset.train.labels.dtype == np.int64 and dataset.test.images.shape == (20, 28, 28, 1)
     suffix = ".gz" if packed else ""
-    assert [file.path for file in dataset.sources] == [f"{name}{suffix}" for part in mnist.FILES.values() for name in part]
+    assert [file.path for file in dataset.sources] == [
+        f"{name}{suffix}" for part in mnist.FILES.values() for name in part
+    ]
     for file in dataset.sources:
         assert file.sha256 == hashlib.sha256((tmp_path / folder / file.path).read_bytes()).hexdigest()
 
@@ -76,7 +87,12 @@ def test_missing_files_say_what_belongs_where(tmp_path):
     with pytest.raises(PipelineError) as caught:
         mnist.load({"download": False}, tmp_path)
     message = str(caught.value)
-    for part in ("https://", "6bbc9ace898e44ae57da46a324031adb", f"{tmp_path}/mnist/train-images-idx3-ubyte.gz", "data_root="):
+    for part in (
+        "https://",
+        "6bbc9ace898e44ae57da46a324031adb",
+        f"{tmp_path}/mnist/train-images-idx3-ubyte.gz",
+        "data_root=",
+    ):
         assert part in message
     assert "\n" not in message
 
@@ -87,7 +103,8 @@ def test_no_network_says_so_and_what_belongs_where(tmp_path, monkeypatch):
 
     monkeypatch.setattr(downloads, "open_url", unreachable)
     with pytest.raises(
-        PipelineError, match="cannot get MNIST's train-images-idx3-ubyte in .*Name or service not known.*; put https://"
+        PipelineError,
+        match="cannot get MNIST's train-images-idx3-ubyte in .*Name or service not known.*; put https://",
     ) as caught:
         mnist.load({"download": True}, tmp_path)
     assert "\n" not in str(caught.value)
@@ -102,7 +119,11 @@ def test_a_download_is_used(tmp_path, files, monkeypatch):
         return io.BytesIO(packed[asked[-1]])
 
     monkeypatch.setattr(downloads, "open_url", answer)
-    monkeypatch.setattr(mnist, "PACKED_SHA256", {name: hashlib.sha256(content).hexdigest() for name, content in packed.items()})
+    monkeypatch.setattr(
+        mnist,
+        "PACKED_SHA256",
+        {name: hashlib.sha256(content).hexdigest() for name, content in packed.items()},
+    )
     put(tmp_path, files, only="train-labels")  # what is there is not fetched
     assert len(mnist.load({"download": True}, tmp_path).train.images) == 60
     assert sorted(asked) == sorted(files.keys() - {"train-labels-idx1-ubyte"})

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.data.picture_files import picture, pixels
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.data import pictures
 from workflow_scripts.data.pictures import Rule, decode
 

@@ -46,7 +46,9 @@ def test_q_sample_and_v_target_agree_with_diffusers(schedule: str) -> None:
 
 @pytest.mark.parametrize("schedule", PEER_SCHEDULES)
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
-def test_a_perfect_prediction_gives_back_image_noise_and_velocity(schedule: str, prediction_type: str) -> None:
+def test_a_perfect_prediction_gives_back_image_noise_and_velocity(
+    schedule: str, prediction_type: str
+) -> None:
     diffusion = make(schedule, prediction_type)
     x_start, t, noise = draw(torch.float64)
     x_t, output = diffusion.q_sample(x_start, t, noise), diffusion.target(x_start, t, noise)
@@ -92,7 +94,11 @@ def test_results_keep_the_dtype_of_the_images() -> None:
         diffusion = make("linear", prediction_type).to("cpu")
         x_t = diffusion.q_sample(x_start, t, noise)
         assert x_t.dtype == diffusion.target(x_start, t, noise).dtype == torch.float32
-        assert diffusion.pred_noise(noise, x_t, t).dtype == diffusion.pred_v(noise, x_t, t).dtype == torch.float32
+        assert (
+            diffusion.pred_noise(noise, x_t, t).dtype
+            == diffusion.pred_v(noise, x_t, t).dtype
+            == torch.float32
+        )
 
 
 def test_an_unknown_prediction_type_is_refused() -> None:

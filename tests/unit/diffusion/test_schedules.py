@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from workflow_scripts.diffusion.schedules import SCHEDULES, alphas_cumprod_of, cosine_betas, make_betas, snr_of
+from workflow_scripts.diffusion.schedules import (
+    SCHEDULES,
+    alphas_cumprod_of,
+    cosine_betas,
+    make_betas,
+    snr_of,
+)
 
 
 def settings(schedule: str, **changes: object) -> dict[str, object]:

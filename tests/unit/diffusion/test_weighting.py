@@ -50,7 +50,9 @@ def test_truncated_snr_by_cases(prediction_type: str) -> None:
     snr = np.array([1e-3, 0.5, 1.0, 7.0, 1e4])
     x0 = np.array([1.0, 1.0, 1.0, 7.0, 1e4])
     expected = {"x0": x0, "eps": x0 / snr, "v": x0 / (snr + 1)}[prediction_type]
-    np.testing.assert_allclose(loss_weights(snr, prediction_type, "truncated_snr", None), expected, rtol=1e-14)
+    np.testing.assert_allclose(
+        loss_weights(snr, prediction_type, "truncated_snr", None), expected, rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)

@@ -43,14 +43,25 @@ def images():
     generator = np.random.default_rng(0)
     blocks = np.kron(generator.integers(0, 256, (COUNT + COUNT // 2, 4, 4, 3)), np.ones((1, 8, 8, 1)))
     far = generator.integers(192, 256, (COUNT, 32, 32, 3))
-    return [side.astype(np.uint8) for side in (blocks[:COUNT], np.concatenate([blocks[COUNT:], far[COUNT // 2 :]]), far)]
+    return [
+        side.astype(np.uint8)
+        for side in (blocks[:COUNT], np.concatenate([blocks[COUNT:], far[COUNT // 2 :]]), far)
+    ]
 
 
 def calculate(weights, first, second, **metrics):
     return calculate_metrics(
-        input1=Images(first), input2=Images(second), feature_extractor="inception-v3-compat", cuda=False, cache=False,
-        feature_extractor_weights_path=str(weights), batch_size=COUNT, verbose=False, save_cpu_ram=True, **metrics,
-    )  # fmt: skip
+        input1=Images(first),
+        input2=Images(second),
+        feature_extractor="inception-v3-compat",
+        cuda=False,
+        cache=False,
+        feature_extractor_weights_path=str(weights),
+        batch_size=COUNT,
+        verbose=False,
+        save_cpu_ram=True,
+        **metrics,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,15 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from tests.random_inception import write_random_inception
-from workflow_scripts.common import download as downloads
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core import download as downloads
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
 from workflow_scripts.metrics.extractors import iterate_features, load_extractor, metric_name
-from workflow_scripts.metrics.inception import download_inception_weights, load_inception, read_inception_weights
+from workflow_scripts.metrics.inception import (
+    download_inception_weights,
+    load_inception,
+    read_inception_weights,
+)
 
 CLASSIFIER = {"name": "fd_digits", "kind": "classifier", "feature_dim": 16}
 INCEPTION = {"name": "inception_v3_compat", "kind": "inception", "feature_dim": 2048, "weights": None}
@@ -51,14 +55,18 @@ def test_classifier_features_do_not_depend_on_batching(classifier_path):
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("bad", [images(2, side=9), images(2, channels=3), images(2).astype(np.float32), images(2)[0]])
+@pytest.mark.parametrize(
+    "bad", [images(2, side=9), images(2, channels=3), images(2).astype(np.float32), images(2)[0]]
+)
 def test_images_that_do_not_fit_are_refused(classifier_path, bad):
     with pytest.raises(PipelineError, match=r"uint8 images of shape \[8, 8, 1\]"):
         load_extractor(CLASSIFIER, classifier_path)(bad)
 
 
 def test_unknown_kind_and_wrong_feature_dim_name_the_setting(classifier_path):
-    with pytest.raises(ConfigError, match="extractor.kind: unknown kind 'vgg'; known are classifier, inception"):
+    with pytest.raises(
+        ConfigError, match="extractor.kind: unknown kind 'vgg'; known are classifier, inception"
+    ):
         load_extractor(CLASSIFIER | {"kind": "vgg"}, classifier_path)
     with pytest.raises(ConfigError, match="extractor.feature_dim is 17"):
         load_extractor(CLASSIFIER | {"feature_dim": 17}, classifier_path)
@@ -85,7 +93,9 @@ def test_inception_features_equal_torch_fidelitys(inception_path):
 
 
 def test_only_inception_gives_logits(inception_path, classifier_path):
-    features, logits = load_extractor(INCEPTION, inception_path).features_and_logits(images(2, side=32, channels=3))
+    features, logits = load_extractor(INCEPTION, inception_path).features_and_logits(
+        images(2, side=32, channels=3)
+    )
     assert features.shape == (2, 2048) and logits.shape == (2, 1008) and logits.dtype == np.float32
     assert load_extractor(CLASSIFIER, classifier_path).features_and_logits(images(2))[1] is None
 
@@ -104,7 +114,9 @@ def test_inception_is_kept_in_channels_last(inception_path):
 
 
 def test_weights_of_another_network_are_refused(classifier_path):
-    with pytest.raises(PipelineError, match="does not hold torch-fidelity's Inception weights; download https"):
+    with pytest.raises(
+        PipelineError, match="does not hold torch-fidelity's Inception weights; download https"
+    ):
         load_extractor(INCEPTION, classifier_path)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.finite_sample import NUM_DISTANCES, finite_sample
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import statistics_of
@@ -41,7 +41,9 @@ def test_fewer_samples_lie_higher_where_nothing_differs():
 def test_the_bootstrap_error_is_the_spread_of_new_sets_of_samples():
     # With a shift of 1 in four dimensions the distance is near |mean|^2, of variance near 4 * 4 / N.
     count = 400
-    again = [frechet_distance(statistics_of(features(count, 1000 + n, shift=1.0)), REFERENCE) for n in range(200)]
+    again = [
+        frechet_distance(statistics_of(features(count, 1000 + n, shift=1.0)), REFERENCE) for n in range(200)
+    ]
     found = [finite_sample(features(count, n, shift=1.0), REFERENCE) for n in range(40)]
     # 200 sets give the spread to 5 %, the mean of 40 bootstraps is known better.
     assert np.mean([item["stderr"] for item in found]) == pytest.approx(np.std(again), rel=0.15)

@@ -5,7 +5,7 @@ import pytest
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
 
@@ -22,7 +22,9 @@ def torch_fidelity_distance(first, second):
     return fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID]
 
 
-@pytest.mark.parametrize(("dim", "count"), [(1, 10), (8, 200), (64, 1500), (200, 400), (600, 1500)])  # the last is LARGE
+@pytest.mark.parametrize(
+    ("dim", "count"), [(1, 10), (8, 200), (64, 1500), (200, 400), (600, 1500)]
+)  # the last is LARGE
 def test_equals_torch_fidelity(dim, count):
     first, second = gaussian(0, dim, count), gaussian(1, dim, count, scale=1.3)
     assert frechet_distance(first, second) == pytest.approx(torch_fidelity_distance(first, second), rel=1e-6)

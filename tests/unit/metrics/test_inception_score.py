@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.inception_score import inception_score
 
 

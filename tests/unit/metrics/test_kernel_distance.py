@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics import kernel_distance as module
 from workflow_scripts.metrics.kernel_distance import kernel_distance, kernel_distance_name
 
@@ -16,7 +16,9 @@ def features(count, dim, seed, shift=0.0):
     return (np.random.default_rng(seed).normal(size=(count, dim)) + shift).astype(np.float32)
 
 
-@pytest.mark.parametrize(("num_generated", "num_reference", "dim"), [(1200, 1500, 16), (150, 300, 64), (40, 40, 2048)])
+@pytest.mark.parametrize(
+    ("num_generated", "num_reference", "dim"), [(1200, 1500, 16), (150, 300, 64), (40, 40, 2048)]
+)
 def test_equals_torch_fidelity_on_the_same_subsets(num_generated, num_reference, dim):
     generated, reference = features(num_generated, dim, 0, 0.2), features(num_reference, dim, 1)
     value, spread, _ = kernel_distance(generated, reference)
@@ -40,7 +42,9 @@ def test_the_number_of_rows_at_once_does_not_matter(monkeypatch):
 def test_all_of_two_small_sets_by_hand():
     # D = 1, x in {0, 0, 1}, y in {0, 2, 3}: k(x, x') = 1; k(y, y') in {1, 1, 7^3}; k(x, y) = 1, but 27 and 64 for x = 1.
     # With all vectors in every subset there is no spread.
-    value, spread, interval = kernel_distance(np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [2.0], [3.0]]))
+    value, spread, interval = kernel_distance(
+        np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [2.0], [3.0]])
+    )
     assert value == pytest.approx(1 + 345 / 3 - 2 * (7 + 27 + 64) / 9, rel=1e-12)
     assert spread == pytest.approx(0, abs=1e-12)
     # Without one x of 0 the distance is 1 + 115 - 2 * (4 + 27 + 64) / 6 = 116 - 95 / 3, without the 1 it is 116 - 2: their
@@ -52,6 +56,7 @@ def test_all_of_two_small_sets_by_hand():
 
 def distance_of_all(generated, reference):
     """The unbiased squared MMD over all pairs, one by one."""
+
     def mean_kernel(pairs):
         return np.mean([(float(one @ other) / len(one) + 1) ** 3 for one, other in pairs])
 
@@ -97,7 +102,10 @@ def test_the_true_distance_is_that_of_very_many_images():
 @pytest.mark.parametrize(
     ("shift", "expected"),
     [
-        (0.5, (0.92, 0.98)),  # 400 trials know a share of 95 % to 1.1 %, so that these are about three deviations
+        (
+            0.5,
+            (0.92, 0.98),
+        ),  # 400 trials know a share of 95 % to 1.1 %, so that these are about three deviations
         (0.2, (0.92, 0.98)),
         (0.0, (0.95, 1.0)),  # where nothing differs the jackknife errs to the large side
     ],

@@ -18,18 +18,18 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from workflow_scripts import (
+from workflow_scripts.core.chunks import chunk_folder
+from workflow_scripts.core.files import sha256_file, write_json, write_npz
+from workflow_scripts.core.step import run
+from workflow_scripts.metrics.kernel_distance import kernel_distance
+from workflow_scripts.metrics.statistics import Origin, load_statistics
+from workflow_scripts.steps import (
     compute_metrics,
     compute_reference,
     extract_features,
     measure_finite_sample,
     train_extractor,
 )
-from workflow_scripts.common.chunks import chunk_folder
-from workflow_scripts.common.files import sha256_file, write_json, write_npz
-from workflow_scripts.common.step import run
-from workflow_scripts.metrics.kernel_distance import kernel_distance
-from workflow_scripts.metrics.statistics import Origin, load_statistics
 from workflow_scripts.study.results import read_rows
 
 ROOT = Path(__file__).parents[3]
@@ -46,9 +46,18 @@ EXTRACTOR = {
 DATA = {"num_classes": 10}
 PART = {"count": 1, "class_counts": [1], "sha256": "a" * 64}
 MANIFEST = {
-    "source": "digits", "title": "digits", "origin": "o", "licence": "l", "preparation": "p", "shape": [8, 8, 1],
-    "classes": ["0"], "train": PART, "test": PART, "sources": [], "sources_sha256": "b" * 64,
-}  # fmt: skip
+    "source": "digits",
+    "title": "digits",
+    "origin": "o",
+    "licence": "l",
+    "preparation": "p",
+    "shape": [8, 8, 1],
+    "classes": ["0"],
+    "train": PART,
+    "test": PART,
+    "sources": [],
+    "sources_sha256": "b" * 64,
+}
 ROW = {
     "study": "S",
     "preset": "digits",
@@ -189,7 +198,9 @@ def test_from_images_to_a_metric_row(ready, capsys):
     }
     origin = load_statistics(ready / "reference.npz").origin
     assert origin == Origin("fd_digits", info["extractor_sha256"], "a" * 64)
-    theirs = compute_statistics_of_path(str(ready / "reference.npz"), model=None, batch_size=1, dims=16, device="cpu")
+    theirs = compute_statistics_of_path(
+        str(ready / "reference.npz"), model=None, batch_size=1, dims=16, device="cpu"
+    )
     assert [part.shape for part in theirs] == [(16,), (16, 16)]
     marks = {mark["id"]: mark["value"] for mark in json.loads((ready / "scale_marks.json").read_text())}
     assert marks["uniform_noise"] > 3 * marks["test_vs_train"] > 0
@@ -204,7 +215,9 @@ def test_from_images_to_a_metric_row(ready, capsys):
         reference = {"mu": archive["mu"], "sigma": archive["sigma"]}
     counted = features[:60].astype(np.float64)
     ours = {"mu": counted.mean(axis=0), "sigma": np.cov(counted, rowvar=False)}
-    assert row.pop("value") == pytest.approx(fid_statistics_to_metric(ours, reference, False)[KEY_METRIC_FID], rel=1e-6)
+    assert row.pop("value") == pytest.approx(
+        fid_statistics_to_metric(ours, reference, False)[KEY_METRIC_FID], rel=1e-6
+    )
     expected = ROW | {
         "stderr": None,
         "interval_low": None,
@@ -250,7 +263,9 @@ def test_the_finite_sample_file_is_about_the_same_distance_as_the_row(ready, cap
     for key in (*ROW, "value", "reference_sha256"):
         assert found[key] == row[key], key
     assert "distances/s" in capsys.readouterr().err
-    assert "holds 170 feature vectors, 171 are needed" in failure(capsys, run_measure_finite_sample, ready, num_samples=171)
+    assert "holds 170 feature vectors, 171 are needed" in failure(
+        capsys, run_measure_finite_sample, ready, num_samples=171
+    )
 
 
 def test_features_are_in_sample_order_and_show_their_rate(ready, capsys):
@@ -301,15 +316,25 @@ def test_extraction_that_is_killed_goes_on_and_ends_with_the_same_bytes(ready):
     whole = output.read_bytes()
     output.unlink()
     inputs = {"samples": "samples.npz", "weights": "extractor.pt", "info": "extractor.json"}
-    command = [sys.executable, "-m", "workflow_scripts.extract_features", "--settings", json.dumps({"extractor": EXTRACTOR})]
+    command = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.steps.extract_features",
+        "--settings",
+        json.dumps({"extractor": EXTRACTOR}),
+    ]
     command += [word for name, file in inputs.items() for word in ("--input", name, str(ready / file))]
-    process = subprocess.Popen([*command, "--output", "features", str(output)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--output", "features", str(output)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     while process.poll() is None and len(list(folder.glob("*/0*.npz"))) < 5:
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed; give it more to do"
     assert not output.exists() and list(folder.iterdir())
-    ended = subprocess.run([*command, "--output", "features", str(output)], cwd=ROOT, check=True, capture_output=True, text=True)
+    ended = subprocess.run(
+        [*command, "--output", "features", str(output)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     assert "features: going on after" in ended.stderr
     assert output.read_bytes() == whole and not folder.exists()
 
@@ -373,5 +398,8 @@ def test_weights_that_their_description_does_not_match_are_refused(ready, capsys
 
 
 def test_compute_metrics_loads_neither_torch_nor_scipy():
-    code = "import sys, workflow_scripts.compute_metrics; print(sorted({'torch', 'scipy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = "import sys, workflow_scripts.steps.compute_metrics; print(sorted({'torch', 'scipy'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics import precision_recall as module
 from workflow_scripts.metrics.precision_recall import neighbour_radii, precision_and_recall
 
@@ -14,7 +14,9 @@ def features(count, dim, seed, scale=1.0):
     return (np.random.default_rng(seed).normal(size=(count, dim)) * scale).astype(np.float32)
 
 
-@pytest.mark.parametrize(("num_generated", "num_reference", "dim", "scale"), [(700, 900, 8, 0.8), (60, 40, 64, 1.1)])
+@pytest.mark.parametrize(
+    ("num_generated", "num_reference", "dim", "scale"), [(700, 900, 8, 0.8), (60, 40, 64, 1.1)]
+)
 def test_equals_torch_fidelity(num_generated, num_reference, dim, scale):
     generated, reference = features(num_generated, dim, 0, scale), features(num_reference, dim, 1)
     precision, recall = precision_and_recall(generated, reference, neighbour_radii(reference))
@@ -44,7 +46,9 @@ def test_one_mode_of_two_is_precise_and_covers_half():
     reference = np.concatenate([cluster, features(200, 3, 1) + 100])
     precision, recall = precision_and_recall(cluster + 1e-3, reference, neighbour_radii(reference))
     assert precision == 1.0
-    assert recall == pytest.approx(0.5, abs=0.02)  # a few outliers of the first cluster stay outside every ball
+    assert recall == pytest.approx(
+        0.5, abs=0.02
+    )  # a few outliers of the first cluster stay outside every ball
 
 
 def test_images_far_from_the_data_are_neither():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics import scale_marks
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
@@ -32,7 +32,9 @@ def test_reference_and_marks_on_features_one_can_check():
     halves, test_mark, noise, gaussian = marks
     ids = ["train_half_vs_half", "test_vs_train", "uniform_noise", "gaussian_noise"]
     assert [mark["id"] for mark in marks] == ids
-    assert test_mark["value"] == pytest.approx(frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10)
+    assert test_mark["value"] == pytest.approx(
+        frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10
+    )
     # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few per cent.
     assert noise["value"] > 0.8 * 3 * 98**2
     assert halves["value"] < 0.01 * noise["value"]

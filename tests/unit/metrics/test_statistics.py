@@ -8,7 +8,7 @@ import pytest
 from pytorch_fid import fid_score
 from pytorch_fid.fid_score import compute_statistics_of_path
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import (
     Origin,

@@ -24,7 +24,13 @@ def drawn(tmp_path):
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_a_figure_says_its_run_and_stays_byte_identical(drawn, kind):
-    expected = {"study": "S & <T>", "preset": "p", "rule": "draw_x", "figure": "x", "input_lineage_sha256": SUM}
+    expected = {
+        "study": "S & <T>",
+        "preset": "p",
+        "rule": "draw_x",
+        "figure": "x",
+        "input_lineage_sha256": SUM,
+    }
     assert embedded_identity(drawn[0][kind]) == expected
     assert drawn[0][kind].read_bytes() == drawn[1][kind].read_bytes() != drawn[2][kind].read_bytes()
     assert embedded_identity(drawn[2][kind]) == {}
@@ -43,5 +49,11 @@ def test_a_verdict_and_a_report_say_theirs(tmp_path):
     (tmp_path / "other.json").write_text(f'{{"input_lineage_sha256": "{SUM}"}}')
     (tmp_path / "list").mkdir()
     (tmp_path / "list" / "verdict.json").write_text("[]")
-    for name, expected in (("verdict.json", SUM), ("report.html", SUM), ("other.json", None), ("list/verdict.json", None), ("absent.png", None)):
+    for name, expected in (
+        ("verdict.json", SUM),
+        ("report.html", SUM),
+        ("other.json", None),
+        ("list/verdict.json", None),
+        ("absent.png", None),
+    ):
         assert embedded_identity(tmp_path / name).get("input_lineage_sha256") == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance import packages, source_closure
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import third_party_imports
@@ -33,12 +33,19 @@ Progress.Bar==1.0 \\
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project whose entry point imports `solver`, and a folder that stands for what is installed."""
-    (tmp_path / "workflow_scripts").mkdir()
-    (tmp_path / "workflow_scripts" / "step.py").write_text("import json\nfrom solver.fast import solve\n")
+    (tmp_path / "workflow_scripts" / "steps").mkdir(parents=True)
+    (tmp_path / "workflow_scripts" / "steps" / "step.py").write_text(
+        "import json\nfrom solver.fast import solve\n"
+    )
     (tmp_path / "envs").mkdir()
     (tmp_path / packages.LOCK).write_text(LOCK)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
-    for name, version in (("maths", "2.0.1"), ("solver", "1.4+cpu"), ("tqdm", "4.0"), ("nvidia_driver", "13.0")):
+    for name, version in (
+        ("maths", "2.0.1"),
+        ("solver", "1.4+cpu"),
+        ("tqdm", "4.0"),
+        ("nvidia_driver", "13.0"),
+    ):
         install(tmp_path, name, version)
     return tmp_path
 
@@ -66,19 +73,27 @@ def versions(project):
     return package_versions(project, "step")["versions"]
 
 
-def test_what_is_imported_counts_and_what_that_requires_but_not_what_serves_the_machine_or_shows_progress(project):
+def test_what_is_imported_counts_and_what_that_requires_but_not_what_serves_the_machine_or_shows_progress(
+    project,
+):
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert versions(project) == {"maths": "2.0.1", "python": minor, "solver": "1.4"}
 
 
 def test_what_the_step_imports_itself_always_counts(project):
-    (project / "workflow_scripts" / "step.py").write_text("import tqdm\n")
+    (project / "workflow_scripts" / "steps" / "step.py").write_text("import tqdm\n")
     assert set(versions(project)) == {"python", "tqdm"}
 
 
 @pytest.mark.parametrize(
     ("name", "version", "counts"),
-    [("maths", "2.0.2", True), ("solver", "1.4+cu130", False), ("solver", "1.5", True), ("tqdm", "5.0", False), ("nvidia_driver", "14.0", False)],
+    [
+        ("maths", "2.0.2", True),
+        ("solver", "1.4+cu130", False),
+        ("solver", "1.5", True),
+        ("tqdm", "5.0", False),
+        ("nvidia_driver", "14.0", False),
+    ],
 )
 def test_only_another_public_version_of_what_counts_changes_the_digest(project, name, version, counts):
     before = package_versions(project, "step")["digest"]
@@ -96,19 +111,21 @@ def test_a_missing_package_is_no_version(project):
 def test_what_differs_from_the_lock_is_named(project):
     assert lock_differences(project, versions(project)) == []
     install(project, "maths", "2.1.0")
-    assert lock_differences(project, versions(project)) == ["maths 2.1.0 is installed, envs/requirements.lock says 2.0.1"]
+    assert lock_differences(project, versions(project)) == [
+        "maths 2.1.0 is installed, envs/requirements.lock says 2.0.1"
+    ]
 
 
 def test_an_import_that_is_not_locked_is_named(project):
-    (project / "workflow_scripts" / "step.py").write_text("import numpyy\n")
+    (project / "workflow_scripts" / "steps" / "step.py").write_text("import numpyy\n")
     forget()
-    with pytest.raises(PipelineError, match=r"workflow_scripts/step.py imports numpyy, .*make relock"):
+    with pytest.raises(PipelineError, match=r"workflow_scripts/steps/step.py imports numpyy, .*make relock"):
         package_versions(project, "step")
 
 
 def test_imports_for_type_checkers_do_not_count(project):
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas\nelse:\n    import maths\n"
-    (project / "workflow_scripts" / "step.py").write_text(text)
+    (project / "workflow_scripts" / "steps" / "step.py").write_text(text)
     forget()
     assert set(versions(project)) == {"maths", "python"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import sha256_text
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_text
 from workflow_scripts.provenance import planned_jobs as module
 from workflow_scripts.provenance.edited_outputs import edited_outputs
 from workflow_scripts.provenance.manifest import manifest_path, write_manifest
@@ -15,22 +15,44 @@ from workflow_scripts.provenance.plan_words import Explained, duration, plan_lin
 from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
 from workflow_scripts.provenance.why_planned import Reasons, reasons_of
-from workflow_scripts.run_in_rounds import certain_jobs
+from workflow_scripts.tools.update import certain_jobs
 
 FILES = {"workflow_scripts/a.py": "1", "workflow_scripts/b.py": "2"}
 CIRCUMSTANCES = {
-    "wall_s": 90.0, "started": "", "ended": "", "threads": 1, "commit": None, "volatile_inputs": [], "volatile_outputs": [],
-}  # fmt: skip
+    "wall_s": 90.0,
+    "started": "",
+    "ended": "",
+    "threads": 1,
+    "commit": None,
+    "volatile_inputs": [],
+    "volatile_outputs": [],
+}
 VERSIONS = {"numpy": "2.4.6", "python": "3.11"}
 
 
-def job(rule="train_model", inputs=("data.npz",), outputs=("run/log.csv", "run/1.pt"), settings=None, wildcards=None, **code):
+def job(
+    rule="train_model",
+    inputs=("data.npz",),
+    outputs=("run/log.csv", "run/1.pt"),
+    settings=None,
+    wildcards=None,
+    **code,
+):
     command = PlannedCommand(
-        rule, rule, wildcards or {"arm": "E2", "seed": "1077"}, settings or {"loss": {"min_snr_gamma": 1.0}},
-        [("in", path) for path in inputs], [("out", path) for path in outputs],
-    )  # fmt: skip
+        rule,
+        rule,
+        wildcards or {"arm": "E2", "seed": "1077"},
+        settings or {"loss": {"min_snr_gamma": 1.0}},
+        [("in", path) for path in inputs],
+        [("out", path) for path in outputs],
+    )
     files, versions = code.get("files", FILES), code.get("versions", VERSIONS)
-    return PlannedJob(command, {"digest": str(files), "files": files}, {"digest": str(versions), "versions": versions}, code.get("reason", ""))
+    return PlannedJob(
+        command,
+        {"digest": str(files), "files": files},
+        {"digest": str(versions), "versions": versions},
+        code.get("reason", ""),
+    )
 
 
 @pytest.fixture
@@ -44,13 +66,23 @@ def made(root, done, settings=None, files=None, versions=None):
     for path in (*done.inputs, *done.outputs):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(path)
-    described = [[{"name": n, "path": p, "size": len(p), "sha256": sha256_text(p), "lineage_sha256": None} for n, p in kind]
-                 for kind in (done.command.inputs, done.command.outputs)]  # fmt: skip
+    described = [
+        [
+            {"name": n, "path": p, "size": len(p), "sha256": sha256_text(p), "lineage_sha256": None}
+            for n, p in kind
+        ]
+        for kind in (done.command.inputs, done.command.outputs)
+    ]
     lineage = {
-        "rule": done.rule, "wildcards": done.command.wildcards, "entry": done.command.entry,
-        "settings": settings or done.command.settings, "source": {"digest": "", "files": files or FILES},
-        "packages": {"digest": "", "versions": versions or VERSIONS}, "inputs": described[0], "outputs": described[1],
-    }  # fmt: skip
+        "rule": done.rule,
+        "wildcards": done.command.wildcards,
+        "entry": done.command.entry,
+        "settings": settings or done.command.settings,
+        "source": {"digest": "", "files": files or FILES},
+        "packages": {"digest": "", "versions": versions or VERSIONS},
+        "inputs": described[0],
+        "outputs": described[1],
+    }
     write_manifest(manifest_path(root / done.outputs[0]), lineage, CIRCUMSTANCES)
 
 
@@ -111,15 +143,25 @@ def explained(own=(), follows=(), seconds=90.0, **planned):
 def test_jobs_of_one_reason_are_one_line_with_their_cost():
     why = ["loss.min_snr_gamma 5 → 1"]
     runs = [explained(why, wildcards={"arm": "E2", "seed": seed}) for seed in ("1077", "1078")]
-    after = explained(follows=["train_model"], rule="sample_images", wildcards={"arm": "E2", "seed": "1077", "nfe": "0050"}, seconds=None)
+    after = explained(
+        follows=["train_model"],
+        rule="sample_images",
+        wildcards={"arm": "E2", "seed": "1077", "nfe": "0050"},
+        seconds=None,
+    )
     assert plan_lines([after, *runs]) == [
         "2 training runs, about 3 min: E2 seeds 1077, 1078, because loss.min_snr_gamma 5 → 1",
         "1 set of samples: E2 seed 1077 nfe 50, after train_model",
     ]
-    assert total_words([after, *runs], 2) == "about 3 min of work, 90 s or more on 2 cores, and 1 job that never ran here"
+    assert (
+        total_words([after, *runs], 2)
+        == "about 3 min of work, 90 s or more on 2 cores, and 1 job that never ran here"
+    )
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (99, "99 s"), (180, "3 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (99, "99 s"), (180, "3 min"), (9000, "2.5 h")]
+)
 def test_durations(seconds, words):
     assert duration(seconds) == words
 
@@ -154,8 +196,18 @@ def test_certain_jobs_are_those_that_wait_for_none_and_what_was_never_made_after
 
 
 def test_a_dry_run_that_cannot_be_read_whole_is_an_error(monkeypatch):
-    text = ["Job stats:", "job    count", "---  ---", "train_model  2", "all  1", "total  3", "", "rule train_model:", "    reason: Forced",
-            "Shell command: python -m workflow_scripts.train_model --settings '{}' --output log a.csv --rule train_model"]  # fmt: skip
+    text = [
+        "Job stats:",
+        "job    count",
+        "---  ---",
+        "train_model  2",
+        "all  1",
+        "total  3",
+        "",
+        "rule train_model:",
+        "    reason: Forced",
+        "Shell command: python -m workflow_scripts.steps.train_model --settings '{}' --output log a.csv --rule train_model",
+    ]
     root = Path(__file__).parents[3]
     monkeypatch.setattr(module, "dry_run", lambda *_: text)
     with pytest.raises(PipelineError, match="plans 2 jobs, of which 1 could be read"):
@@ -163,4 +215,6 @@ def test_a_dry_run_that_cannot_be_read_whole_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "dry_run", lambda *_: [line.replace("  2", "  1") for line in text])
     (found,) = planned_jobs(root)
     assert (found.rule, found.reason, found.outputs) == ("train_model", "Forced", ["a.csv"])
-    assert "workflow_scripts/training/loop.py" in found.source["files"] and "torch" in found.packages["versions"]
+    assert (
+        "workflow_scripts/training/loop.py" in found.source["files"] and "torch" in found.packages["versions"]
+    )

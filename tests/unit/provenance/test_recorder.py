@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.provenance.made_up_project import ENTRY, make_project, record
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, sha256_file, sha256_text
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text
 from workflow_scripts.provenance import manifest, recorder, source_closure, surroundings
 from workflow_scripts.provenance.project_paths import local_path, portable_path
 from workflow_scripts.provenance.surroundings import commit, machine
@@ -28,7 +28,11 @@ def root(tmp_path, monkeypatch) -> Path:
 
 
 def test_it_names_every_file_with_its_sum_and_the_code(root):
-    made = record({"rows": ["rows.json"]}, {"results": ["results/r.jsonl"], "more": ["results/m.json"]}, settings={"seed": 7, "a": {"split_seed": 0}})
+    made = record(
+        {"rows": ["rows.json"]},
+        {"results": ["results/r.jsonl"], "more": ["results/m.json"]},
+        settings={"seed": 7, "a": {"split_seed": 0}},
+    )
     found = manifest.read_manifest(root / "results/r.jsonl.manifest.json")
     lineage, circumstances = found["lineage"], found["circumstances"]
     assert (lineage["rule"], lineage["wildcards"], lineage["entry"]) == ("collect", {"seed": "1"}, ENTRY)
@@ -36,9 +40,10 @@ def test_it_names_every_file_with_its_sum_and_the_code(root):
         {"name": "rows", "path": "rows.json", "size": 3, "sha256": sha256_text("[1]"), "lineage_sha256": None}
     ]
     assert [(file["name"], file["path"], file["size"], file["sha256"]) for file in lineage["outputs"]] == [
-        ("results", "results/r.jsonl", 4, sha256_text("made")), ("more", "results/m.json", 4, sha256_text("made")),
-    ]  # fmt: skip
-    names = [f"{ENTRY}.py", "__init__.py", "study/__init__.py", "study/rows.py"]
+        ("results", "results/r.jsonl", 4, sha256_text("made")),
+        ("more", "results/m.json", 4, sha256_text("made")),
+    ]
+    names = [f"steps/{ENTRY}.py", "__init__.py", "steps/__init__.py", "study/__init__.py", "study/rows.py"]
     assert set(lineage["source"]["files"]) == {f"workflow_scripts/{name}" for name in names}
     assert found["lineage_sha256"] == sha256_text(canonical_json(lineage))
     assert found["circumstances_sha256"] == sha256_text(canonical_json(circumstances))
@@ -58,11 +63,22 @@ def test_the_chain_goes_by_the_makers_lineage(root):
 
 def test_equal_runs_have_equal_lineage_whatever_was_measured(root):
     def run(duration):
-        record({"rows": ["rows.json"]}, {"log": ["results/log.csv"], "timing": ["results/timing.json"]},
-               write={"results/log.csv": "1", "results/timing.json": duration}, volatile=("timing",))  # fmt: skip
-        record({"timing": ["results/timing.json"]}, {"page": ["results/page.html"]}, volatile=("page",),
-               write={"results/page.html": f"took {duration}"})  # fmt: skip
-        return [manifest.read_manifest(root / f"results/{name}.manifest.json") for name in ("log.csv", "page.html")]
+        record(
+            {"rows": ["rows.json"]},
+            {"log": ["results/log.csv"], "timing": ["results/timing.json"]},
+            write={"results/log.csv": "1", "results/timing.json": duration},
+            volatile=("timing",),
+        )
+        record(
+            {"timing": ["results/timing.json"]},
+            {"page": ["results/page.html"]},
+            volatile=("page",),
+            write={"results/page.html": f"took {duration}"},
+        )
+        return [
+            manifest.read_manifest(root / f"results/{name}.manifest.json")
+            for name in ("log.csv", "page.html")
+        ]
 
     before, after = run("1.0"), run("2.0")
     assert [found["lineage_sha256"] for found in before] == [found["lineage_sha256"] for found in after]
@@ -93,7 +109,9 @@ def test_an_input_that_changes_while_the_step_runs_is_an_error(root):
 
 
 def test_a_new_file_time_alone_is_no_change(root):
-    made = recorder.Recorder(ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect")
+    made = recorder.Recorder(
+        ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect"
+    )
     os.utime("rows.json", (1, 1))
     Path("out").write_text("1")
     made.finish()
@@ -107,8 +125,14 @@ def test_an_old_manifest_is_gone_while_the_step_works_and_after_it_failed(root):
 
 
 def test_a_manifest_beside_what_used_to_be_the_first_output_goes_as_well(root):
-    record({"rows": ["rows.json"]}, {"points": ["results/run/points/1.pt"], "log": ["results/run/points/log.csv"]})
-    record({"rows": ["rows.json"]}, {"log": ["results/run/points/log.csv"], "points": ["results/run/points/1.pt"]})
+    record(
+        {"rows": ["rows.json"]},
+        {"points": ["results/run/points/1.pt"], "log": ["results/run/points/log.csv"]},
+    )
+    record(
+        {"rows": ["rows.json"]},
+        {"log": ["results/run/points/log.csv"], "points": ["results/run/points/1.pt"]},
+    )
     assert [path.name for path in root.rglob("*.manifest.json")] == ["log.csv.manifest.json"]
 
 
@@ -123,10 +147,18 @@ def test_it_names_no_machine_no_user_and_no_absolute_path(root, tmp_path):
     (tmp_path / "elsewhere.bin").write_text("x")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/images.zip").write_text("x")
-    inputs = {"root": [tmp_path / "data"], "images": [tmp_path / "data/images.zip"], "weights": [tmp_path / "elsewhere.bin"]}
+    inputs = {
+        "root": [tmp_path / "data"],
+        "images": [tmp_path / "data/images.zip"],
+        "weights": [tmp_path / "elsewhere.bin"],
+    }
     record(inputs, {"results": ["out"]}, data_root=tmp_path / "data")
     text = Path("out.manifest.json").read_text()
-    assert [file["path"] for file in json.loads(text)["lineage"]["inputs"]] == ["data_root", "data_root/images.zip", "elsewhere/elsewhere.bin"]
+    assert [file["path"] for file in json.loads(text)["lineage"]["inputs"]] == [
+        "data_root",
+        "data_root/images.zip",
+        "elsewhere/elsewhere.bin",
+    ]
     for secret in (str(tmp_path), os.uname().nodename, str(Path.home())):
         assert secret not in text
     assert set(machine()) == {"host_class", "cpu", "cores", "memory_gib", "gpu", "driver"}
@@ -141,7 +173,9 @@ def test_it_names_no_machine_no_user_and_no_absolute_path(root, tmp_path):
 )
 def test_the_driver_of_a_gpu_is_named_for_either_kernel_module(monkeypatch, tmp_path, module, driver):
     monkeypatch.setattr(surroundings, "_NVIDIA", tmp_path)
-    (tmp_path / "version").write_text(f"NVRM version: NVIDIA UNIX {module}\nGCC version:  gcc version 12.3.0\n")
+    (tmp_path / "version").write_text(
+        f"NVRM version: NVIDIA UNIX {module}\nGCC version:  gcc version 12.3.0\n"
+    )
     (tmp_path / "gpus/0000:00:06.0").mkdir(parents=True)
     (tmp_path / "gpus/0000:00:06.0/information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 45\n")
     assert machine()["driver"] == driver
@@ -153,7 +187,11 @@ def test_paths_lead_back():
     assert portable_path("/project/data/a.zip", root, data) == "data_root/a.zip"
     assert portable_path("/project/results/a", root, data) == "results/a"
     assert portable_path("/elsewhere/secret/a.pth", root, data) == "elsewhere/a.pth"
-    assert [local_path(name, root, data) for name in ("data_root/a.zip", "results/a", "elsewhere/a.pth")] == [data / "a.zip", root / "results/a", None]
+    assert [local_path(name, root, data) for name in ("data_root/a.zip", "results/a", "elsewhere/a.pth")] == [
+        data / "a.zip",
+        root / "results/a",
+        None,
+    ]
 
 
 def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
@@ -169,7 +207,11 @@ def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
     git("add", "a.py")
     git("commit", "--message", "first")
     clean = commit(tmp_path)
-    assert re.fullmatch("[0-9a-f]{40}", clean["commit"]) and clean["tree_clean"] is True and clean["diff_sha256"] is None
+    assert (
+        re.fullmatch("[0-9a-f]{40}", clean["commit"])
+        and clean["tree_clean"] is True
+        and clean["diff_sha256"] is None
+    )
     (tmp_path / "a.py").write_text("b")
     changed = commit(tmp_path)
     (tmp_path / "a.py").write_text("c")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance import source_closure as source_closure_module
 from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
 
@@ -11,9 +11,12 @@ from workflow_scripts.provenance.source_closure import forget, source_closure, s
 def project(tmp_path):
     package = tmp_path / "workflow_scripts"
     (package / "maths").mkdir(parents=True)
-    for name in ("__init__.py", "maths/__init__.py"):
+    (package / "steps").mkdir()
+    for name in ("__init__.py", "maths/__init__.py", "steps/__init__.py"):
         (package / name).write_text("")
-    (package / "step.py").write_text("import json\nfrom workflow_scripts.maths.sums import add\n\nprint(add(1, 2))\n")
+    (package / "steps" / "step.py").write_text(
+        "import json\nfrom workflow_scripts.maths.sums import add\n\nprint(add(1, 2))\n"
+    )
     (package / "maths" / "sums.py").write_text(
         '"""Sums."""\nfrom workflow_scripts.maths import deep\n\n\ndef add(a, b):\n    """Add."""\n    return deep.plus(a, b)\n'
     )
@@ -33,7 +36,8 @@ def test_closure_is_transitive_and_leaves_out_the_rest(project):
         "workflow_scripts/maths/__init__.py",
         "workflow_scripts/maths/deep.py",
         "workflow_scripts/maths/sums.py",
-        "workflow_scripts/step.py",
+        "workflow_scripts/steps/__init__.py",
+        "workflow_scripts/steps/step.py",
     )
 
 
@@ -56,14 +60,16 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
 def test_a_module_loaded_by_name_counts_where_it_is_named(project):
     (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
     closure = source_closure(project, "step", ["maths.figure"])
-    assert {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"} == set(closure) - set(source_closure(project, "step"))
+    assert {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"} == set(closure) - set(
+        source_closure(project, "step")
+    )
     assert source_digest(project, "step", ["maths.figure"]) != source_digest(project, "step")
     with pytest.raises(PipelineError, match="maths.figures"):
         source_closure(project, "step", ["maths.figures"])
 
 
 def test_misspelt_entry_and_broken_source_are_named(project):
-    with pytest.raises(PipelineError, match="workflow_scripts.stepp"):
+    with pytest.raises(PipelineError, match="workflow_scripts.steps.stepp"):
         source_closure(project, "stepp")
     (project / "workflow_scripts" / "maths" / "deep.py").write_text("def plus(:\n")
     with pytest.raises(PipelineError, match="deep.py, line 1"):
@@ -74,7 +80,11 @@ def test_every_file_is_parsed_once_however_many_jobs_ask(project, monkeypatch):
     """Planning asks for the digest once per job, thousands of times in a large study."""
     parsed = []
     real = source_closure_module.ast.parse
-    monkeypatch.setattr(source_closure_module.ast, "parse", lambda *args, **kwargs: parsed.append(kwargs["filename"]) or real(*args, **kwargs))
+    monkeypatch.setattr(
+        source_closure_module.ast,
+        "parse",
+        lambda *args, **kwargs: parsed.append(kwargs["filename"]) or real(*args, **kwargs),
+    )
     forget()
     for _ in range(1000):
         source_digest(project, "step")

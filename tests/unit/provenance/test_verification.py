@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.provenance.made_up_project import ENTRY, make_project, record
-from workflow_scripts.common.files import read_json
+from workflow_scripts.core.files import read_json
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.lineage import computed_files, study_of, trace
 from workflow_scripts.provenance.planned_commands import PlannedCommand, parse_command
@@ -27,7 +27,12 @@ def root(tmp_path, monkeypatch) -> Path:
     root = make_project(tmp_path / "project")
     monkeypatch.chdir(root)
     monkeypatch.setattr(recorder, "ROOT", root)
-    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 5}})
+    record(
+        {"rows": ["rows.json"]},
+        {"out": [FIRST], "timing": [TIMING]},
+        volatile=("timing",),
+        settings={"loss": {"gamma": 5}},
+    )
     record({"first": [FIRST]}, {"out": [MIDDLE]})
     record({"middle": [MIDDLE], "first": [FIRST], "timing": [TIMING]}, {"out": [LAST]})
     return root
@@ -74,7 +79,10 @@ def test_a_missing_file_and_a_missing_manifest_are_found(root):
 
 def test_a_manifest_edited_to_match_its_edited_file_breaks_the_chain(root):
     Path(MIDDLE).write_text("evil")
-    reseal(MIDDLE, lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=recorder.sha256_file(MIDDLE)))
+    reseal(
+        MIDDLE,
+        lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=recorder.sha256_file(MIDDLE)),
+    )
     checks = problems(root)
     assert ("link", MIDDLE) in checks and ("link", f"{LAST}.manifest.json") in checks
 
@@ -96,7 +104,9 @@ def test_every_flipped_byte_of_a_manifest_is_found(root):
                 intact = manifest.is_intact(path, manifest.read_manifest(path))
             except (manifest.PipelineError, UnicodeDecodeError):
                 intact = False
-            assert not intact, f"byte {position} flipped unnoticed: {content[position - 20 : position + 20]!r}"
+            assert not intact, (
+                f"byte {position} flipped unnoticed: {content[position - 20 : position + 20]!r}"
+            )
 
 
 def test_what_is_the_same_for_many_steps_is_said_once(root):
@@ -109,15 +119,25 @@ def test_what_is_the_same_for_many_steps_is_said_once(root):
 
 def rebuild_first(text: str) -> None:
     """Make first.json again after its settings changed."""
-    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 1}},
-           write={FIRST: text, TIMING: "took longer"})  # fmt: skip
+    record(
+        {"rows": ["rows.json"]},
+        {"out": [FIRST], "timing": [TIMING]},
+        volatile=("timing",),
+        settings={"loss": {"gamma": 1}},
+        write={FIRST: text, TIMING: "took longer"},
+    )
 
 
 def test_what_was_made_from_bytes_that_came_out_the_same_still_stands(root):
     rebuild_first("made")
     found = verify(trace(root, [MIDDLE]))
     assert found.passed and any(f"gave {FIRST} the bytes it had" in note for note in found.notes)
-    record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, volatile=("timing",), settings={"loss": {"gamma": 2}})
+    record(
+        {"rows": ["rows.json"]},
+        {"out": [FIRST], "timing": [TIMING]},
+        volatile=("timing",),
+        settings={"loss": {"gamma": 2}},
+    )
     assert verify(trace(root, [MIDDLE])).passed, "a third build reproduces the first as well"
 
 
@@ -130,7 +150,11 @@ def test_what_was_made_from_bytes_that_came_out_otherwise_does_not(root):
 
 def test_a_failure_in_between_does_not_lose_the_earlier_build(root):
     with pytest.raises(manifest.PipelineError):
-        record({"rows": ["rows.json"]}, {"out": [FIRST], "timing": [TIMING]}, write={FIRST: "1", "rows.json": "[2]"})
+        record(
+            {"rows": ["rows.json"]},
+            {"out": [FIRST], "timing": [TIMING]},
+            write={FIRST: "1", "rows.json": "[2]"},
+        )
     assert not manifest.manifest_path(FIRST).exists()
     Path("rows.json").write_text("[1]")
     rebuild_first("made")
@@ -140,7 +164,9 @@ def test_a_failure_in_between_does_not_lose_the_earlier_build(root):
 
 def nodes(value, path=()):
     """The path of every value inside a JSON value."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, child in children:
         yield (*path, key)
         yield from nodes(child, (*path, key))
@@ -164,7 +190,9 @@ def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
             lineage = trace(root, [LAST])
             found = verify(lineage, plan())
             assert not found.passed, path
-            assert tree_lines(lineage, found) and problem_lines(lineage, found) and graph(lineage, found), path
+            assert tree_lines(lineage, found) and problem_lines(lineage, found) and graph(lineage, found), (
+                path
+            )
 
 
 def test_changed_code_is_named(root):
@@ -182,8 +210,14 @@ def test_other_packages_than_are_installed_now_are_named(root):
 
 
 def plan(**changes) -> dict[str, PlannedCommand]:
-    usual = {"entry": ENTRY, "rule": "collect", "wildcards": {"seed": "1"}, "settings": {"loss": {"gamma": 5}},
-             "inputs": [("rows", "rows.json")], "outputs": [("out", FIRST), ("timing", TIMING)]}  # fmt: skip
+    usual = {
+        "entry": ENTRY,
+        "rule": "collect",
+        "wildcards": {"seed": "1"},
+        "settings": {"loss": {"gamma": 5}},
+        "inputs": [("rows", "rows.json")],
+        "outputs": [("out", FIRST), ("timing", TIMING)],
+    }
     return {path: PlannedCommand(**{**usual, **changes}) for path in (FIRST, TIMING)}
 
 
@@ -193,7 +227,10 @@ def plan(**changes) -> dict[str, PlannedCommand]:
         ({}, None),
         ({"settings": {"loss": {"gamma": 1}}}, "ran with older settings: loss.gamma 5 -> 1"),
         ({"wildcards": {"seed": "2"}}, "says collect seed=1 made it"),
-        ({"inputs": [("rows", "other.json")]}, "has other inputs in the workflow: no longer rows.json; now also other.json"),
+        (
+            {"inputs": [("rows", "other.json")]},
+            "has other inputs in the workflow: no longer rows.json; now also other.json",
+        ),
     ],
 )
 def test_it_is_compared_with_what_would_run_now(root, changes, said):
@@ -213,7 +250,10 @@ def test_two_manifests_for_one_file_are_found(root):
     assert ("manifest", FIRST) in problems(root)
 
 
-@pytest.mark.parametrize(("content", "said"), [("{", "not valid JSON"), ('{"manifest_version": 7}', "has version 7, this code reads 1")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("{", "not valid JSON"), ('{"manifest_version": 7}', "has version 7, this code reads 1")],
+)
 def test_a_manifest_that_cannot_be_read_is_one_problem_of_its_own(root, content, said):
     manifest.manifest_path(MIDDLE).write_text(content)
     found = {problem.path: problem.message for problem in verify(trace(root, [LAST])).problems}
@@ -239,9 +279,12 @@ def test_the_graph_is_json_with_every_edge(root):
     lineage = trace(root, [LAST])
     found = json.loads(json.dumps(graph(lineage, verify(lineage))))
     assert {file["path"]: file["made_by"] for file in found["files"]} == {
-        "rows.json": None, FIRST: f"{FIRST}.manifest.json", TIMING: f"{FIRST}.manifest.json",
-        MIDDLE: f"{MIDDLE}.manifest.json", LAST: f"{LAST}.manifest.json",
-    }  # fmt: skip
+        "rows.json": None,
+        FIRST: f"{FIRST}.manifest.json",
+        TIMING: f"{FIRST}.manifest.json",
+        MIDDLE: f"{MIDDLE}.manifest.json",
+        LAST: f"{LAST}.manifest.json",
+    }
     (last,) = [step for step in found["steps"] if step["outputs"] == [LAST]]
     assert last["inputs"] == [MIDDLE, FIRST, TIMING] and last["ok"] is True
 
@@ -251,12 +294,23 @@ def test_a_datasets_source_file_is_checked_where_it_still_lies(root, place):
     """The folder that holds the data has no sum; what was read there stands in the data manifest."""
     path = f"{FOLDER}/data.json"
     sums = {"sha256": "0" * 64}
-    content = {"title": "Own", "train": sums, "test": sums, "sources_sha256": recorder.sha256_file("rows.json"),
-               "sources": [{"path": "own.zip", "bytes": 3, "sha256": recorder.sha256_file("rows.json")}]}  # fmt: skip
+    content = {
+        "title": "Own",
+        "train": sums,
+        "test": sums,
+        "sources_sha256": recorder.sha256_file("rows.json"),
+        "sources": [{"path": "own.zip", "bytes": 3, "sha256": recorder.sha256_file("rows.json")}],
+    }
     Path(place).parent.mkdir(parents=True)
     shutil.copy("rows.json", place)
     settings = {"data": {"source": "other", "title": "Own"}}
-    record({"root": ["data"]}, {"manifest": [path]}, write={path: json.dumps(content)}, settings=settings, data_root=Path("data"))
+    record(
+        {"root": ["data"]},
+        {"manifest": [path]},
+        write={path: json.dumps(content)},
+        settings=settings,
+        data_root=Path("data"),
+    )
     lineage = trace(root, [path])
     found = verify(lineage, data_root=root / "data")
     assert found.passed and found.notes == []
@@ -280,13 +334,16 @@ def test_settings_are_compared_by_dotted_key():
 
 def test_a_command_line_is_read_back(root):
     line = (
-        "python -m workflow_scripts.train_model --settings '{\"arm\": \"E1 it'\"'\"'s\"}' --input rows rows.json --input lock"
+        'python -m workflow_scripts.steps.train_model --settings \'{"arm": "E1 it\'"\'"\'s"}\' --input rows rows.json --input lock'
         f" --output log {FIRST} --output timing {TIMING} --wildcard seed 1 --rule train --data-root data --log a.log --threads 1"
     )
     command = parse_command(line, root)
     assert (command.entry, command.rule, command.wildcards) == ("train_model", "train", {"seed": "1"})
     assert command.settings == {"arm": "E1 it's"}
-    assert command.inputs == [("rows", "rows.json")] and command.outputs == [("log", FIRST), ("timing", TIMING)]
+    assert command.inputs == [("rows", "rows.json")] and command.outputs == [
+        ("log", FIRST),
+        ("timing", TIMING),
+    ]
 
 
 def test_a_computed_files_study():

@@ -13,9 +13,15 @@ def main() -> None:
     spec = PathFinder.find_spec("made_up_report", [str(Path(__file__).parent)])
     made_up = module_from_spec(spec)
     spec.loader.exec_module(made_up)
-    from workflow_scripts import build_report, collect_costs, draw_figure, render_notebook, write_summary
-    from workflow_scripts.common.step import run
+    from workflow_scripts.core.step import run
     from workflow_scripts.report.figure_list import FIGURES
+    from workflow_scripts.steps import (
+        build_report,
+        collect_costs,
+        draw_figure,
+        render_notebook,
+        write_summary,
+    )
 
     report, inputs = made_up.write_study(Path("study"))
     out, templates = Path("out"), ROOT / "reports" / "templates"
@@ -27,10 +33,16 @@ def main() -> None:
     for template in sorted((ROOT / "reports" / "notebooks").glob("*.ipynb")):
         chosen = needed | {"template": [template], "templates": pages}
         outputs = {"notebook": out / template.name, "html": out / f"{template.stem}.html"}
-        run(render_notebook.main, made_up.arguments({"notebook": template.stem, "report": report}, chosen, outputs))
+        run(
+            render_notebook.main,
+            made_up.arguments({"notebook": template.stem, "report": report}, chosen, outputs),
+        )
     summary = inputs | {"template": [templates / "summary.md.j2"]}
     run(write_summary.main, made_up.arguments({"report": report}, summary, {"summary": out / "summary.md"}))
-    run(collect_costs.main, made_up.arguments({}, {"timings": inputs["timings"]}, {"costs": out / "costs.json"}))
+    run(
+        collect_costs.main,
+        made_up.arguments({}, {"timings": inputs["timings"]}, {"costs": out / "costs.json"}),
+    )
     page = inputs | {
         "summary": [out / "summary.md"],
         "costs": [out / "costs.json"],

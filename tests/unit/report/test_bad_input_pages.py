@@ -11,7 +11,13 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
-from workflow_scripts.common.files import canonical_json, read_json_lines, sha256_text, write_json, write_json_lines
+from workflow_scripts.core.files import (
+    canonical_json,
+    read_json_lines,
+    sha256_text,
+    write_json,
+    write_json_lines,
+)
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.html import build_report
 from workflow_scripts.study.verdict import decide
@@ -24,17 +30,29 @@ def page(report: dict, inputs: dict, root: Path, chain: list | None = None) -> s
     chain = manifests(report) if chain is None else chain
     write_json(root / "costs.json", collect_costs(inputs["timings"], chain))
     templates = [REPORTS / "templates" / name for name in ("report.html.j2", "report.css", "report.js")]
-    return build_report(report, {**inputs, "costs": [root / "costs.json"], "templates": templates}, root / "report.html", chain)
+    return build_report(
+        report,
+        {**inputs, "costs": [root / "costs.json"], "templates": templates},
+        root / "report.html",
+        chain,
+    )
 
 
 def decided_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: list[dict[str, Any]]) -> None:
     """Write other results and the verdict that the locked rule gives on them."""
     write_json_lines(inputs["results"][0], rows)
     context = {
-        "study": report["study"], "preset": report["preset"], "preregistered_preset": report["preregistered_preset"],
-        "rehearsal": report["rehearsal"], "final_step": 200, "metric": "fd_toy", "num_samples": 40, "num_probes": 16,
-        "arms": [arm["name"] for arm in report["arms"]], "seeds": report["seeds"],
-    }  # fmt: skip
+        "study": report["study"],
+        "preset": report["preset"],
+        "preregistered_preset": report["preregistered_preset"],
+        "rehearsal": report["rehearsal"],
+        "final_step": 200,
+        "metric": "fd_toy",
+        "num_samples": 40,
+        "num_probes": 16,
+        "arms": [arm["name"] for arm in report["arms"]],
+        "seeds": report["seeds"],
+    }
     lines = "".join(canonical_json(row) + "\n" for row in rows)
     verdict = decide(made_up.hypotheses(report["rehearsal"]), rows, made_up.ANALYSIS, context)
     write_json(inputs["verdict"][0], verdict | {"results_sha256": sha256_text(lines)})
@@ -43,13 +61,19 @@ def decided_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: l
 def table(html: str, name: str) -> list[list[str]]:
     """The rows of a table as text."""
     body = html.split(f'<table id="table-{name}"')[1].split("<tbody>")[1].split("</tbody>")[0]
-    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in body.split("</tr>")[:-1]]
+    cells = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in body.split("</tr>")[:-1]
+    ]
     return [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in cells]
 
 
 def test_a_missing_metric_is_a_dash_and_leads_nowhere(tmp_path):
     report, inputs = made_up.write_study(tmp_path)
-    rows = [row for row in read_json_lines(inputs["results"][0]) if not (row["metric"] == "hessian_trace" and row["arm"] == "B_weighted")]
+    rows = [
+        row
+        for row in read_json_lines(inputs["results"][0])
+        if not (row["metric"] == "hessian_trace" and row["arm"] == "B_weighted")
+    ]
     decided_again(report, inputs, rows)
     html = page(report, inputs, tmp_path)
     weighted = next(row for row in table(html, "curvature") if row[0] == "weighted γ=5")

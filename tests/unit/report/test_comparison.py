@@ -12,15 +12,25 @@ from typing import Any
 import pytest
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts.common.files import canonical_json, sha256_text, write_json, write_json_lines
-from workflow_scripts.compare_reports import main
+from workflow_scripts.core.files import canonical_json, sha256_text, write_json, write_json_lines
+from workflow_scripts.tools.compare import main
 
 T_95 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %, from a printed table
-SETTINGS = {"training": {"num_steps": 200, "batch_size": 8}, "sampling": {"samplers": [{"name": "ddpm", "nfe": [10]}]}}
+SETTINGS = {
+    "training": {"num_steps": 200, "batch_size": 8},
+    "sampling": {"samplers": [{"name": "ddpm", "nfe": [10]}]},
+}
 
 
-def write_run(project: Path, preset: str = "tiny", outcome: str = "better", seeds: tuple[int, ...] = made_up.SEEDS,
-              arms: tuple[str, ...] = made_up.ARMS, change: Any = dict, **manifests: Any) -> Path:  # fmt: skip
+def write_run(
+    project: Path,
+    preset: str = "tiny",
+    outcome: str = "better",
+    seeds: tuple[int, ...] = made_up.SEEDS,
+    arms: tuple[str, ...] = made_up.ARMS,
+    change: Any = dict,
+    **manifests: Any,
+) -> Path:
     """A made-up run as results/S1_made_up/<preset>; `change` alters its rows, `manifests` goes to `write_manifests`."""
     report = made_up.report_settings(seeds) | {"preset": preset}
     rows = [row | change(row) for row in made_up.result_rows(report, outcome, arms)]
@@ -36,23 +46,41 @@ def write_run(project: Path, preset: str = "tiny", outcome: str = "better", seed
     return folder
 
 
-def write_manifests(folder: Path, files: dict[str, str], versions: dict[str, str], settings: dict[str, Any]) -> None:
+def write_manifests(
+    folder: Path, files: dict[str, str], versions: dict[str, str], settings: dict[str, Any]
+) -> None:
     for entry, output, held in (
-        ("check_preregistration", "gate.json", {"settings": {arm: settings for arm in made_up.ARMS}}),
+        ("check_preregistration", "gate.json", {"settings": dict.fromkeys(made_up.ARMS, settings)}),
         ("decide_verdict", "verdict.json", {}),
     ):
         lineage = {
-            "rule": entry, "wildcards": {}, "entry": entry, "settings": held, "source": {"digest": "d", "files": files},
-            "packages": {"digest": "p", "versions": versions}, "inputs": [], "outputs": [],
-        }  # fmt: skip
+            "rule": entry,
+            "wildcards": {},
+            "entry": entry,
+            "settings": held,
+            "source": {"digest": "d", "files": files},
+            "packages": {"digest": "p", "versions": versions},
+            "inputs": [],
+            "outputs": [],
+        }
         circumstances = {
-            "commit": "c" * 40, "started": "2001-02-03T04:05:06Z", "ended": "2001-02-03T04:05:07Z", "threads": 1,
-            "volatile_inputs": [], "volatile_outputs": [],
-        }  # fmt: skip
-        write_json(folder / f"{output}.manifest.json", {
-            "manifest_version": 1, "lineage": lineage, "lineage_sha256": "l", "circumstances": circumstances,
-            "circumstances_sha256": "x",
-        })  # fmt: skip
+            "commit": "c" * 40,
+            "started": "2001-02-03T04:05:06Z",
+            "ended": "2001-02-03T04:05:07Z",
+            "threads": 1,
+            "volatile_inputs": [],
+            "volatile_outputs": [],
+        }
+        write_json(
+            folder / f"{output}.manifest.json",
+            {
+                "manifest_version": 1,
+                "lineage": lineage,
+                "lineage_sha256": "l",
+                "circumstances": circumstances,
+                "circumstances_sha256": "x",
+            },
+        )
 
 
 def compared(project: Path, capsys, a: Path | str, b: Path | str) -> tuple[str, str]:
@@ -83,9 +111,13 @@ def test_a_change_is_paired_by_seed_with_its_interval(tmp_path, capsys):
     logs = [math.log(factor) for factor in factors.values()]
     mean = sum(logs) / 3
     half = T_95 * math.sqrt(sum((log - mean) ** 2 for log in logs) / 2 / 3)
-    change, low, high = (f"{100 * math.expm1(end):+.1f} %".replace("-", "−") for end in (mean, mean - half, mean + half))
+    change, low, high = (
+        f"{100 * math.expm1(end):+.1f} %".replace("-", "−") for end in (mean, mean - half, mean + half)
+    )
     row = line(said, "A_plain", "FD (fd_toy)", "NFE 50")
-    assert f"{change} ({low} to {high})" in row and row.endswith("the interval holds zero" if "+" in high else "leaves out zero")
+    assert f"{change} ({low} to {high})" in row and row.endswith(
+        "the interval holds zero" if "+" in high else "leaves out zero"
+    )
     assert f"{change} ({low} to {high})" in page
 
 
@@ -109,23 +141,40 @@ def test_two_presets_are_never_compared_row_by_row(tmp_path, capsys):
 
 
 def test_settings_code_and_packages_that_changed_are_listed_and_no_others(tmp_path, capsys):
-    files = {"workflow_scripts/same.py": "1" * 64, "workflow_scripts/changed.py": "2" * 64, "workflow_scripts/gone.py": "3" * 64}
+    files = {
+        "workflow_scripts/same.py": "1" * 64,
+        "workflow_scripts/changed.py": "2" * 64,
+        "workflow_scripts/gone.py": "3" * 64,
+    }
     a = write_run(tmp_path / "a", files=files, versions={"numpy": "2.0", "scipy": "1.0"}, settings=SETTINGS)
-    other = SETTINGS | {"training": {"num_steps": 400, "batch_size": 8}, "sampling": {"samplers": [{"nfe": [10], "name": "ddpm"}]}}
+    other = SETTINGS | {
+        "training": {"num_steps": 400, "batch_size": 8},
+        "sampling": {"samplers": [{"nfe": [10], "name": "ddpm"}]},
+    }
     b = write_run(
-        tmp_path / "b", arms=("A_plain", "B_weighted"), settings=other, versions={"numpy": "2.1", "scipy": "1.0"},
+        tmp_path / "b",
+        arms=("A_plain", "B_weighted"),
+        settings=other,
+        versions={"numpy": "2.1", "scipy": "1.0"},
         files={"workflow_scripts/same.py": "1" * 64, "workflow_scripts/changed.py": "4" * 64},
-    )  # fmt: skip
+    )
     said, page = compared(tmp_path, capsys, a, b)
     assert line(said, "training.num_steps").split() == ["every", "arm", "training.num_steps", "200", "400"]
-    assert "batch_size" not in said and "samplers" not in said  # a list whose keys stand in another order is the same
+    assert (
+        "batch_size" not in said and "samplers" not in said
+    )  # a list whose keys stand in another order is the same
     assert line(said, "workflow_scripts/changed.py").split()[1:3] == ["2" * 12, "4" * 12]
     assert line(said, "workflow_scripts/gone.py").split()[1:3] == ["3" * 12, "absent"]
     assert "same.py" not in said and "scipy" not in said
     assert line(said, "numpy").split() == ["numpy", "2.0", "2.1"]
-    assert re.search(r"<tr><td>C_cosine</td><td>FD \(fd_toy\)</td><td>[^<]*NFE 50</td>.*<td>only in A</td></tr>", page)
+    assert re.search(
+        r"<tr><td>C_cosine</td><td>FD \(fd_toy\)</td><td>[^<]*NFE 50</td>.*<td>only in A</td></tr>", page
+    )
     assert "more rows in the page" in said
-    assert all(text in page for text in ("training.num_steps", "workflow_scripts/changed.py", "numpy", "cccccccccccc"))
+    assert all(
+        text in page
+        for text in ("training.num_steps", "workflow_scripts/changed.py", "numpy", "cccccccccccc")
+    )
 
 
 def test_the_page_depends_on_nothing_but_the_runs_and_loads_nothing(tmp_path, capsys):
@@ -160,7 +209,9 @@ def test_a_report_folder_stands_for_the_results_beside_it(tmp_path, capsys):
     write_run(tmp_path / "a"), write_run(tmp_path / "b")
     for side in ("a", "b"):
         (tmp_path / side / "reports/S1_made_up/tiny").mkdir(parents=True)
-    said, _ = compared(tmp_path, capsys, tmp_path / "a/reports/S1_made_up/tiny", tmp_path / "b/reports/S1_made_up/tiny")
+    said, _ = compared(
+        tmp_path, capsys, tmp_path / "a/reports/S1_made_up/tiny", tmp_path / "b/reports/S1_made_up/tiny"
+    )
     assert "S1_made_up/tiny" in said
 
 

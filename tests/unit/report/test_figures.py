@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext, arm_and_seed
 from workflow_scripts.report.figure_list import FIGURES
@@ -34,7 +34,9 @@ def texts_of(figure) -> str:
 
 
 def test_the_list_the_modules_and_the_captions_name_the_same_figures():
-    modules = {path.stem for path in (CAPTIONS.parents[1] / "workflow_scripts/report/figures").glob("[!_]*.py")}
+    modules = {
+        path.stem for path in (CAPTIONS.parents[1] / "workflow_scripts/report/figures").glob("[!_]*.py")
+    }
     assert set(FIGURES) == modules == {path.stem for path in CAPTIONS.glob("*.rst")}
 
 
@@ -63,7 +65,9 @@ def test_draws_from_full_data_and_twice_the_same_bytes(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("choices", [{"seeds": (11,)}, {"arms": ("A_plain",)}, {"rehearsal": False, "channels": 3}])
+@pytest.mark.parametrize(
+    "choices", [{"seeds": (11,)}, {"arms": ("A_plain",)}, {"rehearsal": False, "channels": 3}]
+)
 def test_draws_from_part_of_the_data(name, choices, tmp_path):
     figure, frame = draw(name, context_of(tmp_path / "study", **choices))
     style.save_figure(figure, frame, *(tmp_path / f"a.{kind}" for kind in ("svg", "png", "csv")))
@@ -87,31 +91,54 @@ def test_frechet_data_are_the_geometric_mean_and_its_t_interval(tmp_path):
     logs = [math.log(value) for value in point.loc[point["kind"] == "seed", "value"]]
     mean = sum(logs) / 3
     sd = math.sqrt(sum((value - mean) ** 2 for value in logs) / 2)
-    half = 4.302652729911275 * sd / math.sqrt(3)  # Student t, 2 degrees of freedom, 97.5 %, from a printed table
+    half = (
+        4.302652729911275 * sd / math.sqrt(3)
+    )  # Student t, 2 degrees of freedom, 97.5 %, from a printed table
     row = point[point["kind"] == "geometric mean"].iloc[0]
     expected = [math.exp(mean), math.exp(mean - half), math.exp(mean + half)]
-    assert [row["value"], row["low"], row["high"]] == pytest.approx(expected, rel=1e-9)  # both are double precision
+    assert [row["value"], row["low"], row["high"]] == pytest.approx(
+        expected, rel=1e-9
+    )  # both are double precision
 
 
 def test_published_values_are_drawn_for_their_sampler_and_eta_only(tmp_path):
     report, inputs = made_up.write_study(tmp_path)
     first = report["samplers"][0]
-    own = {"sampler": first["name"], "eta": first.get("eta"), "nfe": [first["nfe"][0], 10_000], "values": [3.5, 1.5]}
+    own = {
+        "sampler": first["name"],
+        "eta": first.get("eta"),
+        "nfe": [first["nfe"][0], 10_000],
+        "values": [3.5, 1.5],
+    }
     other = {**own, "eta": 0.3}
-    anchor = {"label": "published: a paper", "citation": "A 1999, table 1", "note": "another network", "metric": "fd_toy",
-              "source": "toy", "curves": [own, other]}  # fmt: skip
+    anchor = {
+        "label": "published: a paper",
+        "citation": "A 1999, table 1",
+        "note": "another network",
+        "metric": "fd_toy",
+        "source": "toy",
+        "curves": [own, other],
+    }
     figure, frame = draw("frechet_vs_nfe", ReportContext.load(report | {"anchors": [anchor]}, inputs))
     drawn = frame[frame["kind"] == "published: a paper"]
-    assert drawn[["nfe", "value"]].to_numpy().tolist() == [[first["nfe"][0], 3.5]]  # no run was evaluated beyond
-    assert "A 1999, table 1" in texts_of(figure) and texts_of(figure).count("published: a paper") == 2  # legend and note
+    assert drawn[["nfe", "value"]].to_numpy().tolist() == [
+        [first["nfe"][0], 3.5]
+    ]  # no run was evaluated beyond
+    assert (
+        "A 1999, table 1" in texts_of(figure) and texts_of(figure).count("published: a paper") == 2
+    )  # legend and note
     assert "A 1999" not in texts_of(draw("frechet_vs_nfe", context_of(tmp_path / "none"))[0])
 
 
 def test_a_value_without_a_logarithm_is_named_and_not_drawn():
     report = made_up.report_settings()
     rows = made_up.result_rows(report)
-    broken = [row | {"value": 0.0} if (row["metric"], row["arm"], row["seed"], row["nfe"]) == ("fd_toy", "A_plain", 12, 50) else row
-              for row in rows]  # fmt: skip
+    broken = [
+        row | {"value": 0.0}
+        if (row["metric"], row["arm"], row["seed"], row["nfe"]) == ("fd_toy", "A_plain", 12, 50)
+        else row
+        for row in rows
+    ]
     figure, frame = draw("frechet_vs_nfe", ReportContext(report, broken))
     assert "Not positive, hence not drawn: plain seed 12, ddpm NFE 50: 0." in texts_of(figure)
     point = frame[(frame["arm"] == "A_plain") & (frame["nfe"] == 50) & (frame["sampler"] == "ddpm")]
@@ -141,7 +168,9 @@ def test_an_arm_keeps_its_colour_when_others_leave_the_preset(tmp_path):
 
 def test_more_arms_than_colours_still_look_different():
     report = made_up.report_settings()
-    report["arms"] = [report["arms"][0] | {"name": f"arm{look}", "look": look} for look in range(1, 2 * len(style.PALETTE))]
+    report["arms"] = [
+        report["arms"][0] | {"name": f"arm{look}", "look": look} for look in range(1, 2 * len(style.PALETTE))
+    ]
     context = ReportContext(report)
     looks = {tuple(style.arm_style(context, arm).values()) for arm in context.arms}
     assert len(looks) == len(report["arms"])
@@ -151,13 +180,24 @@ def many_arms(count: int) -> ReportContext:
     """As many arms with long names, all close to each other, and a published curve."""
     report = made_up.report_settings()
     report["arms"] = [
-        report["arms"][1] | {"name": f"E{look}_arm", "label": f"linear betas, Min-SNR γ={look}, mean weight 1", "look": look,
-                             "loss": {"weighting": "min_snr", "min_snr_gamma": float(look)}}
+        report["arms"][1]
+        | {
+            "name": f"E{look}_arm",
+            "label": f"linear betas, Min-SNR γ={look}, mean weight 1",
+            "look": look,
+            "loss": {"weighting": "min_snr", "min_snr_gamma": float(look)},
+        }
         for look in range(1, count + 1)
-    ]  # fmt: skip
+    ]
     report["samplers"][0]["nfe"] = [10, 20, 25, 50]
-    report["anchors"] = [{"label": "Published", "citation": "A 1999", "note": "n", "curves": [
-        {"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 5.0]}]}]  # fmt: skip
+    report["anchors"] = [
+        {
+            "label": "Published",
+            "citation": "A 1999",
+            "note": "n",
+            "curves": [{"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 5.0]}],
+        }
+    ]
     rows = made_up.result_rows(report, "inconclusive", tuple(arm["name"] for arm in report["arms"]))
     rows = [row | {"value": row["value"] * (1 + 0.01 * int(row["arm"][1:-4]))} for row in rows]
     return ReportContext(report, rows, scale_marks=made_up.SCALE_MARKS)
@@ -168,7 +208,11 @@ FROM_RESULTS = ("curvature_vs_frechet", "curvature_vs_step", "frechet_vs_nfe", "
 
 @pytest.mark.parametrize(
     ("name", "num_arms"),
-    [*((name, 3) for name in sorted(FIGURES)), *((name, 7) for name in FROM_RESULTS), *((name, 40) for name in FROM_RESULTS)],
+    [
+        *((name, 3) for name in sorted(FIGURES)),
+        *((name, 7) for name in FROM_RESULTS),
+        *((name, 40) for name in FROM_RESULTS),
+    ],
 )
 def test_no_two_texts_overlap(name, num_arms, tmp_path, monkeypatch):
     from matplotlib.text import Text
@@ -176,9 +220,17 @@ def test_no_two_texts_overlap(name, num_arms, tmp_path, monkeypatch):
     context = context_of(tmp_path) if num_arms == 3 else many_arms(num_arms)
     figure, _ = draw(name, context)
     drawn, original = {}, Text.draw
-    monkeypatch.setattr(Text, "draw", lambda self, *rest, **more: (drawn.update({id(self): self}), original(self, *rest, **more)))
+    monkeypatch.setattr(
+        Text,
+        "draw",
+        lambda self, *rest, **more: (drawn.update({id(self): self}), original(self, *rest, **more)),
+    )
     figure.savefig(io.BytesIO(), dpi="figure")
-    boxes = [(item.get_text(), item.get_window_extent()) for item in drawn.values() if item.get_text().strip() and item.get_visible()]
+    boxes = [
+        (item.get_text(), item.get_window_extent())
+        for item in drawn.values()
+        if item.get_text().strip() and item.get_visible()
+    ]
     assert len(boxes) > min(num_arms, 15)  # of many arms the frontier names some
     for index, (text, box) in enumerate(boxes):
         for other, second in boxes[index + 1 :]:
@@ -191,15 +243,27 @@ def test_no_two_texts_overlap(name, num_arms, tmp_path, monkeypatch):
 def test_with_ten_times_the_arms_the_frontier_names_the_preregistered_ones_and_the_lowest():
     context = many_arms(40)
     confirmatory = {"role": "confirmatory", "comparator": "E30_arm", "arm": "E20_arm"}
-    context = ReportContext(context.report, context.results, {"hypotheses": [confirmatory]}, context.scale_marks)
+    context = ReportContext(
+        context.report, context.results, {"hypotheses": [confirmatory]}, context.scale_marks
+    )
     figure, frame = draw("frechet_vs_nfe", context)
     # The values grow with the arm's number, so the first three are the lowest.
-    texts = [text.get_text().replace("\n", " ") for text in figure.findobj(lambda item: hasattr(item, "get_text"))]
+    texts = [
+        text.get_text().replace("\n", " ") for text in figure.findobj(lambda item: hasattr(item, "get_text"))
+    ]
     names = [text for text in texts if re.match(r"linear betas, Min-SNR γ=\d+", text)]
-    assert sorted(names) == sorted(f"linear betas, Min-SNR γ={number}, mean weight 1" for number in (1, 2, 3, 20, 30))
+    assert sorted(names) == sorted(
+        f"linear betas, Min-SNR γ={number}, mean weight 1" for number in (1, 2, 3, 20, 30)
+    )
     assert any("Named are 5 of 40 arms" in text and "no test" in text for text in texts)
-    assert frame.loc[frame["kind"] == "geometric mean", "arm"].nunique() == 40  # the plotted data leaves none out
-    grey = [line for line in figure.axes[0].lines if line.get_color() == style.EDGE and line.get_linewidth() == 0.6]
+    assert (
+        frame.loc[frame["kind"] == "geometric mean", "arm"].nunique() == 40
+    )  # the plotted data leaves none out
+    grey = [
+        line
+        for line in figure.axes[0].lines
+        if line.get_color() == style.EDGE and line.get_linewidth() == 0.6
+    ]
     assert len(grey) == 35
 
 
@@ -211,7 +275,14 @@ def test_backgrounds_are_left_to_the_page_and_what_is_no_data_is_grey(tmp_path):
     assert "fill: #ffffff" not in svg and "stroke: #ffffff" not in svg
     texts = set(re.findall(r"<text style=\"[^\"]*fill: (#[0-9a-f]{6})", svg))
     assert texts == {style.TEXT, style.MUTED}
-    known = {style.TEXT, style.MUTED, style.EDGE, style.GRID, *(color.lower() for color in style.PALETTE), "#000000"}
+    known = {
+        style.TEXT,
+        style.MUTED,
+        style.EDGE,
+        style.GRID,
+        *(color.lower() for color in style.PALETTE),
+        "#000000",
+    }
     assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= known
     with Image.open(paths[1]) as image:
         assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
@@ -251,7 +322,9 @@ def test_sample_grid_shows_the_first_samples_in_order(tmp_path):
     _, frame = draw("sample_grid", context)
     images = np.random.default_rng(11).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
     mine = frame[frame["arm"] == "B_weighted"]
-    assert mine["sha256"].tolist() == [hashlib.sha256(image.tobytes()).hexdigest() for image in images[: len(mine)]]
+    assert mine["sha256"].tolist() == [
+        hashlib.sha256(image.tobytes()).hexdigest() for image in images[: len(mine)]
+    ]
 
 
 def test_unlike_rows_are_not_averaged():

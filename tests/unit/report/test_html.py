@@ -13,18 +13,18 @@ import pytest
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
 from tests.unit.report.unlinked_numbers import names_of, texts_of, unlinked
-from workflow_scripts import build_report, draw_figure, write_summary
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import write_json
-from workflow_scripts.common.step import Step, run
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_json
+from workflow_scripts.core.step import Step, run
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.html import build_report as build
 from workflow_scripts.report.page import render
+from workflow_scripts.steps import build_report, draw_figure, write_summary
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
 PAGES = [REPORTS / "templates" / name for name in ("report.html.j2", "report.css", "report.js")]
-NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\""
+NASTY = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted"'
 
 
 class Elements(HTMLParser):
@@ -56,7 +56,10 @@ class Elements(HTMLParser):
 def make(root: Path, figures=("hypotheses", "frechet_vs_nfe"), **choices) -> tuple[dict, dict, str]:
     report, inputs = made_up.write_study(root / "results/S1_made_up/tiny", **choices)
     for name in figures:
-        outputs = {key: [root / f"figures/{name}.{end}"] for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))}
+        outputs = {
+            key: [root / f"figures/{name}.{end}"]
+            for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))
+        }
         draw_figure.main(Step("draw_figure", {"figure": name, "report": report}, inputs, outputs))
     summary = {**inputs, "template": [REPORTS / "templates/summary.md.j2"]}
     write_summary.main(Step("write_summary", {"report": report}, summary, {"summary": [root / "summary.md"]}))
@@ -87,9 +90,14 @@ def test_nothing_refers_outside_the_file_but_relative_links(tmp_path):
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "srcset", "href", "action", "poster"):
             value = attributes.get(name)
-            assert value is None or value.startswith(("#", "figures/", "notebooks/", "summary.md", "data:image/png;base64,"))
+            assert value is None or value.startswith(
+                ("#", "figures/", "notebooks/", "summary.md", "data:image/png;base64,")
+            )
     addresses = set(re.findall(r"https?://[^\s\"']*", html))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names of formats, never fetched
+    assert addresses <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }  # names of formats, never fetched
     assert "@import" not in html and not re.search(r"url\((?!#)", html)
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert "notebooks/01_results.html" in links and "figures/hypotheses.csv" in links
@@ -126,15 +134,32 @@ def test_question_and_answer_come_first_and_figures_have_text(tmp_path):
     page = Elements(html)
     headings = [(tag, number) for number, (tag, _) in enumerate(page.tags) if re.fullmatch("h[1-6]", tag)]
     assert headings[0][0] == "h1" and [tag for tag, _ in headings].count("h1") == 1
-    order = ["<h1>", 'class="verdict better"', 'id="verdict"', 'id="deviations"', 'id="frontier"', 'id="curvature"',
-             'id="weights"', 'id="training"', 'id="samples"', 'id="cost"', 'id="methods"', 'id="provenance"']  # fmt: skip
+    order = [
+        "<h1>",
+        'class="verdict better"',
+        'id="verdict"',
+        'id="deviations"',
+        'id="frontier"',
+        'id="curvature"',
+        'id="weights"',
+        'id="training"',
+        'id="samples"',
+        'id="cost"',
+        'id="methods"',
+        'id="provenance"',
+    ]
     places = [html.index(part) for part in order]
     assert places == sorted(places)
     drawings = {attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"}
     assert drawings == {figure.alt for figure in FIGURES.values()}
     for name in FIGURES:
         assert " ".join((REPORTS / f"captions/{name}.rst").read_text(encoding="utf-8").split()) in page.text
-    for wanted in ("12.5", "1,234", "training.learning_rate", "a" * 12):  # cost, parameters, settings, lock hash
+    for wanted in (
+        "12.5",
+        "1,234",
+        "training.learning_rate",
+        "a" * 12,
+    ):  # cost, parameters, settings, lock hash
         assert wanted in page.text
     assert report["arms"][1]["label"] in page.text
 
@@ -147,9 +172,24 @@ def test_rehearsal_banner(tmp_path):
 def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # manifests name files relative to the project
     report, inputs, _ = make(Path("."))
-    html = build(report, inputs, tmp_path / "report.html", manifests(report), setting_files=made_up.setting_files(report))
+    html = build(
+        report,
+        inputs,
+        tmp_path / "report.html",
+        manifests(report),
+        setting_files=made_up.setting_files(report),
+    )
     data = embedded(html)
-    for name in ("main_result", "by_nfe", "curvature", "further_metrics", "finite_sample", "scale", "error_rates", "cost_by_run"):
+    for name in (
+        "main_result",
+        "by_nfe",
+        "curvature",
+        "further_metrics",
+        "finite_sample",
+        "scale",
+        "error_rates",
+        "cost_by_run",
+    ):
         table = html.split(f'<table id="table-{name}"')[1].split("</table>")[0].split("<tbody>")[1]
         cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", table, flags=re.DOTALL)
         assert cells and all('class="n" data-from="' in cell for cell in cells), name
@@ -157,23 +197,39 @@ def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, mo
     assert re.findall(r'data-from="h:B\.H1[^"]*">([^<]+)<', answer)[0] == "20.0 %"
     entries = {step["entry"] for step in data["graph"]["steps"]}
     known = {
-        "r": set(map(str, range(len(data["rows"])))), "s": set(map(str, range(len(data["graph"]["steps"])))),
-        "h": set(data["hypotheses"]), "f": set(data["figures"]), "c": set(data["settings"]), "e": entries, "k": entries,
-    }  # fmt: skip
+        "r": set(map(str, range(len(data["rows"])))),
+        "s": set(map(str, range(len(data["graph"]["steps"])))),
+        "h": set(data["hypotheses"]),
+        "f": set(data["figures"]),
+        "c": set(data["settings"]),
+        "e": entries,
+        "k": entries,
+    }
     keys = re.findall(r'data-from="([^"]+)"', html)
-    assert all(set(key[2:].split(" ")) <= known[key[0]] for key in keys) and {key[0] for key in keys} == set(known)
+    assert all(set(key[2:].split(" ")) <= known[key[0]] for key in keys) and {key[0] for key in keys} == set(
+        known
+    )
     # a result row leads to the step that computed it, and that to its sampler, checkpoint and data
     row = dict(zip(data["columns"], data["rows"][0]))
     assert data["graph"]["steps"][row["maker"]]["entry"] in ("compute_metrics", "probe_checkpoint")
 
 
-@pytest.mark.parametrize("choices", [
-    *({"outcome": outcome} for outcome in made_up.CHANGES), {"rehearsal": False}, {"seeds": (11,)}, {"arms": made_up.ARMS[:2]},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *({"outcome": outcome} for outcome in made_up.CHANGES),
+        {"rehearsal": False},
+        {"seeds": (11,)},
+        {"arms": made_up.ARMS[:2]},
+    ],
+    ids=str,
+)
 def test_no_number_of_the_page_is_without_lineage(choices, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report, inputs, _ = make(Path("."), figures=tuple(FIGURES), **choices)
-    html = build(report, inputs, Path("report.html"), manifests(report), setting_files=made_up.setting_files(report))
+    html = build(
+        report, inputs, Path("report.html"), manifests(report), setting_files=made_up.setting_files(report)
+    )
     assert unlinked(texts_of(html), names_of(report)) == []
     # The search finds what is not linked.
     assert len(unlinked(texts_of(build(report, inputs, Path("report.html"))), names_of(report))) > 50
@@ -248,7 +304,9 @@ def test_a_script_that_would_end_its_element_is_refused(tmp_path):
 
 def test_a_run_without_timing_values_is_shown_as_such(tmp_path):
     report, inputs, _ = make(tmp_path)
-    write_json(inputs["timings"][0], {"wall_s": 1.0, "steps_per_s": 2.0, "peak_memory_mb": None, "num_parameters": 5})
+    write_json(
+        inputs["timings"][0], {"wall_s": 1.0, "steps_per_s": 2.0, "peak_memory_mb": None, "num_parameters": 5}
+    )
     write_json(inputs["costs"][0], collect_costs(inputs["timings"], []))
     html = build(report, inputs, tmp_path / "report.html")
     cost = html.split('<section id="cost">')[1].split("</section>")[0]

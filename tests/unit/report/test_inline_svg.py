@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report.inline_svg import color_variables, inline_svg
 from workflow_scripts.report.theme_colors import contrast, dark_counterpart, from_oklch, to_oklch
 
@@ -20,11 +20,14 @@ def drawn(tmp_path, body: str) -> tuple[str, set[str]]:
 
 
 def test_ids_references_and_colors_are_rewritten(tmp_path):
-    svg, colors = drawn(tmp_path, (
-        '<metadata>secret</metadata><defs><style>*{fill:red}</style><path id="m" d="M0 0"/></defs>'
-        '<g clip-path="url(#c)"><use xlink:href="#m" style="fill: #0072B2; stroke: #fff"/></g>'
-        '<image xlink:href="data:image/png;base64,AA BB" width="1"/><text style="fill: #262626">α &lt; β</text>'
-    ))  # fmt: skip
+    svg, colors = drawn(
+        tmp_path,
+        (
+            '<metadata>secret</metadata><defs><style>*{fill:red}</style><path id="m" d="M0 0"/></defs>'
+            '<g clip-path="url(#c)"><use xlink:href="#m" style="fill: #0072B2; stroke: #fff"/></g>'
+            '<image xlink:href="data:image/png;base64,AA BB" width="1"/><text style="fill: #262626">α &lt; β</text>'
+        ),
+    )
     assert 'id="plot-m"' in svg and 'href="#plot-m"' in svg and "url(#plot-c)" in svg and "AABB" in svg
     assert "secret" not in svg and "<style" not in svg and 'width="10pt"' not in svg and "α &lt; β" in svg
     assert "fill: var(--c-0072b2); stroke: var(--c-ffffff)" in svg and not re.search(r"#[0-9a-f]{6}", svg)
@@ -63,7 +66,9 @@ def test_both_themes_define_every_color():
     assert dark == f"--c-0072b2:{dark_counterpart('#0072b2')};--c-ffffff:{dark_counterpart('#ffffff')};"
 
 
-@pytest.mark.parametrize("ink", ["#000000", "#262626", "#444444", "#555555", "#666666", "#0072b2", "#d55e00", "#009e73", "#cc79a7"])
+@pytest.mark.parametrize(
+    "ink", ["#000000", "#262626", "#444444", "#555555", "#666666", "#0072b2", "#d55e00", "#009e73", "#cc79a7"]
+)
 def test_ink_is_readable_on_the_dark_ground(ink):
     assert contrast(dark_counterpart(ink), dark_counterpart("#ffffff")) >= 4.5
 
@@ -82,4 +87,6 @@ def test_color_conversion_goes_there_and_back(color):
 
 def test_contrast_is_that_of_wcag():
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)  # a published example that just fails AA
+    assert contrast("#777777", "#ffffff") == pytest.approx(
+        4.48, abs=0.01
+    )  # a published example that just fails AA

@@ -16,7 +16,11 @@ def report() -> dict:
     return made_up.report_settings()
 
 
-INPUTS = ["results/S1_made_up/tiny/verdict.json", "reports/S1_made_up/tiny/figures/hypotheses.svg", "reports/captions/x.rst"]
+INPUTS = [
+    "results/S1_made_up/tiny/verdict.json",
+    "reports/S1_made_up/tiny/figures/hypotheses.svg",
+    "reports/captions/x.rst",
+]
 
 
 def graph_of(report: dict, chain: list[dict]) -> dict:
@@ -29,7 +33,10 @@ def test_every_upstream_step_is_there_once_and_upstream_first(report):
     graph = graph_of(report, chain)
     entries = [step["entry"] for step in graph["steps"]]
     arms, seeds, points = 3, 3, 3
-    assert entries.count("train_model") == arms * seeds and entries.count("sample_images") == arms * seeds * points
+    assert (
+        entries.count("train_model") == arms * seeds
+        and entries.count("sample_images") == arms * seeds * points
+    )
     assert "old" not in entries and entries.count("draw_figure") == 1  # frechet_vs_nfe is no input here
     for place, step in enumerate(graph["steps"]):
         assert all(item[4] is None or item[4] < place for item in step["inputs"])
@@ -51,11 +58,18 @@ def test_boxes_hold_every_step_and_edges_go_right(report):
 def test_texts_are_kept_once_and_a_step_can_be_put_together_again(report):
     chain = manifests(report)
     graph = graph_of(report, chain)
-    assert len(graph["sources"]) == len({step["entry"] for step in graph["steps"]}) and len(graph["packages"]) == 1
+    assert (
+        len(graph["sources"]) == len({step["entry"] for step in graph["steps"]})
+        and len(graph["packages"]) == 1
+    )
     trained = next(step for step in graph["steps"] if step["entry"] == "train_model")
     original = next(item for item in chain if item["lineage_sha256"] == trained["sha256"])["lineage"]
-    assert {key: graph["settings"][place] for key, place in trained["settings"].items()} == original["settings"]
-    assert [item[1:3] for item in trained["outputs"]] == [[item["path"], item["sha256"]] for item in original["outputs"]]
+    assert {key: graph["settings"][place] for key, place in trained["settings"].items()} == original[
+        "settings"
+    ]
+    assert [item[1:3] for item in trained["outputs"]] == [
+        [item["path"], item["sha256"]] for item in original["outputs"]
+    ]
     assert len(json.dumps(graph)) < 1200 * len(graph["steps"])
 
 
@@ -68,7 +82,10 @@ def test_a_lost_manifest_is_a_gap_and_a_changed_one_a_broken_link(report):
     changed[0]["lineage_sha256"] = "0" * 64  # prepare_data ran again since
     graph = graph_of(report, changed)
     trained = next(step for step in graph["steps"] if step["entry"] == "train_model")
-    assert graph["steps"][trained["inputs"][0][4]]["entry"] == "prepare_data" and trained["inputs"][0][5] is False
+    assert (
+        graph["steps"][trained["inputs"][0][4]]["entry"] == "prepare_data"
+        and trained["inputs"][0][5] is False
+    )
 
 
 def test_manifests_in_a_circle_do_not_hang(report):
@@ -76,9 +93,17 @@ def test_manifests_in_a_circle_do_not_hang(report):
     first, verdict = chain[0], chain[-4]  # two figures and the costs come after it
     assert verdict["lineage"]["entry"] == "decide_verdict"
     first["lineage"]["inputs"].append(
-        {"name": "x", "path": verdict["lineage"]["outputs"][0]["path"], "size": 1, "sha256": "0", "lineage_sha256": None}
+        {
+            "name": "x",
+            "path": verdict["lineage"]["outputs"][0]["path"],
+            "size": 1,
+            "sha256": "0",
+            "lineage_sha256": None,
+        }
     )
-    assert {step["entry"] for step in graph_of(report, chain)["steps"]} == {"draw_figure"}  # what is outside the circle
+    assert {step["entry"] for step in graph_of(report, chain)["steps"]} == {
+        "draw_figure"
+    }  # what is outside the circle
 
 
 def test_nothing_known_is_an_empty_graph(report):
@@ -91,4 +116,6 @@ def test_ten_times_the_arms_stay_one_box_each(report):
     large = {**report, "arms": arms}
     graph = graph_of(large, manifests(large))
     assert len([box for box in graph["boxes"] if box["entry"] == "train_model"]) == 30
-    assert len(graph["boxes"]) < 8 * 30 + 10 and len({(box["column"], box["row"]) for box in graph["boxes"]}) == len(graph["boxes"])
+    assert len(graph["boxes"]) < 8 * 30 + 10 and len(
+        {(box["column"], box["row"]) for box in graph["boxes"]}
+    ) == len(graph["boxes"])

@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts import render_notebook
-from workflow_scripts.common.step import run
+from workflow_scripts.core.step import run
+from workflow_scripts.steps import render_notebook
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))
@@ -20,7 +20,9 @@ PAGES = [ROOT / "reports" / "templates" / name for name in ("page.html.j2", "not
 NEEDED = ("results", "verdict", "scale_marks", "logs", "probes")
 
 
-def render(root: Path, template: Path, output: str, monkeypatch, log: Path | None = None, **choices) -> tuple[Path, Path]:
+def render(
+    root: Path, template: Path, output: str, monkeypatch, log: Path | None = None, **choices
+) -> tuple[Path, Path]:
     report, inputs = made_up.write_study(root / "study", **choices)
     monkeypatch.chdir(root)
     chosen = {name: inputs[name] for name in NEEDED} | {"template": [template], "templates": PAGES}
@@ -32,7 +34,9 @@ def render(root: Path, template: Path, output: str, monkeypatch, log: Path | Non
 
 def write_template(path: Path, *cells: str) -> Path:
     parameters = nbformat.v4.new_code_cell("report = {}\ninputs = {}", metadata={"tags": ["parameters"]})
-    notebook = nbformat.v4.new_notebook(cells=[parameters, *(nbformat.v4.new_code_cell(cell) for cell in cells)])
+    notebook = nbformat.v4.new_notebook(
+        cells=[parameters, *(nbformat.v4.new_code_cell(cell) for cell in cells)]
+    )
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(notebook, path)
     return path
@@ -111,7 +115,12 @@ def test_an_earlier_rendering_survives_a_failing_cell_untouched(tmp_path, monkey
     good = render(tmp_path, write_template(tmp_path / "n.ipynb", "print('first')"), "out", monkeypatch)
     before = [path.read_bytes() for path in good]
     with pytest.raises(SystemExit):
-        render(tmp_path, write_template(tmp_path / "n.ipynb", "print('second')", "raise KeyError('gone')"), "out", monkeypatch)
+        render(
+            tmp_path,
+            write_template(tmp_path / "n.ipynb", "print('second')", "raise KeyError('gone')"),
+            "out",
+            monkeypatch,
+        )
     assert [path.read_bytes() for path in good] == before
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts.common.files import canonical_json, sha256_text, write_json, write_json_lines, write_text
-from workflow_scripts.publish_summary import _current_summary, main
+from workflow_scripts.core.files import canonical_json, sha256_text, write_json, write_json_lines, write_text
 from workflow_scripts.study.config import load_study
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.study.verdict import decide
+from workflow_scripts.tools.publish import _current_summary, main
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY, PRESET = "MS1_min_snr", "cifar10"
@@ -32,10 +32,15 @@ def project(tmp_path) -> Path:
     results = tmp_path / "results" / STUDY / PRESET
     renamed = {"fd_toy": "fid", "kd_toy": "kid"}
     rows = [
-        row | {"metric": renamed.get(row["metric"], row["metric"]), "step": report["final_step"] if row["step"] == 200 else 10_000,
-               "num_samples": row["num_samples"] and 10_000, "extractor": row["extractor"] and "fid"}
+        row
+        | {
+            "metric": renamed.get(row["metric"], row["metric"]),
+            "step": report["final_step"] if row["step"] == 200 else 10_000,
+            "num_samples": row["num_samples"] and 10_000,
+            "extractor": row["extractor"] and "fid",
+        }
         for row in made_up.result_rows(report, "better", tuple(arm["name"] for arm in report["arms"]))
-    ]  # fmt: skip
+    ]
     write_json_lines(results / "results.jsonl", rows)
     settings = verdict_settings(study, preregistrations)
     verdict = decide(settings["hypotheses"], rows, settings["analysis"], settings["context"])
@@ -44,13 +49,26 @@ def project(tmp_path) -> Path:
     write_json(results / "gate.json", open_gate(tmp_path, gate_settings(tmp_path, study, preregistrations)))
     write_json(results / "stats" / "scale_marks.json", made_up.SCALE_MARKS)
     write_json(results / "data" / "manifest.json", made_up.MANIFEST)
-    write_json(results / "extractor" / "extractor.json", made_up.EXTRACTOR | {"name": "fid", "test_accuracy": None})
+    write_json(
+        results / "extractor" / "extractor.json", made_up.EXTRACTOR | {"name": "fid", "test_accuracy": None}
+    )
     for arm in report["arms"]:
         for seed in report["seeds"]:
-            point = {"arm": arm["name"], "seed": seed, "num_samples": 10_000, "value": 8.0, "stderr": 0.1,
-                     "by_num_samples": [{"num_samples": 10_000, "value": 8.0}]}  # fmt: skip
-            write_json(results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / "ddpm_nfe0050.json", point)
-    write_text(tmp_path / "reports" / STUDY / PRESET / "summary.md", _current_summary(tmp_path, study, preregistrations))
+            point = {
+                "arm": arm["name"],
+                "seed": seed,
+                "num_samples": 10_000,
+                "value": 8.0,
+                "stderr": 0.1,
+                "by_num_samples": [{"num_samples": 10_000, "value": 8.0}],
+            }
+            write_json(
+                results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / "ddpm_nfe0050.json", point
+            )
+    write_text(
+        tmp_path / "reports" / STUDY / PRESET / "summary.md",
+        _current_summary(tmp_path, study, preregistrations),
+    )
     return tmp_path
 
 
@@ -68,7 +86,11 @@ def test_the_same_text_under_the_name_that_configuration_gives(project, capsys):
     main([], project)
     published = (project / PUBLISHED).read_text(encoding="utf-8")
     assert published == (project / "reports" / STUDY / PRESET / "summary.md").read_text(encoding="utf-8")
-    assert "rehearsal" not in published.lower() and "| E2.H1 | confirmatory |" in published and "FID" in published
+    assert (
+        "rehearsal" not in published.lower()
+        and "| E2.H1 | confirmatory |" in published
+        and "FID" in published
+    )
     assert capsys.readouterr().out.startswith(f"{PUBLISHED}: the summary of MS1_min_snr, preset cifar10")
     base = project / f"config/study/{STUDY}/base.yaml"
     base.write_text(base.read_text().replace(PUBLISHED, "docs/experiments/Other.md"))

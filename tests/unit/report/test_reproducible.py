@@ -20,7 +20,12 @@ def render_as(user: str, folder: Path, **environment: str) -> subprocess.Popen:
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     own = {"HOME": str(home), "USER": user, "LOGNAME": user, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT)], cwd=work, env=kept | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, str(SCRIPT)],
+        cwd=work,
+        env=kept | own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -37,7 +42,10 @@ def with_habits(home: Path) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((folder / "checkout" / "out").iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((folder / "checkout" / "out").iterdir())
+    }
 
 
 def test_two_users_in_two_folders_get_the_same_bytes(tmp_path):
@@ -53,4 +61,8 @@ def test_two_users_in_two_folders_get_the_same_bytes(tmp_path):
     assert [name for name in left if left[name] != right.get(name)] == []
     for path in (second / "checkout" / "out").iterdir():
         content = path.read_bytes()
-        assert b"grace" not in content and str(tmp_path).encode() not in content and b"good morning" not in content, path.name
+        assert (
+            b"grace" not in content
+            and str(tmp_path).encode() not in content
+            and b"good morning" not in content
+        ), path.name

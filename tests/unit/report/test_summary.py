@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts import write_summary
-from workflow_scripts.common.files import read_json
-from workflow_scripts.common.step import run
+from workflow_scripts.core.files import read_json
+from workflow_scripts.core.step import run
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
+from workflow_scripts.steps import write_summary
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
 
@@ -42,14 +42,32 @@ def signed(fraction: float) -> str:
 @pytest.mark.parametrize(
     ("outcome", "lead", "must_say", "must_not_say"),
     [
-        ("better", "Better, in this rehearsal:", ["better: ", "lower than", "excludes zero change"], ["worse", "excluded"]),
-        ("worse", "Worse, in this rehearsal:", ["worse: ", "higher than", "excludes zero change"], ["better", "excluded"]),
-        ("neutral", "Neutral, in this rehearsal:", ["neutral: the estimate", "smaller ones are not"],
-         ["better", "worse", "reaches the threshold"]),
-        ("inconclusive", "Inconclusive, in this rehearsal:", ["inconclusive: ", "none of these can be excluded"],
-         ["better", "worse", "reaches the threshold", "smaller ones are not"]),
+        (
+            "better",
+            "Better, in this rehearsal:",
+            ["better: ", "lower than", "excludes zero change"],
+            ["worse", "excluded"],
+        ),
+        (
+            "worse",
+            "Worse, in this rehearsal:",
+            ["worse: ", "higher than", "excludes zero change"],
+            ["better", "excluded"],
+        ),
+        (
+            "neutral",
+            "Neutral, in this rehearsal:",
+            ["neutral: the estimate", "smaller ones are not"],
+            ["better", "worse", "reaches the threshold"],
+        ),
+        (
+            "inconclusive",
+            "Inconclusive, in this rehearsal:",
+            ["inconclusive: ", "none of these can be excluded"],
+            ["better", "worse", "reaches the threshold", "smaller ones are not"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_words_follow_the_outcome_and_numbers_the_verdict(outcome, lead, must_say, must_not_say, tmp_path):
     text, verdict = summary_of(tmp_path, outcome=outcome)
     assert verdict["outcome"] == outcome  # the made-up numbers do what their name says
@@ -70,10 +88,18 @@ def test_words_follow_the_outcome_and_numbers_the_verdict(outcome, lead, must_sa
 def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_says_otherwise():
     report = made_up.report_settings()
     item = {
-        "id": "B.H1", "role": "confirmatory", "arm": "B_weighted", "comparator": "A_plain", "threshold": 0.07,
-        "metric_used": {"metric": "fd_toy"}, "outcome": "better", "relative_change": -0.09, "confidence": 0.95,
-        "reason": "", "direction": "lower",
-    }  # fmt: skip
+        "id": "B.H1",
+        "role": "confirmatory",
+        "arm": "B_weighted",
+        "comparator": "A_plain",
+        "threshold": 0.07,
+        "metric_used": {"metric": "fd_toy"},
+        "outcome": "better",
+        "relative_change": -0.09,
+        "confidence": 0.95,
+        "reason": "",
+        "direction": "lower",
+    }
     narrow = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.10, -0.08]}))
     wide = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.15, -0.02]}))
     assert "Every value inside the interval exceeds the threshold." in narrow
@@ -92,10 +118,18 @@ def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_say
 def test_an_open_question_names_what_the_interval_leaves_open(interval, phrase):
     report = made_up.report_settings()
     item = {
-        "id": "B.H1", "role": "confirmatory", "arm": "B_weighted", "comparator": "A_plain", "threshold": 0.07,
-        "metric_used": {"metric": "fd_toy"}, "outcome": "inconclusive", "relative_change": 0.0, "confidence": 0.95,
-        "reason": "", "interval": interval,
-    }  # fmt: skip
+        "id": "B.H1",
+        "role": "confirmatory",
+        "arm": "B_weighted",
+        "comparator": "A_plain",
+        "threshold": 0.07,
+        "metric_used": {"metric": "fd_toy"},
+        "outcome": "inconclusive",
+        "relative_change": 0.0,
+        "confidence": 0.95,
+        "reason": "",
+        "interval": interval,
+    }
     assert phrase in plain(interpretation.hypothesis_paragraph(report, item))
 
 
@@ -143,25 +177,36 @@ def test_without_further_results_the_tables_are_empty_and_stand():
 def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):
     text, verdict = summary_of(tmp_path)
     for point in verdict["hypotheses"][0]["error_rates"]["by_num_seeds"]:
-        cells = [f"{100 * point[key]:.1f} %" for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")]
+        cells = [
+            f"{100 * point[key]:.1f} %"
+            for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")
+        ]
         assert f"| {point['num_seeds']} | {' | '.join(cells)} |" in section(text, "How often the rule errs")
     amendments = section(text, "Preregistration and amendments")
-    assert "- 2001-02-03T04:05:06Z, no results had been seen: fewer steps fit (A_plain, B_weighted, C_cosine: training.num_steps: " in (
-        amendments
+    assert (
+        "- 2001-02-03T04:05:06Z, no results had been seen: fewer steps fit (A_plain, B_weighted, C_cosine: training.num_steps: "
+        in (amendments)
     )
     assert amendments.count("400 → 200") == 1 and "sha256 0123456789ab → sha256 bbbbbbbbbbbb)" in amendments
     assert "| `loss.weighting` | min_snr | uniform |" in section(text, "Matched compute")
     assert "metric fd_toy in place of fid (B.H1, B.X1, B.X2)" in text
-    assert "wall_s" not in text and "12.5" not in text  # cost differs between machines and stays out of the summary
+    assert (
+        "wall_s" not in text and "12.5" not in text
+    )  # cost differs between machines and stays out of the summary
 
 
 def test_numbers_follow_the_results_and_none_is_typed(tmp_path):
     """Scaling every Fréchet distance by 3 changes those numbers and no other."""
     report, inputs = made_up.write_study(tmp_path)
     context = ReportContext.load(report, inputs)
-    rows = [row | {"value": row["value"] * 3} if row["metric"] == "fd_toy" else row for row in context.results]
+    rows = [
+        row | {"value": row["value"] * 3} if row["metric"] == "fd_toy" else row for row in context.results
+    ]
     scaled = ReportContext(report, rows, context.verdict, context.scale_marks)
-    texts = [build_summary(c, made_up.gate(report), made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE) for c in (context, scaled)]
+    texts = [
+        build_summary(c, made_up.gate(report), made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
+        for c in (context, scaled)
+    ]
     headings = re.findall(r"\n## (.+)\n", texts[0])
     changed = [heading for heading in headings if section(texts[0], heading) != section(texts[1], heading)]
     assert changed == ["Results"]
@@ -207,7 +252,10 @@ def test_entry_point_writes_the_same_file_twice_and_names_a_missing_input(tmp_pa
     (tmp_path / "summary.md").unlink()
     inputs["gate"] = [tmp_path / "absent.json"]
     with pytest.raises(SystemExit) as stopped:
-        run(write_summary.main, made_up.arguments({"report": report}, inputs, {"summary": tmp_path / "summary.md"}))
+        run(
+            write_summary.main,
+            made_up.arguments({"report": report}, inputs, {"summary": tmp_path / "summary.md"}),
+        )
     assert stopped.value.code == 1
     assert "absent.json" in capsys.readouterr().err
     assert not (tmp_path / "summary.md").exists()

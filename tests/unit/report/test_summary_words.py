@@ -26,7 +26,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summ
 T_95, T_97_5 = 4.302653, 6.205347
 OUTCOMES = ("better", "worse", "neutral", "inconclusive")
 # Words that claim a change, in the text about one hypothesis.
-CLAIMS = r"\b(better|worse|improve\w*|reaches the threshold, and|excludes zero|increases only|decreases only)\b"
+CLAIMS = (
+    r"\b(better|worse|improve\w*|reaches the threshold, and|excludes zero|increases only|decreases only)\b"
+)
 
 
 def rendered(root: Path, **choices) -> tuple[str, ReportContext, list[Any]]:
@@ -40,12 +42,16 @@ def paragraph(text: str, hypothesis: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(f"**{hypothesis}** ("))
 
 
-def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identity) -> tuple[float, float, float]:
+def recomputed(
+    context: ReportContext, metric: str, arm: str, t: float, **identity
+) -> tuple[float, float, float]:
     """Relative change against A_plain with its t interval, from the result rows alone."""
     value = {
         (row["arm"], row["seed"]): row["value"]
         for row in context.results
-        if row["metric"] == metric and row["step"] == 200 and all(row[key] == wanted for key, wanted in identity.items())
+        if row["metric"] == metric
+        and row["step"] == 200
+        and all(row[key] == wanted for key, wanted in identity.items())
     }
     logs = [math.log(value[arm, seed] / value["A_plain", seed]) for seed in context.report["seeds"]]
     mean = sum(logs) / len(logs)
@@ -79,7 +85,9 @@ def test_words_and_numbers_are_those_of_the_rows(outcome, tmp_path):
     assert answer.startswith(f"**Answer.** {outcome.capitalize()}, in this rehearsal:")
     other = {"better": "higher", "worse": "lower"}.get(outcome)
     if other:
-        assert f"97.5 % interval {percent(low)} to {percent(high)}" in answer and f" {other} than" not in answer
+        assert (
+            f"97.5 % interval {percent(low)} to {percent(high)}" in answer and f" {other} than" not in answer
+        )
     else:
         assert not re.search(r"\b(lower|higher|better|worse|improve\w*)\b", answer)
 
@@ -96,10 +104,19 @@ def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, thres
     mean, low, high = (math.expm1(end) for end in rule.t_interval(array, 0.95))
     outcome = str(rule.decide_outcomes(array, 0.95, rule.log_margin(threshold)))
     item = {
-        "id": "B.H1", "role": "confirmatory", "arm": "B_weighted", "comparator": "A_plain", "threshold": threshold,
-        "metric_used": {"metric": "fd_toy"}, "outcome": outcome, "relative_change": mean, "interval": [low, high],
-        "confidence": 0.95, "reason": "", "direction": "lower",
-    }  # fmt: skip
+        "id": "B.H1",
+        "role": "confirmatory",
+        "arm": "B_weighted",
+        "comparator": "A_plain",
+        "threshold": threshold,
+        "metric_used": {"metric": "fd_toy"},
+        "outcome": outcome,
+        "relative_change": mean,
+        "interval": [low, high],
+        "confidence": 0.95,
+        "reason": "",
+        "direction": "lower",
+    }
     words = plain(interpretation.hypothesis_paragraph(made_up.report_settings(), item))
     assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high), words
     assert f"{'lower' if mean < 0 else 'higher'} than" in words
@@ -126,7 +143,9 @@ def derived(context: ReportContext) -> Iterator[float]:
     """Means and standard deviations over seeds of everything measured, and the mirrored thresholds."""
     groups: dict[tuple, list[dict]] = {}
     for row in context.results:
-        groups.setdefault((row["arm"], row["metric"], row["step"], row["sampler"], row["nfe"], row["objective"]), []).append(row)
+        groups.setdefault(
+            (row["arm"], row["metric"], row["step"], row["sampler"], row["nfe"], row["objective"]), []
+        ).append(row)
     for rows in groups.values():
         values = [row["value"] for row in rows]
         yield from (np.mean(values), np.std(values, ddof=1))
@@ -165,10 +184,27 @@ def unexplained(text: str, sources: list[float]) -> list[str]:
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_number_of_the_text_is_in_the_results(outcome, tmp_path):
     text, context, documents = rendered(tmp_path, outcome=outcome)
-    sources = list(numbers_in([context.report, context.results, context.verdict, context.scale_marks, context.finite_samples, documents]))
-    sources += [len(context.report["seeds"]), *(len(item["seeds"]) for item in context.verdict["hypotheses"]), *derived(context)]
-    sources += [len([item for item in context.verdict["hypotheses"] if item["role"] == role and item["interval"]])
-                for role in ("confirmatory", "exploratory")]  # fmt: skip
+    sources = list(
+        numbers_in(
+            [
+                context.report,
+                context.results,
+                context.verdict,
+                context.scale_marks,
+                context.finite_samples,
+                documents,
+            ]
+        )
+    )
+    sources += [
+        len(context.report["seeds"]),
+        *(len(item["seeds"]) for item in context.verdict["hypotheses"]),
+        *derived(context),
+    ]
+    sources += [
+        len([item for item in context.verdict["hypotheses"] if item["role"] == role and item["interval"]])
+        for role in ("confirmatory", "exploratory")
+    ]
     assert unexplained(text, sources) == []
     change = recomputed(context, "fd_toy", "B_weighted", T_97_5, sampler="ddpm", nfe=50)[0]
     shown = f"{100 * abs(change):.1f} %"
@@ -196,18 +232,28 @@ def test_a_missing_metric_a_missing_seed_and_a_missing_point_are_each_named():
     report = made_up.report_settings()
     rows = made_up.result_rows(report)
     context = ReportContext(report, [row for row in rows if row["metric"] != "hessian_trace"])
-    assert gaps(context) == [f"Hessian trace ({objective} objective) was not measured." for objective in ("common", "own")]
+    assert gaps(context) == [
+        f"Hessian trace ({objective} objective) was not measured." for objective in ("common", "own")
+    ]
     context = ReportContext(report, [row for row in rows if (row["arm"], row["seed"]) != ("B_weighted", 12)])
     assert gaps(context) == ["“weighted γ=5” lacks seed 12 (2 of 3 seeds have results)."]
-    context = ReportContext(report, [row for row in rows if (row["arm"], row["seed"], row["nfe"]) != ("A_plain", 13, 50)])
-    assert gaps(context) == ["FD (fd_toy) with DDPM, posterior variance at NFE 50 is missing for “plain” (seed 13)."]
+    context = ReportContext(
+        report, [row for row in rows if (row["arm"], row["seed"], row["nfe"]) != ("A_plain", 13, 50)]
+    )
+    assert gaps(context) == [
+        "FD (fd_toy) with DDPM, posterior variance at NFE 50 is missing for “plain” (seed 13)."
+    ]
     assert gaps(ReportContext(report, rows)) == []
     assert gaps(ReportContext(report, [])) == ["There are no results at all."]
 
 
 def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_path):
     report, inputs = made_up.write_study(tmp_path)
-    kept = [row for row in map(json.loads, inputs["results"][0].read_text().splitlines()) if row["metric"] == "fd_toy"]
+    kept = [
+        row
+        for row in map(json.loads, inputs["results"][0].read_text().splitlines())
+        if row["metric"] == "fd_toy"
+    ]
     context = ReportContext(report, kept, made_up.verdict(report, kept))
     text = build_summary(context, made_up.gate(report), made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
     for sentence in (
@@ -225,7 +271,11 @@ def test_neutral_excludes_no_more_than_the_interval_does():
     """A threshold of 7 % allows +7.4 % upwards, so it must not be said that changes as large as 7 % are excluded."""
     report = made_up.report_settings()
     verdict = made_up.verdict(report, made_up.result_rows(report, "neutral"))
-    item = verdict["hypotheses"][0] | {"interval": [-0.06, 0.074], "relative_change": 0.005, "outcome": "neutral"}
+    item = verdict["hypotheses"][0] | {
+        "interval": [-0.06, 0.074],
+        "relative_change": 0.005,
+        "outcome": "neutral",
+    }
     verdict["hypotheses"] = [item]
     assert round(100 * (1 / 0.93 - 1), 1) == 7.5
     assert "too small to count (−7.0 % to +7.5 %)" in plain(interpretation.answer(report, verdict))

@@ -30,7 +30,7 @@ class _Texts(HTMLParser):
         heading = tag == "th" and ("scope", "col") in attributes
         leads_nowhere = tag == "a" and (dict(attributes).get("href") or "#").startswith("#")
         if tag not in VOID:
-            self._open.append((tag, heading or tag in NO_TEXT | OPENS | NAMES and not leads_nowhere))
+            self._open.append((tag, heading or (tag in NO_TEXT | OPENS | NAMES and not leads_nowhere)))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
@@ -56,11 +56,20 @@ def unlinked(texts: Iterable[str], names: Iterable[str]) -> list[str]:
         for name in sorted(names, key=len, reverse=True):
             text = text.replace(name, " ")
         words = (word.strip("()[],.;:“”‘’'") for word in CITATION.sub(" ", text).split())
-        found += [f"{word} in: {' '.join(text.split())}" for word in words if re.search(r"\d", word) and not re.match(r"[A-Za-z]", word)]
+        found += [
+            f"{word} in: {' '.join(text.split())}"
+            for word in words
+            if re.search(r"\d", word) and not re.match(r"[A-Za-z]", word)
+        ]
     return found
 
 
 def names_of(report: dict) -> list[str]:
     """What a report's settings call things."""
-    return [report["question"], report["study_title"], report["preset_title"], report["dataset_title"],
-            *(arm["label"] for arm in report["arms"])]  # fmt: skip
+    return [
+        report["question"],
+        report["study_title"],
+        report["preset_title"],
+        report["dataset_title"],
+        *(arm["label"] for arm in report["arms"]),
+    ]

@@ -54,7 +54,9 @@ def noise_fn(k: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(SHAPE, generator=generator(k), dtype=dtype)
 
 
-def our_states(diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: int, clip: bool) -> list[torch.Tensor]:
+def our_states(
+    diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: int, clip: bool
+) -> list[torch.Tensor]:
     states, model = [], make_model(diffusion)
 
     def recording(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -66,7 +68,9 @@ def our_states(diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: in
     return [*states, x_start]
 
 
-def peer_states(scheduler, diffusion: GaussianDiffusion, nfe: int, **step_options: object) -> list[torch.Tensor]:
+def peer_states(
+    scheduler, diffusion: GaussianDiffusion, nfe: int, **step_options: object
+) -> list[torch.Tensor]:
     scheduler.alphas_cumprod = diffusion.alphas_cumprod
     scheduler.set_timesteps(nfe)
     model = make_model(diffusion)
@@ -85,7 +89,9 @@ def peer_states(scheduler, diffusion: GaussianDiffusion, nfe: int, **step_option
 def assert_same_states(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
     assert len(ours) == len(theirs)
     for k, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-        torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-5, msg=lambda text, k=k: f"state {k}: {text}")
+        torch.testing.assert_close(
+            our, their, rtol=1e-5, atol=1e-5, msg=lambda text, k=k: f"state {k}: {text}"
+        )
 
 
 @pytest.mark.parametrize(("num_timesteps", "nfe"), [*CHAINS, (1000, 30)])
@@ -111,7 +117,10 @@ def test_ddpm(name: str, prediction_type: str, clip: bool, num_timesteps: int, n
 def test_ddim(eta: float, prediction_type: str, clip: bool, num_timesteps: int, nfe: int) -> None:
     diffusion = make_diffusion(prediction_type, num_timesteps)
     peer = DDIMScheduler(
-        num_timesteps, clip_sample=clip, prediction_type=PEER_PREDICTION[prediction_type], timestep_spacing="trailing"
+        num_timesteps,
+        clip_sample=clip,
+        prediction_type=PEER_PREDICTION[prediction_type],
+        timestep_spacing="trailing",
     )
     # use_clipped_model_output: the noise is taken from the clipped x_start, as in the DDIM authors' code.
     theirs = peer_states(peer, diffusion, nfe, eta=eta, use_clipped_model_output=True)
@@ -125,7 +134,9 @@ def test_cosine_schedule(name: str) -> None:
         1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing"
     )
     options = {} if name == "ddpm" else {"use_clipped_model_output": True}
-    assert_same_states(our_states(diffusion, {"name": name}, 50, True), peer_states(peer, diffusion, 50, **options))
+    assert_same_states(
+        our_states(diffusion, {"name": name}, 50, True), peer_states(peer, diffusion, 50, **options)
+    )
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim"])

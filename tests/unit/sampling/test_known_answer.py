@@ -18,7 +18,12 @@ from workflow_scripts.sampling.respacing import Chain
 from workflow_scripts.sampling.sample import sample
 
 SCHEDULES = ("linear", "cosine", "sigmoid")
-SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim", "eta": 0.0}, {"name": "ddim", "eta": 1.0})
+SAMPLERS = (
+    {"name": "ddpm"},
+    {"name": "ddpm_large"},
+    {"name": "ddim", "eta": 0.0},
+    {"name": "ddim", "eta": 1.0},
+)
 AXES = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
 MEAN = np.array([0.3, -0.5, 0.1])
 COVARIANCE = AXES @ np.diag([0.5, 0.1, 0.01]) @ AXES.T  # from broad to almost flat, in no special direction
@@ -109,7 +114,9 @@ def test_each_ddpm_variance_is_exact_where_theory_says(schedule: str, nfe: int) 
     mean, covariance = exact_moments(diffusion, {"name": "ddpm"}, nfe, covariance=np.zeros((3, 3)))
     np.testing.assert_allclose(mean, MEAN, atol=1e-9)
     np.testing.assert_allclose(covariance, 0, atol=1e-9)
-    mean, covariance = exact_moments(diffusion, {"name": "ddpm_large"}, nfe, mean=np.zeros(3), covariance=np.eye(3))
+    mean, covariance = exact_moments(
+        diffusion, {"name": "ddpm_large"}, nfe, mean=np.zeros(3), covariance=np.eye(3)
+    )
     # The last step returns the expected image of a state N(0, I) at the last visited timestep, without noise.
     last = diffusion.alphas_cumprod[round(1000 / nfe) - 1].item()
     np.testing.assert_allclose(mean, 0, atol=1e-12)
@@ -119,7 +126,8 @@ def test_each_ddpm_variance_is_exact_where_theory_says(schedule: str, nfe: int) 
 def test_ddim_with_eta_1_is_ddpm() -> None:
     diffusion = make_diffusion("cosine")
     for ours, theirs in zip(
-        exact_moments(diffusion, {"name": "ddim", "eta": 1.0}, 25), exact_moments(diffusion, {"name": "ddpm"}, 25)
+        exact_moments(diffusion, {"name": "ddim", "eta": 1.0}, 25),
+        exact_moments(diffusion, {"name": "ddpm"}, 25),
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
 

@@ -6,8 +6,8 @@ import torch
 from scipy.special import ndtri
 
 from tests.recorded_graphs import RecordedGraphs
-from workflow_scripts.common.capture import WARM_UP
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.capture import WARM_UP
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 
 SHAPE = (2, 3, 5)
@@ -61,7 +61,10 @@ def test_x_T_depends_on_seed_and_sample_but_not_on_the_number_of_steps() -> None
 
 
 def test_x_T_outlives_the_steps() -> None:
-    for noise in (SampleNoise(3, range(2), SHAPE), DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2))):
+    for noise in (
+        SampleNoise(3, range(2), SHAPE),
+        DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2)),
+    ):
         before = noise.x_T.clone()
         noise.step(0)
         assert torch.equal(noise.x_T, before)
@@ -73,7 +76,10 @@ def test_values_are_standard_normal() -> None:
 
 
 def test_steps_out_of_order_are_refused() -> None:
-    for noise in (SampleNoise(3, range(2), SHAPE), DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2))):
+    for noise in (
+        SampleNoise(3, range(2), SHAPE),
+        DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2)),
+    ):
         noise.step(0)
         with pytest.raises(ValueError, match="step 1 comes next, not 0"):
             noise.step(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.diffusion.schedules import alphas_cumprod_of, cosine_betas
 from workflow_scripts.sampling.respacing import respace, trailing_timesteps
 

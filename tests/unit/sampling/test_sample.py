@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.recorded_graphs import RecordedGraphs
-from workflow_scripts.common.capture import WARM_UP
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.capture import WARM_UP
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import LOOK_EVERY, SamplingLoop, sample
@@ -17,7 +17,13 @@ SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name":
 @pytest.fixture
 def diffusion() -> GaussianDiffusion:
     return GaussianDiffusion.from_settings(
-        {"schedule": "linear", "num_timesteps": 200, "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "eps"}
+        {
+            "schedule": "linear",
+            "num_timesteps": 200,
+            "beta_start": 1e-4,
+            "beta_end": 0.02,
+            "prediction_type": "eps",
+        }
     )
 
 
@@ -32,7 +38,9 @@ def optimal_for_unit_gaussians(diffusion: GaussianDiffusion, mean: float, varian
     return model
 
 
-def draw(diffusion: GaussianDiffusion, sampler: dict[str, object], indices: range, clip: bool = True) -> torch.Tensor:
+def draw(
+    diffusion: GaussianDiffusion, sampler: dict[str, object], indices: range, clip: bool = True
+) -> torch.Tensor:
     noise = SampleNoise(7, indices, SHAPE)
     return sample(
         optimal_for_unit_gaussians(diffusion, 0.2, 0.8), diffusion, sampler, 15, noise.x_T, noise.step, clip
@@ -102,7 +110,15 @@ def test_a_prediction_that_is_not_finite_stops_at_its_step(
         return output
 
     with pytest.raises(PipelineError, match=r"ddpm: the prediction is not finite at step 3 of 4 \(t = 99\)"):
-        sample(model, diffusion, {"name": "ddpm"}, 4, torch.zeros(2, *SHAPE), lambda k: torch.zeros(2, *SHAPE), clip)
+        sample(
+            model,
+            diffusion,
+            {"name": "ddpm"},
+            4,
+            torch.zeros(2, *SHAPE),
+            lambda k: torch.zeros(2, *SHAPE),
+            clip,
+        )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
@@ -122,15 +138,21 @@ def test_one_recording_does_for_every_step_and_batch(diffusion, sampler, nfe) ->
 
 
 @pytest.mark.parametrize("bad", [LOOK_EVERY - 2, LOOK_EVERY, LOOK_EVERY + 1])
-def test_the_first_bad_step_is_named_wherever_it_is_looked_for(diffusion: GaussianDiffusion, bad: int) -> None:
+def test_the_first_bad_step_is_named_wherever_it_is_looked_for(
+    diffusion: GaussianDiffusion, bad: int
+) -> None:
     nfe, told = LOOK_EVERY + 10, []
-    first_t = SamplingLoop(lambda x, t: x, diffusion, {"name": "ddim"}, nfe, torch.zeros(1, *SHAPE), True)._chain.timesteps[bad]
+    first_t = SamplingLoop(
+        lambda x, t: x, diffusion, {"name": "ddim"}, nfe, torch.zeros(1, *SHAPE), True
+    )._chain.timesteps[bad]
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         # once not finite, finite again: only a note of it can tell
         return torch.where((t == int(first_t)).reshape(-1, 1, 1, 1), torch.inf, 0.0) + torch.zeros_like(x_t)
 
-    loop = SamplingLoop(model, diffusion, {"name": "ddpm"}, nfe, torch.zeros(2, *SHAPE), True, RecordedGraphs())
+    loop = SamplingLoop(
+        model, diffusion, {"name": "ddpm"}, nfe, torch.zeros(2, *SHAPE), True, RecordedGraphs()
+    )
     with pytest.raises(PipelineError, match=rf"at step {bad + 1} of {nfe} \(t = {int(first_t)}\)"):
         loop.draw(torch.zeros(2, *SHAPE), lambda k: torch.zeros(2, *SHAPE), told.append)
     assert len(told) < bad + 1 + LOOK_EVERY
@@ -150,4 +172,12 @@ def test_impossible_settings_are_refused(
     diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: int, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        sample(lambda x, t: x, diffusion, sampler, nfe, torch.zeros(1, *SHAPE), lambda k: torch.zeros(1, *SHAPE), True)
+        sample(
+            lambda x, t: x,
+            diffusion,
+            sampler,
+            nfe,
+            torch.zeros(1, *SHAPE),
+            lambda k: torch.zeros(1, *SHAPE),
+            True,
+        )

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts import sample_images
-from workflow_scripts.common.chunks import chunk_folder
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json
-from workflow_scripts.common.step import Step, run
+from workflow_scripts.core.chunks import chunk_folder
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json
+from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.models import winograd
-from workflow_scripts.models.frozen import frozen
-from workflow_scripts.models.registry import build_model
-from workflow_scripts.sample_images import main
+from workflow_scripts.nets import winograd
+from workflow_scripts.nets.frozen import frozen
+from workflow_scripts.nets.registry import build_model
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import sample
+from workflow_scripts.steps import sample_images
+from workflow_scripts.steps.sample_images import main
 from workflow_scripts.training.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +43,13 @@ DIFFUSION = {
     "beta_end": 0.2,
     "prediction_type": "eps",
 }
-SAMPLING = {"num_samples": 7, "batch_size": 3, "clip_x_start": True, "precision": "fp32", "memory_format": "contiguous"}
+SAMPLING = {
+    "num_samples": 7,
+    "batch_size": 3,
+    "clip_x_start": True,
+    "precision": "fp32",
+    "memory_format": "contiguous",
+}
 
 
 def settings(**changes: object) -> dict[str, object]:
@@ -69,7 +75,9 @@ def random_weights(seed: int) -> dict[str, torch.Tensor]:
 def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "step0000010.pt"
     trained = {"model": MODEL, "diffusion": DIFFUSION}
-    save_checkpoint(path, model=random_weights(0), ema=random_weights(1), step=10, seed=1077, settings=trained)
+    save_checkpoint(
+        path, model=random_weights(0), ema=random_weights(1), step=10, seed=1077, settings=trained
+    )
     return path
 
 
@@ -114,7 +122,14 @@ def test_parts_give_the_same_bytes_as_one_job(checkpoint: Path, parts: int) -> N
     output.unlink()
     for part in range(parts, 0, -1):
         marker = chunk_folder(output) / f"part{part}of{parts}"
-        main(Step("sample_images", settings(part=part, parts=parts), {"checkpoint": [checkpoint]}, {"part": [marker]}))
+        main(
+            Step(
+                "sample_images",
+                settings(part=part, parts=parts),
+                {"checkpoint": [checkpoint]},
+                {"part": [marker]},
+            )
+        )
         assert marker.read_bytes() == b"" and not output.exists()
     assert len(list(chunk_folder(output).rglob("*.npz"))) == 3
     draw(checkpoint)
@@ -131,10 +146,14 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, c
     changes: dict[str, object] = {}
     if changed == "checkpoint":
         trained = {"model": MODEL, "diffusion": DIFFUSION}
-        save_checkpoint(checkpoint, model=random_weights(0), ema=random_weights(2), step=10, seed=1077, settings=trained)
+        save_checkpoint(
+            checkpoint, model=random_weights(0), ema=random_weights(2), step=10, seed=1077, settings=trained
+        )
     elif changed == "seed":
         trained = {"model": MODEL, "diffusion": DIFFUSION}
-        save_checkpoint(checkpoint, model=random_weights(0), ema=random_weights(1), step=10, seed=1, settings=trained)
+        save_checkpoint(
+            checkpoint, model=random_weights(0), ema=random_weights(1), step=10, seed=1, settings=trained
+        )
         changes = {"seed": 1}
     elif changed == "sampler":
         changes = {"sampler": {"name": "ddim", "eta": 0.0}}
@@ -146,7 +165,13 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, c
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) -> None:
     output = checkpoint.parent / "samples.npz"
     many = settings(sampling=SAMPLING | {"num_samples": 160, "batch_size": 4}, nfe=50)
-    command = [sys.executable, "-m", "workflow_scripts.sample_images", "--settings", canonical_json(many)]
+    command = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.steps.sample_images",
+        "--settings",
+        canonical_json(many),
+    ]
     command += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     whole = output.read_bytes()
@@ -170,7 +195,16 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) 
 def test_command_line_reports_images_per_second(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output, log = checkpoint.parent / "out" / "samples.npz", checkpoint.parent / "log.txt"
     arguments = ["--settings", canonical_json(settings(sampler={"name": "ddim", "eta": 0.5}))]
-    arguments += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output), "--log", str(log)]
+    arguments += [
+        "--input",
+        "checkpoint",
+        str(checkpoint),
+        "--output",
+        "samples",
+        str(output),
+        "--log",
+        str(log),
+    ]
     run(main, arguments)
     assert output.exists()
     assert "ddim eta 0.5, NFE 4: 7/7 images" in log.read_text() and "images/s" in capsys.readouterr().err
@@ -214,7 +248,9 @@ def test_a_bad_checkpoint_is_one_line_and_leaves_no_output(
 
 
 @pytest.mark.parametrize("num_samples, compiles", [(6, False), (7, True)])
-def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, num_samples, compiles):
+def test_a_network_is_compiled_where_the_whole_set_is_worth_it(
+    checkpoint, monkeypatch, num_samples, compiles
+):
     asked = []
 
     def frozen_as_it_is(network, device, precision, memory_format, fuse, winograd):
@@ -232,7 +268,9 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(checkpoint, monke
     "memory_format, worth_it, transforms",
     [("channels_last", 7 * 4 * 64, True), ("channels_last", 7 * 4 * 64 + 1, False), ("contiguous", 1, False)],
 )
-def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, monkeypatch, memory_format, worth_it, transforms):
+def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(
+    checkpoint, monkeypatch, memory_format, worth_it, transforms
+):
     sampling = {**SAMPLING, "memory_format": memory_format}
     as_before = draw(checkpoint, sampling=sampling)
     made = []
@@ -246,7 +284,9 @@ def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(checkpoint, 
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 8)
     monkeypatch.setattr(sample_images, "WINOGRAD_FROM", worth_it)
     output = checkpoint.parent / "samples.npz"
-    step = Step("sample_images", settings(sampling=sampling), {"checkpoint": [checkpoint]}, {"samples": [output]})
+    step = Step(
+        "sample_images", settings(sampling=sampling), {"checkpoint": [checkpoint]}, {"samples": [output]}
+    )
     main(step)
     with np.load(output) as archive:
         images = archive["images"]

@@ -23,9 +23,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.common import files
-from workflow_scripts.common.documents import DATASET_MANIFEST, read_document
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core import files
+from workflow_scripts.core.documents import DATASET_MANIFEST, read_document
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data import mnist
 from workflow_scripts.provenance import manifest
 from workflow_scripts.study import description, lock
@@ -48,10 +48,16 @@ def fuzz(name: str, inputs: int):
 
     def decorate(test):
         limited = settings(
-            max_examples=inputs, derandomize=True, deadline=timedelta(seconds=SECONDS_PER_INPUT),
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
-                                   HealthCheck.filter_too_much],
-        )  # fmt: skip
+            max_examples=inputs,
+            derandomize=True,
+            deadline=timedelta(seconds=SECONDS_PER_INPUT),
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.data_too_large,
+                HealthCheck.function_scoped_fixture,
+                HealthCheck.filter_too_much,
+            ],
+        )
         return limited(test)
 
     return decorate
@@ -75,16 +81,71 @@ def place():
 
 
 # Scalars as people mistype them, and as people attack with them.
-AWKWARD = st.sampled_from([
-    "", " ", "~", "null", "yes", "1e3", "1e400", ".nan", ".inf", "-.inf", "0x1F", "0b2", "1:30:00", "2001-99-99", "2001-01-01",
-    "'", '"', "!!python/object/apply:os.system [id]", "!!int ''", "!!float ''", "!!bool x", "!!timestamp x", "!!binary x",
-    "&a [*a]", "*a", "&a {b: *a}", "? [1]", "<<: x", "!!set {a}", "!!omap [a: 1]", "!!pairs [a: 1]", '"\\0"', '"\\ud800"', '"\\x07"',
-    "../../etc/passwd", "/etc/passwd", "~nobody_here/x", "a b$(id)'", "\u2028", "\x85", "9" * 5000, "1" * 400 + ".0", "-0.0", "{", "[", "|", ">",
-    "<script>", "%x", "@x", "`x`",
-])  # fmt: skip
+AWKWARD = st.sampled_from(
+    [
+        "",
+        " ",
+        "~",
+        "null",
+        "yes",
+        "1e3",
+        "1e400",
+        ".nan",
+        ".inf",
+        "-.inf",
+        "0x1F",
+        "0b2",
+        "1:30:00",
+        "2001-99-99",
+        "2001-01-01",
+        "'",
+        '"',
+        "!!python/object/apply:os.system [id]",
+        "!!int ''",
+        "!!float ''",
+        "!!bool x",
+        "!!timestamp x",
+        "!!binary x",
+        "&a [*a]",
+        "*a",
+        "&a {b: *a}",
+        "? [1]",
+        "<<: x",
+        "!!set {a}",
+        "!!omap [a: 1]",
+        "!!pairs [a: 1]",
+        '"\\0"',
+        '"\\ud800"',
+        '"\\x07"',
+        "../../etc/passwd",
+        "/etc/passwd",
+        "~nobody_here/x",
+        "a b$(id)'",
+        "\u2028",
+        "\x85",
+        "9" * 5000,
+        "1" * 400 + ".0",
+        "-0.0",
+        "{",
+        "[",
+        "|",
+        ">",
+        "<script>",
+        "%x",
+        "@x",
+        "`x`",
+    ]
+)
 TEXT = st.one_of(AWKWARD, st.text(max_size=30))
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.integers(min_value=-(10**400), max_value=10**400), st.floats(), TEXT),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.integers(min_value=-(10**400), max_value=10**400),
+        st.floats(),
+        TEXT,
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
     max_leaves=8,
 )
@@ -178,14 +239,24 @@ def write(path: Path, text: str) -> Path:
 
 
 @fuzz("yaml", 300)
-@given(st.one_of(TEXT.map("a: {}".format), st.text(max_size=60), JSON.map(lambda value: yaml.safe_dump({"a": value}))))
+@given(
+    st.one_of(
+        TEXT.map("a: {}".format), st.text(max_size=60), JSON.map(lambda value: yaml.safe_dump({"a": value}))
+    )
+)
 def test_any_text_as_yaml(text):
     with clear_error_or_value("yaml"):
         assert isinstance(parse_yaml(text, "x.yaml"), dict)
 
 
-CONFIGURATION = sorted(path.relative_to(ROOT / "config").as_posix() for path in (ROOT / "config").rglob("*.yaml"))
-USED = [name for name in CONFIGURATION if name.startswith("study/") or name in ("preset/smoke.yaml", "anchors.yaml")]
+CONFIGURATION = sorted(
+    path.relative_to(ROOT / "config").as_posix() for path in (ROOT / "config").rglob("*.yaml")
+)
+USED = [
+    name
+    for name in CONFIGURATION
+    if name.startswith("study/") or name in ("preset/smoke.yaml", "anchors.yaml")
+]
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +289,17 @@ def test_anything_given_with_config_on_the_command_line(overrides):
         (data_root / "x").exists()
 
 
-FRONT = [(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "docs/experiments").glob("E*_pre_reg.md"))]
+FRONT = [
+    (path.read_text(encoding="utf-8")) for path in sorted((ROOT / "docs/experiments").glob("E*_pre_reg.md"))
+]
 
 
 @fuzz("front matter", 300)
-@given(text=st.one_of(changed_lines([text.split("\n# ")[0] for text in FRONT]), TEXT.map("---\n{}\n---\n".format)))
+@given(
+    text=st.one_of(
+        changed_lines([text.split("\n# ")[0] for text in FRONT]), TEXT.map("---\n{}\n---\n".format)
+    )
+)
 def test_front_matter_changed(configured, text):
     path = configured / "docs/experiments/E2_pre_reg.md"
     try:
@@ -256,10 +333,13 @@ def test_the_lock_changed(configured, text):
 
 
 AMENDMENT = {
-    "date": "2001-02-03T04:05:06Z", "reason": "fewer steps", "results_seen": False, "results_existed": True,
+    "date": "2001-02-03T04:05:06Z",
+    "reason": "fewer steps",
+    "results_seen": False,
+    "results_existed": True,
     "changes": [{"what": "E1: training.num_steps", "locked": 400, "now": 200}],
     "previous_sha256": hashlib.sha256((ROOT / lock.lock_path(STUDY)).read_bytes()).hexdigest(),
-}  # fmt: skip
+}
 
 
 @fuzz("amendments", 200)
@@ -276,14 +356,35 @@ def test_the_amendments_changed(configured, text):
 
 
 ROW = {
-    "study": "S", "preset": "p", "arm": "A", "seed": 1, "step": 20, "metric": "fd_x", "value": 1.5, "stderr": None,
-    "interval_low": None, "interval_high": None, "checkpoint_sha256": "c", "ema": True, "sampler": "ddpm", "eta": None, "nfe": 10, "num_samples": 50, "extractor": "fd_x",
-    "extractor_sha256": "e", "reference_sha256": "r", "objective": None, "num_probes": None, "probe_sha256": None,
-}  # fmt: skip
+    "study": "S",
+    "preset": "p",
+    "arm": "A",
+    "seed": 1,
+    "step": 20,
+    "metric": "fd_x",
+    "value": 1.5,
+    "stderr": None,
+    "interval_low": None,
+    "interval_high": None,
+    "checkpoint_sha256": "c",
+    "ema": True,
+    "sampler": "ddpm",
+    "eta": None,
+    "nfe": 10,
+    "num_samples": 50,
+    "extractor": "fd_x",
+    "extractor_sha256": "e",
+    "reference_sha256": "r",
+    "objective": None,
+    "num_probes": None,
+    "probe_sha256": None,
+}
 
 
 @fuzz("results.jsonl", 300)
-@given(texts=st.lists(changed_json(ROW), min_size=1, max_size=3), end=st.sampled_from(["", "\n", "\r\n", "\n\n"]))
+@given(
+    texts=st.lists(changed_json(ROW), min_size=1, max_size=3), end=st.sampled_from(["", "\n", "\r\n", "\n\n"])
+)
 def test_metric_rows_changed(place, texts, end):
     path = write(place / "results.jsonl", "\n".join(texts) + end)
     with clear_error_or_value("results.jsonl"):
@@ -292,9 +393,18 @@ def test_metric_rows_changed(place, texts, end):
 
 PART = {"count": 2, "class_counts": [1, 1], "sha256": "a" * 64}
 DATA_MANIFEST = {
-    "source": "digits", "title": "t", "origin": "o", "licence": "l", "preparation": "p", "shape": [8, 8, 1], "classes": ["0"],
-    "train": PART, "test": PART, "sources": [{"path": "x", "bytes": 3, "sha256": "b" * 64}], "sources_sha256": "c" * 64,
-}  # fmt: skip
+    "source": "digits",
+    "title": "t",
+    "origin": "o",
+    "licence": "l",
+    "preparation": "p",
+    "shape": [8, 8, 1],
+    "classes": ["0"],
+    "train": PART,
+    "test": PART,
+    "sources": [{"path": "x", "bytes": 3, "sha256": "b" * 64}],
+    "sources_sha256": "c" * 64,
+}
 
 
 @fuzz("data manifest", 150)
@@ -307,16 +417,30 @@ def test_the_datasets_manifest_changed(place, text):
         f"{found['train']['count']:,} {found['title'].upper()}"
 
 
-FILE = {"name": "train", "path": "results/train.npz", "size": 10, "sha256": "a" * 64, "lineage_sha256": "b" * 64}
+FILE = {
+    "name": "train",
+    "path": "results/train.npz",
+    "size": 10,
+    "sha256": "a" * 64,
+    "lineage_sha256": "b" * 64,
+}
 STEP_LINEAGE = {
-    "rule": "r", "wildcards": {"arm": "A"}, "entry": "train_model", "settings": {"seed": 1},
-    "source": {"digest": "d", "files": {"a.py": "e"}}, "packages": {"digest": "d", "versions": {"torch": "2"}},
-    "inputs": [FILE], "outputs": [FILE],
-}  # fmt: skip
+    "rule": "r",
+    "wildcards": {"arm": "A"},
+    "entry": "train_model",
+    "settings": {"seed": 1},
+    "source": {"digest": "d", "files": {"a.py": "e"}},
+    "packages": {"digest": "d", "versions": {"torch": "2"}},
+    "inputs": [FILE],
+    "outputs": [FILE],
+}
 STEP_MANIFEST = {
-    "manifest_version": 1, "lineage": STEP_LINEAGE, "lineage_sha256": "a" * 64,
-    "circumstances": {"threads": 1, "volatile_inputs": [FILE], "volatile_outputs": [FILE]}, "circumstances_sha256": "b" * 64,
-}  # fmt: skip
+    "manifest_version": 1,
+    "lineage": STEP_LINEAGE,
+    "lineage_sha256": "a" * 64,
+    "circumstances": {"threads": 1, "volatile_inputs": [FILE], "volatile_outputs": [FILE]},
+    "circumstances_sha256": "b" * 64,
+}
 
 
 @fuzz("step manifest", 300)
@@ -325,7 +449,11 @@ def test_a_steps_manifest_changed(place, text):
     path = write(place / "train.npz.manifest.json", text)
     with clear_error_or_value("step manifest"):
         found = manifest.read_manifest(path)
-        manifest.output_files(found), manifest.input_files(found), manifest.input_lineage_sha256(found["lineage"])
+        (
+            manifest.output_files(found),
+            manifest.input_files(found),
+            manifest.input_lineage_sha256(found["lineage"]),
+        )
         manifest.names_output(found, "results/train.npz")
 
 
@@ -339,8 +467,13 @@ def npz(**arrays) -> bytes:
 
 
 @fuzz("npz", 300)
-@given(content=st.one_of(changed_bytes(npz(images=np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1), label=np.array("text"))),
-                         st.binary(max_size=80), changed_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}")))  # fmt: skip
+@given(
+    content=st.one_of(
+        changed_bytes(npz(images=np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1), label=np.array("text"))),
+        st.binary(max_size=80),
+        changed_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}"),
+    )
+)
 def test_an_npz_changed(place, content):
     (place / "samples.npz").write_bytes(content)
     with clear_error_or_value("npz"):
@@ -353,16 +486,28 @@ def npy_headers(draw) -> bytes:
     import struct
     import zipfile
 
-    header = draw(st.one_of(
-        changed_lines(["{'descr': '|u1', 'fortran_order': False, 'shape': (3, 4), }"]),
-        st.sampled_from(["{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
-                         "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }",
-                         "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
-                         "{'descr': [('a', '<f8', (10000000000,))], 'fortran_order': False, 'shape': (3,), }",
-                         "__import__('os').system('id')", "(" * 5000, "{'descr': '|u1'", "'", "{'a': " * 200]),
-    )).encode("latin1", "replace")[:60_000]  # fmt: skip
+    header = draw(
+        st.one_of(
+            changed_lines(["{'descr': '|u1', 'fortran_order': False, 'shape': (3, 4), }"]),
+            st.sampled_from(
+                [
+                    "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+                    "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }",
+                    "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+                    "{'descr': [('a', '<f8', (10000000000,))], 'fortran_order': False, 'shape': (3,), }",
+                    "__import__('os').system('id')",
+                    "(" * 5000,
+                    "{'descr': '|u1'",
+                    "'",
+                    "{'a': " * 200,
+                ]
+            ),
+        )
+    ).encode("latin1", "replace")[:60_000]
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as archive:
+    with zipfile.ZipFile(
+        buffer, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+    ) as archive:
         version = draw(st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]))
         length = struct.pack("<H" if version == b"\x01\x00" else "<I", len(header))
         archive.writestr("images.npy", b"\x93NUMPY" + version + length + header + bytes(12))
@@ -379,8 +524,11 @@ def test_an_npz_with_any_header(place, content):
 
 
 @fuzz("idx", 300)
-@given(content=changed_bytes(b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 2, 2)) + bytes(8)), packed=st.booleans(),
-       official=st.booleans())  # fmt: skip
+@given(
+    content=changed_bytes(b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 2, 2)) + bytes(8)),
+    packed=st.booleans(),
+    official=st.booleans(),
+)
 def test_an_idx_file_changed(place, content, packed, official):
     """Also with the sum of the changed file taken for the official one, so that what follows the check is met as well."""
     path = place / "images"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study.config import flatten, load_study, merge, parse_overrides, read_config
 from workflow_scripts.study.yaml_files import parse_yaml
 
@@ -29,7 +29,9 @@ def _edit(root, path, old, new):
 
 def test_every_preset_of_the_project_is_valid():
     presets = [path.stem for path in (ROOT / "config" / "preset").glob("*.yaml")]
-    assert {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"} <= set(presets)
+    assert {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"} <= set(
+        presets
+    )
     for preset in presets:
         load_study(ROOT, "MS1_min_snr", preset)
 
@@ -37,7 +39,9 @@ def test_every_preset_of_the_project_is_valid():
 def test_jpeg_images_are_never_called_plain_cifar10():
     for preset in ("cifar10_jpeg", "cifar10_micro"):
         study = load_study(ROOT, "MS1_min_snr", preset)
-        assert study.shared("data")["title"] == "CIFAR-10 (JPEG)" and study.preset_title.startswith("CIFAR-10 (JPEG)")
+        assert study.shared("data")["title"] == "CIFAR-10 (JPEG)" and study.preset_title.startswith(
+            "CIFAR-10 (JPEG)"
+        )
         assert study.shared("extractor")["name"] == "fd_cifar10"
 
 
@@ -51,7 +55,10 @@ def test_cifar10_jpeg_differs_from_the_preregistered_preset_in_data_and_extracto
 
 def test_the_charters_arms_and_numbers():
     study = load_study(ROOT, "MS1_min_snr", "cifar10")
-    losses = {arm.name: (arm.settings["diffusion"]["schedule"], *arm.settings["loss"].values()) for arm in study.arms}
+    losses = {
+        arm.name: (arm.settings["diffusion"]["schedule"], *arm.settings["loss"].values())
+        for arm in study.arms
+    }
     assert losses == {
         "E1_baseline_linear": ("linear", "uniform", None),
         "E2_minsnr_linear": ("linear", "min_snr", 5.0),
@@ -72,30 +79,85 @@ def test_the_charters_arms_and_numbers():
 @pytest.mark.parametrize(
     ("path", "old", "new", "message"),
     [
-        (DIGITS, "num_steps: 2000", "num_step: 2000", "training.num_step is not a known key; did you mean 'num_steps'?"),
+        (
+            DIGITS,
+            "num_steps: 2000",
+            "num_step: 2000",
+            "training.num_step is not a known key; did you mean 'num_steps'?",
+        ),
         (DIGITS, "ema_decay: 0.995", "ema_decay: often", "training.ema_decay is 'often', must be a number"),
         (DIGITS, "ema_decay: 0.995", "ema_decay: 1.5", "training.ema_decay is 1.5, must be less than 1"),
         (DIGITS, "source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
         (DIGITS, "title: Digits\n", "tittle: Digits\n", "tittle is not a known key; did you mean 'title'?"),
-        (DIGITS, "[500, 1000, 2000]", "[500, 1000]", "training.checkpoint_steps must end with training.num_steps (2000)"),
-        (DIGITS, "{name: ddpm, nfe: [10, 20, 50, 100]}", "{name: ddpm, nfe: [2000]}", "nfe 2000 is more than"),
+        (
+            DIGITS,
+            "[500, 1000, 2000]",
+            "[500, 1000]",
+            "training.checkpoint_steps must end with training.num_steps (2000)",
+        ),
+        (
+            DIGITS,
+            "{name: ddpm, nfe: [10, 20, 50, 100]}",
+            "{name: ddpm, nfe: [2000]}",
+            "nfe 2000 is more than",
+        ),
         (DIGITS, "eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
         (DIGITS, "norm_groups: 8", "norm_groups: 7", "model.norm_groups (7) must divide"),
         (DIGITS, "image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
         (DIGITS, "name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
-        (DIGITS, "E2_minsnr_linear", "E2_minsnr_liner", "no arm 'E2_minsnr_liner'; did you mean 'E2_minsnr_linear'?"),
+        (
+            DIGITS,
+            "E2_minsnr_linear",
+            "E2_minsnr_liner",
+            "no arm 'E2_minsnr_liner'; did you mean 'E2_minsnr_linear'?",
+        ),
         (DIGITS, "  ema_decay: 0.995\n", "", "training.ema_decay is missing"),
-        (DIGITS, "attention_resolutions: []", "attention_resolutions: [5]", "model.attention_resolutions 5 does not occur"),
+        (
+            DIGITS,
+            "attention_resolutions: []",
+            "attention_resolutions: [5]",
+            "model.attention_resolutions 5 does not occur",
+        ),
         (DIGITS, "seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
         (DIGITS, "title: Digits\n", "title: [Digits\n", "not valid YAML"),
-        (DIGITS, "num_classes", "path: a.zip\n  num_classes", "data.path is only for data.source image_folder, not digits"),
-        (DIGITS, "num_classes", "test_split: official\n  num_classes", "data.test_split is only for data.source image_folder"),
+        (
+            DIGITS,
+            "num_classes",
+            "path: a.zip\n  num_classes",
+            "data.path is only for data.source image_folder, not digits",
+        ),
+        (
+            DIGITS,
+            "num_classes",
+            "test_split: official\n  num_classes",
+            "data.test_split is only for data.source image_folder",
+        ),
         (DIGITS, "source: digits", "source: image_folder", "data.path is missing"),
-        (DIGITS, "source: digits", "source: image_folder\n  path: ../a.zip", "data.path ../a.zip must lie below the data root"),
-        (DIGITS, "source: digits", "source: image_folder\n  path: /a.zip", "data.path /a.zip must lie below the data root"),
-        (DIGITS, "source: digits", "source: image_folder\n  resize: cubic", "data.resize is 'cubic'; did you mean 'bicubic'?"),
+        (
+            DIGITS,
+            "source: digits",
+            "source: image_folder\n  path: ../a.zip",
+            "data.path ../a.zip must lie below the data root",
+        ),
+        (
+            DIGITS,
+            "source: digits",
+            "source: image_folder\n  path: /a.zip",
+            "data.path /a.zip must lie below the data root",
+        ),
+        (
+            DIGITS,
+            "source: digits",
+            "source: image_folder\n  resize: cubic",
+            "data.resize is 'cubic'; did you mean 'bicubic'?",
+        ),
         (BASE, "beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
-        (BASE, "prediction_type: eps", "prediction_type: epsilon", "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?"),
+        (
+            BASE,
+            "prediction_type: eps",
+            "prediction_type: epsilon",
+            "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?",
+        ),
         (E2, "min_snr_gamma: 5.0", "min_snr_gamma: null", "needs loss.min_snr_gamma"),
         (E2, "min_snr_gamma: 5.0", "min_snr_gamma: -5", "loss.min_snr_gamma is -5, must be more than 0"),
         (E2, "loss:", "sampling: {num_samples: 5}\nloss:", "sampling is not a known key"),
@@ -133,7 +195,12 @@ def test_merge_and_flatten():
 
 
 def test_floats_without_a_dot_are_numbers():
-    assert parse_yaml("a: 1e-4\nb: 5E3\nc: 1.5e-3\nd: e5\n", "x") == {"a": 1e-4, "b": 5e3, "c": 1.5e-3, "d": "e5"}
+    assert parse_yaml("a: 1e-4\nb: 5E3\nc: 1.5e-3\nd: e5\n", "x") == {
+        "a": 1e-4,
+        "b": 5e3,
+        "c": 1.5e-3,
+        "d": "e5",
+    }
 
 
 def test_yaml_cannot_build_objects():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.common.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study.config import load_study
 from workflow_scripts.study.looks import arm_looks
 

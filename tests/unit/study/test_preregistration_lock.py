@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts import lock_study
-from workflow_scripts.common.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study
 from workflow_scripts.study.description import gate_settings, main_metric
 from workflow_scripts.study.matched_compute import check_comparison
 from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.tools import lock as lock_study
 
 ROOT = Path(__file__).parents[3]
 STUDY = "MS1_min_snr"
@@ -24,7 +24,11 @@ E2_ARM = f"config/study/{STUDY}/E2_minsnr_linear.yaml"
 def project(tmp_path):
     """The project's configuration and preregistrations, not yet locked."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    shutil.copytree(ROOT / "docs" / "experiments", tmp_path / "docs" / "experiments", ignore=shutil.ignore_patterns("*.json*"))
+    shutil.copytree(
+        ROOT / "docs" / "experiments",
+        tmp_path / "docs" / "experiments",
+        ignore=shutil.ignore_patterns("*.json*"),
+    )
     return tmp_path
 
 
@@ -58,7 +62,9 @@ def test_the_projects_own_lock_holds():
 
 
 def test_a_missing_lock_says_how_to_make_one(project):
-    with pytest.raises(PipelineError, match=f"not locked, so nothing is trained; run: make lock STUDY={STUDY}"):
+    with pytest.raises(
+        PipelineError, match=f"not locked, so nothing is trained; run: make lock STUDY={STUDY}"
+    ):
         _verify(project)
 
 
@@ -73,8 +79,18 @@ def test_locking_again_changes_nothing(locked, capsys):
     ("path", "old", "new", "named"),
     [
         (E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0", "E2_minsnr_linear: loss.min_snr_gamma"),
-        (f"config/study/{STUDY}/base.yaml", "beta_end: 0.02", "beta_end: 0.03", "E1_baseline_linear: diffusion.beta_end"),
-        ("config/preset/cifar10.yaml", "ema_decay: 0.999", "ema_decay: 0.9999", "E1_baseline_linear: training.ema_decay"),
+        (
+            f"config/study/{STUDY}/base.yaml",
+            "beta_end: 0.02",
+            "beta_end: 0.03",
+            "E1_baseline_linear: diffusion.beta_end",
+        ),
+        (
+            "config/preset/cifar10.yaml",
+            "ema_decay: 0.999",
+            "ema_decay: 0.9999",
+            "E1_baseline_linear: training.ema_decay",
+        ),
         ("config/preset/cifar10.yaml", "num_samples: 10000", "num_samples: 5000", "sampling.num_samples"),
         (E2_PRE, "threshold: 0.07", "threshold: 0.05", f"preregistration {E2_PRE}"),
     ],
@@ -165,7 +181,9 @@ def test_front_matter_mistakes_are_one_line(project, old, new, message):
 
 
 def test_an_arm_that_nobody_preregistered_is_refused(project):
-    (project / f"config/study/{STUDY}/E4_new.yaml").write_text("label: new\nloss: {weighting: truncated_snr}\n")
+    (project / f"config/study/{STUDY}/E4_new.yaml").write_text(
+        "label: new\nloss: {weighting: truncated_snr}\n"
+    )
     with pytest.raises(ConfigError, match="E4_new.yaml: the arm stands in 0 preregistrations"):
         read_preregistrations(project, load_study(project, STUDY, "digits"))
 
@@ -175,7 +193,10 @@ def test_charter_thresholds_and_main_metric():
     preregistrations = read_preregistrations(ROOT, study)
     (e2,) = [item for item in preregistrations if item.experiment == "E2"]
     metrics = {h["metric"]["name"]: (h["threshold"], h["direction"], h["role"]) for h in e2.hypotheses}
-    assert metrics == {"fid": (0.07, "lower", "confirmatory"), "hessian_trace": (0.10, "lower", "confirmatory")}
+    assert metrics == {
+        "fid": (0.07, "lower", "confirmatory"),
+        "hessian_trace": (0.10, "lower", "confirmatory"),
+    }
     assert main_metric(study, preregistrations) == ("ddpm", 50)
     assert gate_settings(ROOT, study, preregistrations)["rehearsal"] is False
 
@@ -193,7 +214,11 @@ def test_every_preregistered_comparison_is_matched():
 def test_unmatched_compute_stops_with_the_setting_named():
     study = load_study(ROOT, STUDY, "cifar10")
     settings = {arm.name: arm.settings for arm in study.arms}
-    comparison = {"arm": "E2_minsnr_linear", "comparator": "E1_baseline_linear", "factor": ["loss.weighting", "loss.min_snr_gamma"]}
+    comparison = {
+        "arm": "E2_minsnr_linear",
+        "comparator": "E1_baseline_linear",
+        "factor": ["loss.weighting", "loss.min_snr_gamma"],
+    }
     settings["E2_minsnr_linear"]["training"]["batch_size"] = 8
     with pytest.raises(PipelineError, match="not matched: training.batch_size is 8 against 4"):
         check_comparison(comparison, settings, E2_PRE)

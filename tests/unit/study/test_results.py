@@ -5,36 +5,67 @@ import random
 
 import pytest
 
-from workflow_scripts import collect_results
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_json_lines, write_json, write_json_lines
-from workflow_scripts.common.step import Step
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json_lines, write_json, write_json_lines
+from workflow_scripts.core.step import Step
+from workflow_scripts.steps import collect_results
 from workflow_scripts.study.results import check_row, identity, merge_rows, read_rows, require_comparable
 
 
 def fd_row(**changes):
     row = {
-        "study": "MS1_min_snr", "preset": "digits", "arm": "E1_baseline_linear", "seed": 1077, "step": 2000,
-        "metric": "fd_digits", "value": 12.3, "stderr": None, "interval_low": None, "interval_high": None,
-        "checkpoint_sha256": "c" * 64, "ema": True,
-        "sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": 1500,
-        "extractor": "fd_digits", "extractor_sha256": "e" * 64, "reference_sha256": "f" * 64,
-        "objective": None, "num_probes": None, "probe_sha256": None,
-    }  # fmt: skip
+        "study": "MS1_min_snr",
+        "preset": "digits",
+        "arm": "E1_baseline_linear",
+        "seed": 1077,
+        "step": 2000,
+        "metric": "fd_digits",
+        "value": 12.3,
+        "stderr": None,
+        "interval_low": None,
+        "interval_high": None,
+        "checkpoint_sha256": "c" * 64,
+        "ema": True,
+        "sampler": "ddpm",
+        "eta": None,
+        "nfe": 50,
+        "num_samples": 1500,
+        "extractor": "fd_digits",
+        "extractor_sha256": "e" * 64,
+        "reference_sha256": "f" * 64,
+        "objective": None,
+        "num_probes": None,
+        "probe_sha256": None,
+    }
     return row | changes
 
 
 def trace_row(**changes):
     row = fd_row(
-        metric="hessian_trace", stderr=0.5, objective="common", num_probes=16, probe_sha256="d" * 64, sampler=None,
-        nfe=None, num_samples=None, extractor=None, extractor_sha256=None, reference_sha256=None,
-    )  # fmt: skip
+        metric="hessian_trace",
+        stderr=0.5,
+        objective="common",
+        num_probes=16,
+        probe_sha256="d" * 64,
+        sampler=None,
+        nfe=None,
+        num_samples=None,
+        extractor=None,
+        extractor_sha256=None,
+        reference_sha256=None,
+    )
     return row | changes
 
 
 @pytest.mark.parametrize(
     "row",
-    [fd_row(), fd_row(value=3), fd_row(sampler="ddim", eta=0.0), fd_row(interval_low=-0.1, interval_high=13), trace_row()],
+    [
+        fd_row(),
+        fd_row(value=3),
+        fd_row(sampler="ddim", eta=0.0),
+        fd_row(interval_low=-0.1, interval_high=13),
+        trace_row(),
+    ],
 )
 def test_complete_rows_are_accepted(row):
     check_row(row, "here")
@@ -97,7 +128,9 @@ def test_all_differing_fields_are_listed():
 def test_merge_orders_by_content_whatever_the_order_given():
     arms, seeds, nfes = ("E1_a", "E2_b"), (9, 10), (50, 100)
     rows = [fd_row(arm=arm, seed=seed, nfe=nfe) for arm in arms for seed in seeds for nfe in nfes]
-    rows += [trace_row(step=step, objective=objective) for step in (500, 2000) for objective in ("common", "own")]
+    rows += [
+        trace_row(step=step, objective=objective) for step in (500, 2000) for objective in ("common", "own")
+    ]
     shuffled = random.Random(0).sample(rows, len(rows))
     merged = merge_rows(shuffled)
     assert merged == merge_rows(rows)

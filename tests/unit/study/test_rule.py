@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study.rule import confidence_for, decide_outcomes, log_margin, study_outcome, t_interval
 
 MARGIN = 0.1

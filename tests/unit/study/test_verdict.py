@@ -7,33 +7,56 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts import decide_verdict
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import canonical_json, sha256_file, write_json_lines
-from workflow_scripts.common.step import Step
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, sha256_file, write_json_lines
+from workflow_scripts.core.step import Step
+from workflow_scripts.steps import decide_verdict
 from workflow_scripts.study.verdict import decide
 
 ANALYSIS = {
-    "aggregation": "geometric_mean_of_ratios", "interval": "paired_t", "confidence": 0.95, "multiplicity": "bonferroni",
-}  # fmt: skip
+    "aggregation": "geometric_mean_of_ratios",
+    "interval": "paired_t",
+    "confidence": 0.95,
+    "multiplicity": "bonferroni",
+}
 BASE, MIN_SNR = "E1_baseline_linear", "E2_minsnr_linear"
 SEEDS = (1077, 1078, 1079)
 
 
 def context(**changes):
     return {
-        "study": "MS1_min_snr", "preset": "digits", "preregistered_preset": "cifar10", "rehearsal": True,
-        "final_step": 2000, "metric": "fd_digits", "num_samples": 1500, "num_probes": 16,
-        "arms": [BASE, MIN_SNR], "seeds": list(SEEDS),
-    } | changes  # fmt: skip
+        "study": "MS1_min_snr",
+        "preset": "digits",
+        "preregistered_preset": "cifar10",
+        "rehearsal": True,
+        "final_step": 2000,
+        "metric": "fd_digits",
+        "num_samples": 1500,
+        "num_probes": 16,
+        "arms": [BASE, MIN_SNR],
+        "seeds": list(SEEDS),
+    } | changes
 
 
 def fid_hypothesis(**changes):
     return {
-        "id": "E2.H1", "experiment": "E2", "statement": "Lower.", "role": "confirmatory", "arm": MIN_SNR,
-        "comparator": BASE, "direction": "lower", "threshold": 0.07,
-        "metric": {"name": "fid", "sampler": "ddpm", "nfe": 50, "num_samples": 10000, "ema": True, "step": "final"},
-    } | changes  # fmt: skip
+        "id": "E2.H1",
+        "experiment": "E2",
+        "statement": "Lower.",
+        "role": "confirmatory",
+        "arm": MIN_SNR,
+        "comparator": BASE,
+        "direction": "lower",
+        "threshold": 0.07,
+        "metric": {
+            "name": "fid",
+            "sampler": "ddpm",
+            "nfe": 50,
+            "num_samples": 10000,
+            "ema": True,
+            "step": "final",
+        },
+    } | changes
 
 
 def trace_hypothesis(**changes):
@@ -43,19 +66,51 @@ def trace_hypothesis(**changes):
 
 def fd_row(arm, seed, value, **changes):
     return {
-        "study": "MS1_min_snr", "preset": "digits", "arm": arm, "seed": seed, "step": 2000, "metric": "fd_digits",
-        "value": value, "stderr": None, "interval_low": None, "interval_high": None,
-        "checkpoint_sha256": f"{arm}{seed}", "ema": True, "sampler": "ddpm",
-        "eta": None, "nfe": 50, "num_samples": 1500, "extractor": "fd_digits", "extractor_sha256": "e",
-        "reference_sha256": "f", "objective": None, "num_probes": None, "probe_sha256": None,
-    } | changes  # fmt: skip
+        "study": "MS1_min_snr",
+        "preset": "digits",
+        "arm": arm,
+        "seed": seed,
+        "step": 2000,
+        "metric": "fd_digits",
+        "value": value,
+        "stderr": None,
+        "interval_low": None,
+        "interval_high": None,
+        "checkpoint_sha256": f"{arm}{seed}",
+        "ema": True,
+        "sampler": "ddpm",
+        "eta": None,
+        "nfe": 50,
+        "num_samples": 1500,
+        "extractor": "fd_digits",
+        "extractor_sha256": "e",
+        "reference_sha256": "f",
+        "objective": None,
+        "num_probes": None,
+        "probe_sha256": None,
+    } | changes
 
 
 def trace_row(arm, seed, value, **changes):
-    return fd_row(
-        arm, seed, value, metric="hessian_trace", stderr=0.1, sampler=None, nfe=None, num_samples=None, extractor=None,
-        extractor_sha256=None, reference_sha256=None, objective="common", num_probes=16, probe_sha256="d",
-    ) | changes  # fmt: skip
+    return (
+        fd_row(
+            arm,
+            seed,
+            value,
+            metric="hessian_trace",
+            stderr=0.1,
+            sampler=None,
+            nfe=None,
+            num_samples=None,
+            extractor=None,
+            extractor_sha256=None,
+            reference_sha256=None,
+            objective="common",
+            num_probes=16,
+            probe_sha256="d",
+        )
+        | changes
+    )
 
 
 def rows_with(ratios, make=fd_row, base=10.0, seeds=SEEDS):
@@ -82,7 +137,9 @@ def test_numbers_of_a_hypothesis_are_the_paired_t_analysis_of_log_ratios():
     assert result["relative_change"] == pytest.approx(stats.gmean(ratios) - 1, rel=1e-9)
     assert result["interval"] == pytest.approx([math.exp(test.low) - 1, math.exp(test.high) - 1], rel=1e-9)
     assert [seed["seed"] for seed in result["seeds"]] == list(SEEDS)
-    assert [seed["relative_change"] for seed in result["seeds"]] == pytest.approx([-0.20, -0.16, -0.18], rel=1e-9)
+    assert [seed["relative_change"] for seed in result["seeds"]] == pytest.approx(
+        [-0.20, -0.16, -0.18], rel=1e-9
+    )
     assert [seed["comparator_value"] for seed in result["seeds"]] == [10.0, 20.0, 30.0]
     assert result["missing_seeds"] == []
     rates = result["error_rates"]
@@ -96,13 +153,23 @@ def test_numbers_of_a_hypothesis_are_the_paired_t_analysis_of_log_ratios():
         ((1.20, 1.24, 1.22), "worse", "at least 7.5 % higher and the interval excludes zero change."),
         ((1.00, 1.01, 0.99), "neutral", "the whole interval lies between −7.0 % and +7.5 %."),
         ((0.970, 0.975, 0.972), "neutral", "the whole interval lies between −7.0 % and +7.5 %."),
-        ((0.50, 1.00, 0.80), "inconclusive", "the interval includes zero change and reaches beyond −7.0 % or +7.5 %."),
-        ((0.93, 0.96, 0.945), "inconclusive",
-         "the interval excludes zero change, but the estimate is not at least 7.0 % lower."),
-        ((1.07, 1.04, 1.055), "inconclusive",
-         "the interval excludes zero change, but the estimate is not at least 7.5 % higher."),
+        (
+            (0.50, 1.00, 0.80),
+            "inconclusive",
+            "the interval includes zero change and reaches beyond −7.0 % or +7.5 %.",
+        ),
+        (
+            (0.93, 0.96, 0.945),
+            "inconclusive",
+            "the interval excludes zero change, but the estimate is not at least 7.0 % lower.",
+        ),
+        (
+            (1.07, 1.04, 1.055),
+            "inconclusive",
+            "the interval excludes zero change, but the estimate is not at least 7.5 % higher.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_outcome_has_its_sentence_with_numbers(ratios, outcome, words):
     result = decide_one(rows_with(ratios, base=6.0))
     assert result["outcome"] == outcome
@@ -173,24 +240,42 @@ def test_a_rehearsal_lists_what_it_substitutes():
         {"field": "num_samples", "preregistered": 10000, "used": 1500},
     ]
     assert result["metric_used"] == {
-        "metric": "fd_digits", "sampler": "ddpm", "nfe": 50, "num_samples": 1500, "ema": True, "step": 2000,
-        "objective": None, "num_probes": None, "extractor": "fd_digits",
-    }  # fmt: skip
+        "metric": "fd_digits",
+        "sampler": "ddpm",
+        "nfe": 50,
+        "num_samples": 1500,
+        "ema": True,
+        "step": 2000,
+        "objective": None,
+        "num_probes": None,
+        "extractor": "fd_digits",
+    }
     assert result["metric"]["name"] == "fid"
 
     rows = rows_with((0.8, 0.81, 0.8), lambda *args: trace_row(*args, num_probes=32))
     trace = decide_one(rows, trace_hypothesis(), num_probes=32)
     assert trace["substitutions"] == [{"field": "num_probes", "preregistered": 16, "used": 32}]
     assert trace["metric_used"] == {
-        "metric": "hessian_trace", "sampler": None, "nfe": None, "num_samples": None, "ema": True, "step": 2000,
-        "objective": "common", "num_probes": 32, "extractor": None,
-    }  # fmt: skip
+        "metric": "hessian_trace",
+        "sampler": None,
+        "nfe": None,
+        "num_samples": None,
+        "ema": True,
+        "step": 2000,
+        "objective": "common",
+        "num_probes": 32,
+        "extractor": None,
+    }
 
 
 def preregistered(**changes):
     return {
-        "preset": "cifar10", "rehearsal": False, "metric": "fid", "num_samples": 10000, "final_step": 50000,
-    } | changes  # fmt: skip
+        "preset": "cifar10",
+        "rehearsal": False,
+        "metric": "fid",
+        "num_samples": 10000,
+        "final_step": 50000,
+    } | changes
 
 
 def test_the_preregistered_preset_substitutes_nothing():
@@ -227,7 +312,9 @@ def test_another_probe_set_is_refused():
 def test_another_sample_count_is_refused_rather_than_missing():
     rows = rows_with((0.8, 0.81, 0.8))
     rows[1] |= {"num_samples": 500}
-    with pytest.raises(PipelineError, match="of E2_minsnr_linear seed 1077 has num_samples 500 where 1500 is needed"):
+    with pytest.raises(
+        PipelineError, match="of E2_minsnr_linear seed 1077 has num_samples 500 where 1500 is needed"
+    ):
         decide_one(rows)
 
 
@@ -267,11 +354,15 @@ def test_an_analysis_that_is_not_implemented_is_refused(field, value):
 
 def test_bonferroni_counts_confirmatory_hypotheses_per_experiment_run_or_not():
     hypotheses = [
-        fid_hypothesis(), trace_hypothesis(arm="E2_other"),
-        fid_hypothesis(id="E3.H1", experiment="E3"), fid_hypothesis(id="E3.H2", experiment="E3", role="exploratory"),
-    ]  # fmt: skip
+        fid_hypothesis(),
+        trace_hypothesis(arm="E2_other"),
+        fid_hypothesis(id="E3.H1", experiment="E3"),
+        fid_hypothesis(id="E3.H2", experiment="E3", role="exploratory"),
+    ]
     verdict = decide(hypotheses, rows_with((0.8, 0.81, 0.8)), ANALYSIS, context())
-    assert [result["confidence"] for result in verdict["hypotheses"]] == pytest.approx([0.975, 0.975, 0.95, 0.95])
+    assert [result["confidence"] for result in verdict["hypotheses"]] == pytest.approx(
+        [0.975, 0.975, 0.95, 0.95]
+    )
     assert verdict["confidence_used"] == {"confirmatory": pytest.approx(0.975), "exploratory": 0.95}
     assert verdict["hypotheses"][1]["outcome"] == "not_run"
 
@@ -287,7 +378,11 @@ def test_exploratory_hypotheses_do_not_move_the_study():
 
 
 def test_the_familys_error_rate_is_within_5_percent_and_only_of_what_was_decided():
-    hypotheses = [fid_hypothesis(), trace_hypothesis(), fid_hypothesis(id="E3.H1", experiment="E3", arm="E3_other")]
+    hypotheses = [
+        fid_hypothesis(),
+        trace_hypothesis(),
+        fid_hypothesis(id="E3.H1", experiment="E3", arm="E3_other"),
+    ]
     rows = rows_with((0.5, 1.5, 0.8)) + rows_with((3.0, 0.4, 1.0), trace_row)
     families = decide(hypotheses, rows, ANALYSIS, context())["families"]
     assert [(family["experiment"], family["num_simulated"]) for family in families] == [("E2", 2), ("E3", 0)]
@@ -306,7 +401,11 @@ def test_extreme_values_still_give_valid_json():
 
 
 def settings(**changes):
-    return {"hypotheses": [fid_hypothesis(), trace_hypothesis()], "analysis": ANALYSIS, "context": context(**changes)}
+    return {
+        "hypotheses": [fid_hypothesis(), trace_hypothesis()],
+        "analysis": ANALYSIS,
+        "context": context(**changes),
+    }
 
 
 def test_the_entry_point_writes_the_verdict_with_the_results_hash(tmp_path):
@@ -326,9 +425,11 @@ def test_the_entry_point_writes_the_verdict_with_the_results_hash(tmp_path):
 def test_the_entry_point_refuses_rows_of_another_preset_and_writes_nothing(tmp_path):
     write_json_lines(tmp_path / "results.jsonl", rows_with((0.8, 0.81, 0.8)))
     step = Step(
-        "decide_verdict", settings(preset="smoke"), {"results": [tmp_path / "results.jsonl"]},
+        "decide_verdict",
+        settings(preset="smoke"),
+        {"results": [tmp_path / "results.jsonl"]},
         {"verdict": [tmp_path / "verdict.json"]},
-    )  # fmt: skip
+    )
     with pytest.raises(PipelineError, match="preset 'digits', but study MS1_min_snr, preset smoke"):
         decide_verdict.main(step)
     assert not (tmp_path / "verdict.json").exists()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from workflow_scripts.common.randomness import stream
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.training.batches import Batches
 
 SHAPE = (10, 4, 4, 1)
@@ -35,7 +35,9 @@ def test_draws_follow_the_documented_streams():
     indices, t, noise = Batches(SHAPE, 3, 4, 100).draw(5)
     assert indices.dtype == t.dtype == torch.int64 and noise.dtype == torch.float32
     assert t.tolist() == stream(3, "timesteps", 5).integers(0, 100, size=4).tolist()
-    assert np.array_equal(noise.numpy(), stream(3, "noise", 5).standard_normal((4, 1, 4, 4), dtype=np.float32))
+    assert np.array_equal(
+        noise.numpy(), stream(3, "noise", 5).standard_normal((4, 1, 4, 4), dtype=np.float32)
+    )
     rows = np.concatenate([stream(3, "order", epoch).permutation(10) for epoch in range(3)])[20:24]
     assert indices.tolist() == rows.tolist()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.training.checkpoints import load_checkpoint, save_checkpoint
 
 

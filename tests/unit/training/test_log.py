@@ -22,7 +22,9 @@ def test_rows_are_means_over_windows_and_the_last_may_be_shorter():
     assert log.rows[-1] == (7, 7.0, 14.0, 70.0) and len(log.rows) == 3
 
 
-@pytest.mark.parametrize(("loss", "grad_norm"), [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("inf"))])
+@pytest.mark.parametrize(
+    ("loss", "grad_norm"), [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("inf"))]
+)
 def test_the_first_bad_step_is_named_and_the_steps_before_it_kept(loss, grad_norm):
     log = TrainingLog(4)
     for step in range(1, 6):

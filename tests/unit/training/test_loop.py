@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.randomness import stream, torch_seed
-from workflow_scripts.models.registry import build_model
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.randomness import stream, torch_seed
+from workflow_scripts.nets.registry import build_model
 from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.loop import train
@@ -30,28 +30,57 @@ def _settings(
         "arm": "E1_test",
         "seed": 5,
         "data": {"image_size": 8, "channels": 1},
-        "model": {"name": "unet_digits8", "base_channels": 8, "channel_mults": [1, 2], "num_res_blocks": 1,
-                  "attention_resolutions": [4], "dropout": dropout, "norm_groups": 4},
-        "diffusion": {"schedule": "linear", "num_timesteps": 50, "beta_start": 1e-3, "beta_end": 0.2,
-                      "prediction_type": "eps"},
+        "model": {
+            "name": "unet_digits8",
+            "base_channels": 8,
+            "channel_mults": [1, 2],
+            "num_res_blocks": 1,
+            "attention_resolutions": [4],
+            "dropout": dropout,
+            "norm_groups": 4,
+        },
+        "diffusion": {
+            "schedule": "linear",
+            "num_timesteps": 50,
+            "beta_start": 1e-3,
+            "beta_end": 0.2,
+            "prediction_type": "eps",
+        },
         "loss": {"weighting": weighting, "min_snr_gamma": gamma},
-        "training": {"num_steps": 12, "batch_size": 6, "learning_rate": learning_rate, "grad_clip_norm": 0.5,
-                     "ema_decay": 0.9, "checkpoint_steps": [12], "log_every": 4, "precision": precision,
-                     "memory_format": layout},
-    }  # fmt: skip
+        "training": {
+            "num_steps": 12,
+            "batch_size": 6,
+            "learning_rate": learning_rate,
+            "grad_clip_norm": 0.5,
+            "ema_decay": 0.9,
+            "checkpoint_steps": [12],
+            "log_every": 4,
+            "precision": precision,
+            "memory_format": layout,
+        },
+    }
 
 
 def _bytes(state: TrainingState, settings: dict, folder) -> bytes:
     save_checkpoint(
-        folder / "c.pt", model=state.model.state_dict(), ema=state.ema.model.state_dict(), step=state.step, seed=5,
+        folder / "c.pt",
+        model=state.model.state_dict(),
+        ema=state.ema.model.state_dict(),
+        step=state.step,
+        seed=5,
         settings=settings,
-    )  # fmt: skip
+    )
     return (folder / "c.pt").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("dropout", "precision", "layout"),
-    [(0.0, "fp32", "contiguous"), (0.3, "fp32", "contiguous"), (0.3, "fp32", "channels_last"), (0.3, "bf16", "channels_last")],
+    [
+        (0.0, "fp32", "contiguous"),
+        (0.3, "fp32", "contiguous"),
+        (0.3, "fp32", "channels_last"),
+        (0.3, "bf16", "channels_last"),
+    ],
 )
 def test_stopping_saving_and_going_on_changes_no_byte(tmp_path, dropout, precision, layout):
     settings = _settings(dropout, precision=precision, layout=layout)
@@ -86,7 +115,9 @@ def test_steps_are_the_algorithm_written_out():
     alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.2, 50))
     order = stream(5, "order", 0).permutation(20)
     for step in range(3):
-        x_start = torch.tensor(IMAGES[order[6 * step : 6 * step + 6]].transpose(0, 3, 1, 2) / 127.5 - 1).float()
+        x_start = torch.tensor(
+            IMAGES[order[6 * step : 6 * step + 6]].transpose(0, 3, 1, 2) / 127.5 - 1
+        ).float()
         t = stream(5, "timesteps", step).integers(0, 50, size=6)
         noise = torch.tensor(stream(5, "noise", step).standard_normal((6, 1, 8, 8), dtype=np.float32))
         a = torch.tensor(alphas_cumprod[t]).float()[:, None, None, None]
@@ -127,7 +158,9 @@ def test_another_memory_format_trains_the_same_and_bf16_nearly():
             assert wide and all(value.is_contiguous(memory_format=torch.channels_last) for value in wide)
         rows[precision, layout] = np.array(log.rows)[:, 1]
     exact = rows["fp32", "contiguous"]
-    np.testing.assert_allclose(rows["fp32", "channels_last"], exact, rtol=1e-4)  # sums in another order, three steps on
+    np.testing.assert_allclose(
+        rows["fp32", "channels_last"], exact, rtol=1e-4
+    )  # sums in another order, three steps on
     np.testing.assert_allclose(rows["bf16", "channels_last"], exact, rtol=1e-2)  # bfloat16 has 8 bits
     assert (rows["bf16", "channels_last"] != exact).any()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.training.saved_run import SavedRun
 
 IDENTITY = {"settings": {"arm": "A"}, "train": "ab"}
@@ -90,7 +90,9 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(tmp_path, damage, m
     # what was refused is gone, so that it counts as no generation from now on
     _save(saved, 6, 7)
     assert sorted(path.name for path in saved.folder.iterdir()) == ["step0000006.state", "step0000007.state"]
-    assert len(said) == 1 and "step0000006.state" in said[0] and said[0].endswith("this saved state is not used")
+    assert (
+        len(said) == 1 and "step0000006.state" in said[0] and said[0].endswith("this saved state is not used")
+    )
     assert not Path("executed").exists()
 
 
@@ -106,7 +108,9 @@ def test_with_every_state_damaged_training_starts_again_and_says_so(tmp_path):
     assert said[2:] == ["no saved state is left; training starts from the beginning"]
 
 
-@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(_flip(0.5)(path.read_bytes()))])
+@pytest.mark.parametrize(
+    "change", [lambda path: path.unlink(), lambda path: path.write_bytes(_flip(0.5)(path.read_bytes()))]
+)
 def test_a_state_whose_checkpoint_is_gone_or_altered_is_refused(tmp_path, change):
     saved = _open(tmp_path)
     _save(saved, 5)
@@ -127,7 +131,9 @@ def test_states_of_other_settings_are_not_read_and_go_at_the_end(tmp_path):
     assert other.load() is None
     _save(other, 3)
     other.discard()
-    assert said == ["saved states of other settings, data or code are not used; training starts from the beginning"]
+    assert said == [
+        "saved states of other settings, data or code are not used; training starts from the beginning"
+    ]
     saved = _open(tmp_path)
     assert saved.load()["rows"] == [(5, 0.1)]
     saved.finish()
@@ -165,7 +171,9 @@ def test_publishing_makes_a_whole_file_and_leaves_the_kept_one(tmp_path, links, 
     saved.checkpoint_path(6).write_bytes(b"weights")
     for _ in range(2):  # again, after a kill between publishing and the end
         saved.publish(6, output)
-        assert [path.name for path in output.parent.iterdir()] == [output.name] and output.read_bytes() == b"weights"
+        assert [path.name for path in output.parent.iterdir()] == [
+            output.name
+        ] and output.read_bytes() == b"weights"
     assert os.path.samefile(output, saved.checkpoint_path(6)) == links
     output.unlink()  # as a workflow manager does with the outputs of a failed job
     assert saved.checkpoint_path(6).read_bytes() == b"weights"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.common.errors import PipelineError, Stopped
-from workflow_scripts.common.stop_signals import StopSignals
+from workflow_scripts.core.errors import PipelineError, Stopped
+from workflow_scripts.core.stop_signals import StopSignals
 from workflow_scripts.training import session as session_module
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import train
@@ -23,15 +23,35 @@ SETTINGS = {
     "arm": "E1_test",
     "seed": 5,
     "data": {"image_size": 8, "channels": 1},
-    "model": {"name": "unet_digits8", "base_channels": 4, "channel_mults": [1, 2], "num_res_blocks": 1,
-              "attention_resolutions": [4], "dropout": 0.3, "norm_groups": 2},
-    "diffusion": {"schedule": "linear", "num_timesteps": 50, "beta_start": 1e-3, "beta_end": 0.2,
-                  "prediction_type": "eps"},
+    "model": {
+        "name": "unet_digits8",
+        "base_channels": 4,
+        "channel_mults": [1, 2],
+        "num_res_blocks": 1,
+        "attention_resolutions": [4],
+        "dropout": 0.3,
+        "norm_groups": 2,
+    },
+    "diffusion": {
+        "schedule": "linear",
+        "num_timesteps": 50,
+        "beta_start": 1e-3,
+        "beta_end": 0.2,
+        "prediction_type": "eps",
+    },
     "loss": {"weighting": "uniform", "min_snr_gamma": None},
-    "training": {"num_steps": NUM_STEPS, "batch_size": 6, "learning_rate": 1e-3, "grad_clip_norm": 0.5,
-                 "ema_decay": 0.9, "checkpoint_steps": list(CHECKPOINT_STEPS), "log_every": LOG_EVERY,
-                 "precision": "fp32", "memory_format": "contiguous"},
-}  # fmt: skip
+    "training": {
+        "num_steps": NUM_STEPS,
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "grad_clip_norm": 0.5,
+        "ema_decay": 0.9,
+        "checkpoint_steps": list(CHECKPOINT_STEPS),
+        "log_every": LOG_EVERY,
+        "precision": "fp32",
+        "memory_format": "contiguous",
+    },
+}
 
 
 class Clock:
@@ -99,7 +119,9 @@ def test_killed_after_any_step_it_goes_on_from_an_older_state_to_the_same_bytes(
         second = _session(tmp_path / str(cut))
         resumed_at.append(second.resume())
         second = _go_on(_session(tmp_path / str(cut)))
-        assert _bytes(second) == _bytes(straight) and second.log.rows == straight.log.rows, f"killed at step {cut}"
+        assert _bytes(second) == _bytes(straight) and second.log.rows == straight.log.rows, (
+            f"killed at step {cut}"
+        )
     assert resumed_at == list(range(NUM_STEPS))
 
 
@@ -145,10 +167,14 @@ def test_a_full_disk_is_said_and_ends_training_only_if_it_has_to_stop(tmp_path, 
         session.on_step(state)
 
     monkeypatch.setattr(SavedRun, "save", full)
-    with pytest.raises(PipelineError, match="stopped, and step 6 is lost; step 2 is saved: cannot write step.state: No space"):
+    with pytest.raises(
+        PipelineError, match="stopped, and step 6 is lost; step 2 is saved: cannot write step.state: No space"
+    ):
         _go_on(session, on_step)
     assert calls == [1, 2, 3, 4, 5, 6]
-    assert [line.split(":")[0] for line in said] == [f"training goes on without having saved step {step}" for step in (3, 4, 5)]
+    assert [line.split(":")[0] for line in said] == [
+        f"training goes on without having saved step {step}" for step in (3, 4, 5)
+    ]
 
 
 def test_what_is_not_finite_is_never_saved(tmp_path):

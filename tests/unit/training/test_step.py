@@ -10,8 +10,8 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from tests.recorded_graphs import NothingRecorded, RecordedGraphs
-from workflow_scripts.common.capture import WARM_UP
-from workflow_scripts.models.unet import UNet
+from workflow_scripts.core.capture import WARM_UP
+from workflow_scripts.nets.unet import UNet
 from workflow_scripts.training import state as state_module
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.loop import train
@@ -27,14 +27,33 @@ def _settings(**training) -> dict:
         "arm": "E1_test",
         "seed": 5,
         "data": {"image_size": 8, "channels": 1},
-        "model": {"name": "unet_digits8", "base_channels": 8, "channel_mults": [1, 2], "num_res_blocks": 1,
-                  "attention_resolutions": [4], "dropout": 0.3, "norm_groups": 4},
-        "diffusion": {"schedule": "linear", "num_timesteps": 50, "beta_start": 1e-3, "beta_end": 0.2,
-                      "prediction_type": "v"},
+        "model": {
+            "name": "unet_digits8",
+            "base_channels": 8,
+            "channel_mults": [1, 2],
+            "num_res_blocks": 1,
+            "attention_resolutions": [4],
+            "dropout": 0.3,
+            "norm_groups": 4,
+        },
+        "diffusion": {
+            "schedule": "linear",
+            "num_timesteps": 50,
+            "beta_start": 1e-3,
+            "beta_end": 0.2,
+            "prediction_type": "v",
+        },
         "loss": {"weighting": "min_snr", "min_snr_gamma": 5.0},
-        "training": {"batch_size": 6, "learning_rate": 1e-2, "grad_clip_norm": 0.5, "ema_decay": 0.9, "precision": "fp32",
-                     "memory_format": "contiguous"} | training,
-    }  # fmt: skip
+        "training": {
+            "batch_size": 6,
+            "learning_rate": 1e-2,
+            "grad_clip_norm": 0.5,
+            "ema_decay": 0.9,
+            "precision": "fp32",
+            "memory_format": "contiguous",
+        }
+        | training,
+    }
 
 
 def _bytes(state: TrainingState) -> list[bytes]:
@@ -66,7 +85,9 @@ def test_replayed_steps_are_the_steps(precision, layout):
 @pytest.mark.parametrize(("precision", "layout"), [("fp32", "contiguous"), ("bf16", "channels_last")])
 def test_on_a_cpu_the_network_is_called_until_it_is_recorded(precision, layout, monkeypatch):
     calls, forward = [], UNet.forward
-    monkeypatch.setattr(UNet, "forward", lambda network, x, t: (calls.append(None), forward(network, x, t))[1])
+    monkeypatch.setattr(
+        UNet, "forward", lambda network, x, t: (calls.append(None), forward(network, x, t))[1]
+    )
     settings = _settings(precision=precision, memory_format=layout)
     recorded, rows = _trained(settings, 12)
     assert len(calls) == WARM_UP + 2  # recorded, then proved
@@ -104,5 +125,7 @@ def test_values_are_the_last_updates_and_overwritten_by_the_next():
 
 def test_adam_can_be_captured_on_a_gpu_and_counts_as_before_on_a_cpu(monkeypatch):
     assert initial_state(_settings(), CPU).optimizer.defaults["capturable"] is False
-    monkeypatch.setattr(state_module, "place", lambda network, device, memory_format: network)  # there is no GPU to go to
+    monkeypatch.setattr(
+        state_module, "place", lambda network, device, memory_format: network
+    )  # there is no GPU to go to
     assert initial_state(_settings(), torch.device("cuda")).optimizer.defaults["capturable"] is True

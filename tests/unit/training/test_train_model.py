@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.common.files import write_npz
+from workflow_scripts.core.files import write_npz
 from workflow_scripts.training.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -22,14 +22,35 @@ SETTINGS = {
     "arm": "E1_test",
     "seed": 5,
     "data": {"image_size": 8, "channels": 1},
-    "model": {"name": "unet_digits8", "base_channels": 8, "channel_mults": [1, 2], "num_res_blocks": 1,
-              "attention_resolutions": [4], "dropout": 0.2, "norm_groups": 4},
-    "diffusion": {"schedule": "linear", "num_timesteps": 50, "beta_start": 1e-3, "beta_end": 0.2,
-                  "prediction_type": "eps"},
+    "model": {
+        "name": "unet_digits8",
+        "base_channels": 8,
+        "channel_mults": [1, 2],
+        "num_res_blocks": 1,
+        "attention_resolutions": [4],
+        "dropout": 0.2,
+        "norm_groups": 4,
+    },
+    "diffusion": {
+        "schedule": "linear",
+        "num_timesteps": 50,
+        "beta_start": 1e-3,
+        "beta_end": 0.2,
+        "prediction_type": "eps",
+    },
     "loss": {"weighting": "min_snr", "min_snr_gamma": 5.0},
-    "training": {"num_steps": 6, "batch_size": 4, "learning_rate": 1e-3, "grad_clip_norm": 1.0, "ema_decay": 0.9,
-                 "checkpoint_steps": [4, 6], "log_every": 4, "precision": "fp32", "memory_format": "contiguous"},
-}  # fmt: skip
+    "training": {
+        "num_steps": 6,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "grad_clip_norm": 1.0,
+        "ema_decay": 0.9,
+        "checkpoint_steps": [4, 6],
+        "log_every": 4,
+        "precision": "fp32",
+        "memory_format": "contiguous",
+    },
+}
 
 
 @pytest.fixture
@@ -41,11 +62,28 @@ def data(tmp_path) -> Path:
 
 def _command(folder: Path, data: Path, settings: dict, *more: str) -> list[str]:
     steps = settings["training"]["checkpoint_steps"]
-    return [sys.executable, "-m", "workflow_scripts.train_model", "--settings", json.dumps(settings),
-               "--input", "train", str(data),
-               "--output", "checkpoints", *(str(folder / f"{step}.pt") for step in steps),
-               "--output", "log", str(folder / "log.csv"), "--output", "timing", str(folder / "timing.json"),
-               "--log", str(folder / "step.log"), *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "workflow_scripts.steps.train_model",
+        "--settings",
+        json.dumps(settings),
+        "--input",
+        "train",
+        str(data),
+        "--output",
+        "checkpoints",
+        *(str(folder / f"{step}.pt") for step in steps),
+        "--output",
+        "log",
+        str(folder / "log.csv"),
+        "--output",
+        "timing",
+        str(folder / "timing.json"),
+        "--log",
+        str(folder / "step.log"),
+        *more,
+    ]
 
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -60,7 +98,9 @@ def _start(folder: Path, data: Path, settings: dict, *more: str) -> subprocess.P
     """The same, returned when the first step is about to be done."""
     command, log = _command(folder, data, settings, *more), folder / "step.log"
     log.unlink(missing_ok=True)  # an earlier process's
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     while not (log.exists() and "on cpu" in log.read_text()):
         assert running.poll() is None, running.communicate()
         time.sleep(0.01)
@@ -121,7 +161,10 @@ def test_a_plan_that_cannot_work_is_one_line(tmp_path, data, change, word):
     assert word in done.stderr and not list((tmp_path / "run").glob("*.pt"))
 
 
-LONG = {**SETTINGS, "training": {**SETTINGS["training"], "num_steps": 400, "checkpoint_steps": [40, 400], "log_every": 16}}
+LONG = {
+    **SETTINGS,
+    "training": {**SETTINGS["training"], "num_steps": 400, "checkpoint_steps": [40, 400], "log_every": 16},
+}
 
 
 def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path, data):
@@ -134,7 +177,9 @@ def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path,
         _, said = running.communicate(timeout=60)
         last = said.strip().splitlines()[-1]
         assert running.returncode == 143 and "Traceback" not in said
-        assert re.fullmatch(r"train_model: stopped by SIGTERM; step \d+ is saved; the same command goes on from there", last)
+        assert re.fullmatch(
+            r"train_model: stopped by SIGTERM; step \d+ is saved; the same command goes on from there", last
+        )
         # nothing that counts as output
         assert sorted(path.name for path in folder.iterdir()) == [".training", "step.lock", "step.log"]
     older, newest = sorted(folder.glob(".training/*/*.state"))
@@ -156,13 +201,25 @@ def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path,
     assert _train(folder, data, LONG).returncode == 0
     assert _train(tmp_path / "undisturbed", data, LONG).returncode == 0
     assert _bytes(folder, LONG) == _bytes(tmp_path / "undisturbed", LONG)
-    assert sorted(path.name for path in folder.iterdir()) == ["40.pt", "400.pt", "log.csv", "step.lock", "step.log", "timing.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "40.pt",
+        "400.pt",
+        "log.csv",
+        "step.lock",
+        "step.log",
+        "timing.json",
+    ]
 
 
 def _fill_the_disk(folder: Path):
     """(options for the process, how to make room again): a small file system where mounting is allowed, else a small limit."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=420k", "none", folder], capture_output=True).returncode == 0:
+    if (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=420k", "none", folder], capture_output=True
+        ).returncode
+        == 0
+    ):
         return {}, lambda: subprocess.run(["mount", "-o", "remount,size=8m", folder], check=True)
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))}
     return limit, lambda: None
@@ -177,9 +234,17 @@ def test_a_full_disk_leaves_nothing_half_written_and_with_room_the_run_ends_as_i
         done = _train(folder, data, SETTINGS, **options)
         error = done.stderr.strip().splitlines()[-1]
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert error.startswith("error: train_model: cannot write") and "step000000" in error and "make room" in error
+        assert (
+            error.startswith("error: train_model: cannot write")
+            and "step000000" in error
+            and "make room" in error
+        )
         assert options or "No space left on device" in error
-        left = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("step.lock", "step.log", "ballast")]
+        left = [
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and path.name not in ("step.lock", "step.log", "ballast")
+        ]
         assert all(re.fullmatch(r"step0000004\.pt", path.name) for path in left), left
         make_room()
         assert _train(folder, data, SETTINGS).returncode == 0
@@ -192,5 +257,8 @@ def test_a_full_disk_leaves_nothing_half_written_and_with_room_the_run_ends_as_i
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_one_line(tmp_path, data):
     done = _train(tmp_path / "run", data, SETTINGS, "--machine", "device", "cuda")
-    assert done.returncode == 1 and "device: cuda is asked for, but torch sees no GPU" in done.stderr.splitlines()[-1]
+    assert (
+        done.returncode == 1
+        and "device: cuda is asked for, but torch sees no GPU" in done.stderr.splitlines()[-1]
+    )
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["step.lock", "step.log"]

@@ -35,7 +35,9 @@ class AnyFunction:
                     "loss without random numbers: is the network in evaluation mode?"
                 )
             self._adjoints = [adjoint.detach().requires_grad_() for adjoint in adjoints]
-            self._gradients = torch.autograd.grad(outputs, self._x, self._adjoints, create_graph=True, allow_unused=True)
+            self._gradients = torch.autograd.grad(
+                outputs, self._x, self._adjoints, create_graph=True, allow_unused=True
+            )
 
     def __call__(self, tangents: list[Tensor | None]) -> tuple[list[Tensor | None], Tensor | None]:
         moving = [tangents[i] for i in self._active]

@@ -35,7 +35,9 @@ class Bilinear:
 
     def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
         moved = self._function(dx, self._w).add_(self._function(self._x, dw))
-        return self._biased(moved, db), inner(self._twice_adjoint, self._function(dx, dw).expand_as(self._twice_adjoint))
+        return self._biased(moved, db), inner(
+            self._twice_adjoint, self._function(dx, dw).expand_as(self._twice_adjoint)
+        )
 
     def _biased(self, moved: Tensor | None, db: Tensor | None) -> Tensor | None:
         if db is None:
@@ -57,7 +59,13 @@ class Convolution(Bilinear):
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, adjoint: Tensor
+        self,
+        function: Callable[..., Tensor],
+        x: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        y: Tensor,
+        adjoint: Tensor,
     ):
         super().__init__(function, x, w, adjoint)
         self._known = y.detach() if bias is None else y.detach() - self._spread(bias.detach())

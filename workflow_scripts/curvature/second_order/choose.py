@@ -37,7 +37,10 @@ def choose_rule(call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]) 
         if function is functional.conv2d:
             named = {name: value for name, value in kwargs.items() if name != "bias"}
             return Convolution(
-                lambda x, w, b=None: functional.conv2d(x, w, b, *args[3:], **named), *(*args, None)[:3], call.made[0], adjoints[0]
+                lambda x, w, b=None: functional.conv2d(x, w, b, *args[3:], **named),
+                *(*args, None)[:3],
+                call.made[0],
+                adjoints[0],
             )
         if function in (functional.linear, torch.bmm):
             return Bilinear(function, *args[:2], adjoints[0])

@@ -30,7 +30,9 @@ class GroupNorm:
         variance, mean = torch.var_mean(grouped, dim=2, correction=0, keepdim=True)
         self._rate = torch.rsqrt(variance + eps)  # [B, groups, 1]
         self._normal = ((grouped - mean) * self._rate).view(batch, channels, -1)  # [B, C, pixels]
-        self._weight = x.new_ones(self._groups[1:]) if weight is None else weight.detach().view(self._groups[1:])
+        self._weight = (
+            x.new_ones(self._groups[1:]) if weight is None else weight.detach().view(self._groups[1:])
+        )
         self._adjoint = adjoint.reshape(self._normal.shape)
         self._adjoint_sums = self._of_channels(self._adjoint)
         self._adjoint_normal = self._of_channels(self._adjoint * self._normal)
@@ -46,7 +48,11 @@ class GroupNorm:
         s = squares / count - m.square()
         # of each channel, < a, x' - m >
         centred = self._of_channels(self._adjoint * dx) - m * self._adjoint_sums
-        second = (self._weight * self._rate.square() * ((3 * c.square() - s) * self._adjoint_normal - 2 * c * centred)).sum()
+        second = (
+            self._weight
+            * self._rate.square()
+            * ((3 * c.square() - s) * self._adjoint_normal - 2 * c * centred)
+        ).sum()
         # y' is made of x', n and 1, with a factor for each channel
         slope = self._rate * self._weight
         of_normal, shift = -c * slope, -m * slope
@@ -56,7 +62,9 @@ class GroupNorm:
             second = second + 2 * (dw * self._rate * (centred - c * self._adjoint_normal)).sum()
         if db is not None:
             shift = shift + db.view(self._groups[1:])
-        slope, of_normal, shift = (factor.view(*self._normal.shape[:2], 1) for factor in (slope, of_normal, shift))
+        slope, of_normal, shift = (
+            factor.view(*self._normal.shape[:2], 1) for factor in (slope, of_normal, shift)
+        )
         moved = (self._normal * of_normal).addcmul_(slope, dx).add_(shift)
         return [moved.view(self._shape)], second
 

@@ -12,9 +12,15 @@ from workflow_scripts.curvature.second_order.rule import Call
 # Those that keep entries and their order.
 RESHAPES = (Tensor.view, Tensor.reshape, Tensor.flatten, Tensor.unflatten)
 OF_TENSORS = (
-    Tensor.transpose, Tensor.permute, Tensor.expand, Tensor.chunk, Tensor.split, Tensor.__getitem__, torch.cat,
+    Tensor.transpose,
+    Tensor.permute,
+    Tensor.expand,
+    Tensor.chunk,
+    Tensor.split,
+    Tensor.__getitem__,
+    torch.cat,
     functional.interpolate,
-)  # fmt: skip
+)
 SUMS = (torch.add, Tensor.add)  # of a tensor and a number they are not linear
 SCALINGS = (torch.mul, Tensor.mul)  # of two tensors they are not linear
 

@@ -26,9 +26,15 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         mine, look = runs[runs["arm"] == arm], {**style.arm_style(context, arm), "linestyle": ""}
         if not mine.empty:
             axes.errorbar(
-                mine["hessian_trace"], mine[context.report["metric"]], xerr=mine["stderr"].astype(float).fillna(0.0),
-                ms=7, elinewidth=1.0, capsize=2, alpha=0.9, **look,
-            )  # fmt: skip
+                mine["hessian_trace"],
+                mine[context.report["metric"]],
+                xerr=mine["stderr"].astype(float).fillna(0.0),
+                ms=7,
+                elinewidth=1.0,
+                capsize=2,
+                alpha=0.9,
+                **look,
+            )
     if not runs.empty:
         axes.set_xlabel("Hessian trace of the mean squared error (common objective)")
         axes.set_ylabel(
@@ -39,5 +45,10 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     style.footer(context, figure, [bars, style.missing_note(context, runs)])
     if not runs.empty:
         heights = runs.groupby("arm")[context.report["metric"]].mean().to_dict()
-        label_lines(figure, axes, arm_labels(context, heights, [arm for arm in context.arms if arm in heights]), leaders=False)
+        label_lines(
+            figure,
+            axes,
+            arm_labels(context, heights, [arm for arm in context.arms if arm in heights]),
+            leaders=False,
+        )
     return figure, runs

@@ -33,18 +33,26 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             style.say_nothing(axes, "Not measured.")
             continue
         _draw_panel(context, axes, rows)
-        frames.append(rows.assign(metric=metric)[["metric", "objective", "arm", "seed", "step", "value", "stderr"]])
+        frames.append(
+            rows.assign(metric=metric)[["metric", "objective", "arm", "seed", "step", "value", "stderr"]]
+        )
     drawn = [axes for axes in panels if axes.lines]
     if drawn:
         drawn[0].set_ylabel("curvature of the mean squared error")
     columns = ["metric", "objective", "arm", "seed", "step", "value", "stderr"]
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
-    bars = "Lines: means over seeds. Faint points: seeds; bars: standard error of one estimate." if drawn else ""
+    bars = (
+        "Lines: means over seeds. Faint points: seeds; bars: standard error of one estimate." if drawn else ""
+    )
     style.footer(context, figure, [bars, style.missing_note(context, frame)])
     if drawn:
         last = frames[-1]
         heights = last.groupby(["arm", "step"])["value"].mean().groupby("arm").last().to_dict()
-        label_lines(figure, drawn[-1], arm_labels(context, heights, [arm for arm in context.arms if (frame["arm"] == arm).any()]))
+        label_lines(
+            figure,
+            drawn[-1],
+            arm_labels(context, heights, [arm for arm in context.arms if (frame["arm"] == arm).any()]),
+        )
     return figure, frame
 
 
@@ -57,9 +65,17 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame) -> None:
         shift = style.symmetric_dodge(index, len(present), width)
         errors = mine["stderr"].astype(float).fillna(0.0)
         axes.errorbar(
-            mine["step"] + shift, mine["value"], yerr=errors, ls="", marker="o", ms=3.5, mew=0, alpha=0.35,
-            elinewidth=1.0, color=look["color"],
-        )  # fmt: skip
+            mine["step"] + shift,
+            mine["value"],
+            yerr=errors,
+            ls="",
+            marker="o",
+            ms=3.5,
+            mew=0,
+            alpha=0.35,
+            elinewidth=1.0,
+            color=look["color"],
+        )
         mean = mine.groupby("step")["value"].mean()
         axes.plot(mean.index + shift, mean, ms=5, lw=1.5, **look)
     if rows["value"].min() > 0 and rows["value"].max() > LOG_AXIS_RATIO * rows["value"].min():

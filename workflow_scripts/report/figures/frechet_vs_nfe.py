@@ -42,7 +42,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     for axes, sampler in zip(panels, samplers):
         eta = sampler.get("eta")
         axes.set_title(sampler_label(sampler["name"], eta))
-        mine = rows[(rows["sampler"] == sampler["name"]) & (rows["eta"].isna() if eta is None else rows["eta"] == eta)]
+        mine = rows[
+            (rows["sampler"] == sampler["name"]) & (rows["eta"].isna() if eta is None else rows["eta"] == eta)
+        ]
         if mine.empty:
             style.say_nothing(axes, "No results for this sampler.")
             continue
@@ -54,17 +56,27 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     drawn = [axes for axes in panels if axes.lines]
     marks, off_scale = _draw_marks(context, drawn, rows["value"].to_numpy()) if drawn else ([], "")
     seeds = rows.groupby("arm")["seed"].nunique()
-    anchors = [f"{anchor['label']}: {anchor['citation']}; {anchor['note']}." for anchor in context.report["anchors"]]
+    anchors = [
+        f"{anchor['label']}: {anchor['citation']}; {anchor['note']}." for anchor in context.report["anchors"]
+    ]
     notes = [
-        "Bars: 95 % t intervals of the geometric mean over seeds; faint points: seeds." if (seeds > 1).any() else "",
+        "Bars: 95 % t intervals of the geometric mean over seeds; faint points: seeds."
+        if (seeds > 1).any()
+        else "",
         "Arms with one seed have no interval." if (seeds == 1).any() else "",
-        note, _undrawn_note(context, undrawn), off_scale, *(anchors if records else []), style.missing_note(context, rows),
-    ]  # fmt: skip
+        note,
+        _undrawn_note(context, undrawn),
+        off_scale,
+        *(anchors if records else []),
+        style.missing_note(context, rows),
+    ]
     style.footer(context, figure, notes)
     if drawn:
         style.log_ticks(panels[0].yaxis)
         drawn[0].set_ylabel(f"{metric_name(context.report['metric'])}, lower is better")
-        label_lines(figure, drawn[-1], [*_line_labels(context, frame, samplers, panels, drawn[-1], named), *marks])
+        label_lines(
+            figure, drawn[-1], [*_line_labels(context, frame, samplers, panels, drawn[-1], named), *marks]
+        )
     return figure, frame
 
 
@@ -73,11 +85,17 @@ def _named_arms(context: ReportContext, rows: pd.DataFrame) -> tuple[list[str], 
     present = [arm for arm in context.arms if (rows["arm"] == arm).any()]
     if len(present) <= MAX_LABELS:
         return present, ""
-    confirmatory = [item for item in (context.verdict or {}).get("hypotheses", []) if item["role"] == "confirmatory"]
+    confirmatory = [
+        item for item in (context.verdict or {}).get("hypotheses", []) if item["role"] == "confirmatory"
+    ]
     compared = dict.fromkeys(item[side] for item in confirmatory for side in ("comparator", "arm"))
-    main = rows[(rows["sampler"] == context.report["main_sampler"]) & (rows["nfe"] == context.report["main_nfe"])]
+    main = rows[
+        (rows["sampler"] == context.report["main_sampler"]) & (rows["nfe"] == context.report["main_nfe"])
+    ]
     means = np.log(main["value"]).groupby(main["arm"]).mean()
-    lowest = sorted((arm for arm in present if arm in means.index), key=lambda arm: (means[arm], present.index(arm)))[:NUM_LOWEST]
+    lowest = sorted(
+        (arm for arm in present if arm in means.index), key=lambda arm: (means[arm], present.index(arm))
+    )[:NUM_LOWEST]
     # The lowest keep their places where even the preregistered comparisons are more than can be named.
     room = MAX_LABELS - len(lowest)
     chosen = {*[arm for arm in compared if arm in present and arm not in lowest][:room], *lowest}
@@ -92,28 +110,42 @@ def _named_arms(context: ReportContext, rows: pd.DataFrame) -> tuple[list[str], 
 
 def _undrawn_note(context: ReportContext, rows: pd.DataFrame) -> str:
     listed = [
-        f"{context.label(row.arm)} seed {row.seed}, {row.sampler} NFE {row.nfe}: {number(row.value, 3)}" for row in rows.itertuples()
+        f"{context.label(row.arm)} seed {row.seed}, {row.sampler} NFE {row.nfe}: {number(row.value, 3)}"
+        for row in rows.itertuples()
     ]
     return f"Not positive, hence not drawn: {'; '.join(listed)}." if listed else ""
 
 
 def _line_labels(
-    context: ReportContext, frame: pd.DataFrame, samplers: list[dict[str, Any]], panels: Any, labelled: Axes, named: list[str]
+    context: ReportContext,
+    frame: pd.DataFrame,
+    samplers: list[dict[str, Any]],
+    panels: Any,
+    labelled: Axes,
+    named: list[str],
 ) -> list[Label]:
     """Names of arms and of published curves, at the height where they end in the labelled panel."""
     sampler = next(sampler for sampler, axes in zip(samplers, panels) if axes is labelled)
     eta = sampler.get("eta")
-    here = frame[(frame["sampler"] == sampler["name"]) & (frame["eta"].isna() if eta is None else frame["eta"] == eta)]
+    here = frame[
+        (frame["sampler"] == sampler["name"]) & (frame["eta"].isna() if eta is None else frame["eta"] == eta)
+    ]
     means = here[here["kind"] == "geometric mean"].sort_values("nfe").groupby("arm")["value"].last().to_dict()
     labels = arm_labels(context, means, [arm for arm in named if (frame["arm"] == arm).any()])
     for anchor in context.report["anchors"]:
         published = here[here["kind"] == anchor["label"]].sort_values("nfe")["value"]
         if (frame["kind"] == anchor["label"]).any():
-            labels.append(Label(anchor["label"], published.iloc[-1] if len(published) else None, ANCHOR_LOOK, style.MUTED))
+            labels.append(
+                Label(
+                    anchor["label"], published.iloc[-1] if len(published) else None, ANCHOR_LOOK, style.MUTED
+                )
+            )
     return labels
 
 
-def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: list[int], named: list[str]) -> list[tuple]:
+def _draw_panel(
+    context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: list[int], named: list[str]
+) -> list[tuple]:
     axes.set_xscale("log")
     axes.set_yscale("log")
     records = []
@@ -122,19 +154,25 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: li
     for arm in present:
         look = style.arm_style(context, arm)
         # Side by side at each NFE, so that intervals do not hide each other; the CSV holds the true NFE.
-        shift = np.exp(style.symmetric_dodge(colored.index(arm), len(colored), 0.11)) if arm in colored else 1.0
+        shift = (
+            np.exp(style.symmetric_dodge(colored.index(arm), len(colored), 0.11)) if arm in colored else 1.0
+        )
         groups = sorted(rows[rows["arm"] == arm].groupby("nfe"))
         calls = np.array([nfe for nfe, _ in groups], dtype=float)
         stats = np.array([geometric_interval(group["value"]) for _, group in groups])
         for (nfe, group), (mean, low, high) in zip(groups, stats):
             beside = [nfe * shift * SEED_SHIFT] * len(group)
             if arm in colored:
-                axes.plot(beside, group["value"], ls="", marker="o", ms=3.5, mew=0, alpha=0.45, color=look["color"])
+                axes.plot(
+                    beside, group["value"], ls="", marker="o", ms=3.5, mew=0, alpha=0.45, color=look["color"]
+                )
             identity = (group["sampler"].iloc[0], group["eta"].iloc[0], int(nfe), arm)
             records += [(*identity, "seed", row.seed, row.value, None, None) for row in group.itertuples()]
             records.append((*identity, "geometric mean", None, mean, low, high))
         if arm not in colored:
-            axes.plot(calls, stats[:, 0], color=style.EDGE, lw=0.6, alpha=0.6, marker=".", ms=3, mew=0, zorder=1)
+            axes.plot(
+                calls, stats[:, 0], color=style.EDGE, lw=0.6, alpha=0.6, marker=".", ms=3, mew=0, zorder=1
+            )
             continue
         errors = np.nan_to_num([stats[:, 0] - stats[:, 1], stats[:, 2] - stats[:, 0]])
         axes.errorbar(calls * shift, stats[:, 0], yerr=errors, elinewidth=1.1, capsize=2.5, ms=5, **look)
@@ -153,7 +191,9 @@ def _draw_anchors(context: ReportContext, axes: Axes, sampler: dict[str, Any]) -
             points = [(nfe, value) for nfe, value in zip(curve["nfe"], curve["values"]) if low <= nfe <= high]
             if (curve["sampler"], curve["eta"]) == identity and points:
                 axes.plot(*zip(*points), ms=3.5, **ANCHOR_LOOK)
-                records += [(*identity, nfe, None, anchor["label"], None, value, None, None) for nfe, value in points]
+                records += [
+                    (*identity, nfe, None, anchor["label"], None, value, None, None) for nfe, value in points
+                ]
     return records
 
 

@@ -11,11 +11,28 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.labels import OUTCOME_WORDS, change_text, estimand_label, interval_text, threshold_text
+from workflow_scripts.report.labels import (
+    OUTCOME_WORDS,
+    change_text,
+    estimand_label,
+    interval_text,
+    threshold_text,
+)
 
 # Intervals of few seeds can reach far up; beyond a doubling an arrow says so and the axis stays readable.
 WIDEST = 1.0
-COLUMNS = ["id", "role", "arm", "comparator", "threshold", "relative_change", "low", "high", "confidence", "outcome"]
+COLUMNS = [
+    "id",
+    "role",
+    "arm",
+    "comparator",
+    "threshold",
+    "relative_change",
+    "low",
+    "high",
+    "confidence",
+    "outcome",
+]
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
@@ -37,7 +54,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     axes.set_ylim(len(hypotheses) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f} %".replace("-", "−").replace("+0 %", "0 %"))
+    axes.xaxis.set_major_formatter(
+        lambda value, _: f"{100 * value:+.0f} %".replace("-", "−").replace("+0 %", "0 %")
+    )
     axes.set_xlabel("relative change of arm against comparator")
     note = (
         "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the threshold. "
@@ -51,7 +70,11 @@ def _limits(hypotheses: list[dict]) -> tuple[float, float]:
     """Room for every interval and threshold, but no further than WIDEST."""
     ends = [0.0]
     for hypothesis in hypotheses:
-        ends += [-2 * hypothesis["threshold"], 2 * hypothesis["threshold"], *(hypothesis.get("interval") or [])]
+        ends += [
+            -2 * hypothesis["threshold"],
+            2 * hypothesis["threshold"],
+            *(hypothesis.get("interval") or []),
+        ]
     pad = 0.05 * (min(max(ends), WIDEST) - min(ends))
     return min(ends) - pad, max(ends) + pad if max(ends) <= WIDEST else WIDEST
 
@@ -75,7 +98,9 @@ def _draw_row(axes: Axes, row: int, hypothesis: dict, axes_limit: float) -> None
         filling = color if hypothesis["role"] == "confirmatory" else "white"
         axes.plot(change, row, marker="D", ms=7, color=color, mfc=filling, mew=1.6, zorder=3)
     beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(OUTCOME_WORDS[outcome], (1.0, row), (8, 1), va="bottom", color=color, fontweight="bold", **beside)
+    axes.annotate(
+        OUTCOME_WORDS[outcome], (1.0, row), (8, 1), va="bottom", color=color, fontweight="bold", **beside
+    )
     axes.annotate(_numbers(hypothesis), (1.0, row), (8, -1), va="top", color=style.TEXT, fontsize=8, **beside)
 
 

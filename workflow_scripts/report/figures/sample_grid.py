@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow_scripts.common.errors import PipelineError
-from workflow_scripts.common.files import read_npz
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
 
@@ -29,7 +29,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             continue
         (images,) = read_npz(path, "images")
         if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
-            raise PipelineError(f"{path}: images must be u8 [N, H, W, 1 or 3], got {images.dtype} {images.shape}; sample again")
+            raise PipelineError(
+                f"{path}: images must be u8 [N, H, W, 1 or 3], got {images.dtype} {images.shape}; sample again"
+            )
         images = images[:NUM_COLUMNS]
         present.append(arm)
         strips.append(_strip(images))
@@ -51,7 +53,13 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             axes.grid(False)
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            axes.set_ylabel(style.balanced(context.label(arm), LABEL_WIDTH), rotation=0, ha="right", va="center", labelpad=8)
+            axes.set_ylabel(
+                style.balanced(context.label(arm), LABEL_WIDTH),
+                rotation=0,
+                ha="right",
+                va="center",
+                labelpad=8,
+            )
     absent = [context.label(arm) for arm in context.arms if arm not in present]
     note = f"Seed {seed}, {wanted[0]}, NFE {wanted[1]}, samples 0 to {NUM_COLUMNS - 1} in order."
     style.footer(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow_scripts.common.files import read_json
+from workflow_scripts.core.files import read_json
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.direct_labels import arm_labels, label_lines
@@ -22,9 +22,16 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     frames = []
     for axes, frame, name in ((left, runs, "mse"), (right, ratios, "ratio to baseline")):
         if frame.empty:
-            style.say_nothing(axes, "No error per timestep at the last checkpoint." if axes is left else "No pair to compare.")
+            style.say_nothing(
+                axes,
+                "No error per timestep at the last checkpoint." if axes is left else "No pair to compare.",
+            )
             continue
-        spread = frame.groupby(["arm", "t"])["value"].agg(mean="mean", low="min", high="max", num_seeds="count").reset_index()
+        spread = (
+            frame.groupby(["arm", "t"])["value"]
+            .agg(mean="mean", low="min", high="max", num_seeds="count")
+            .reset_index()
+        )
         for arm in context.arms:
             mine = spread[spread["arm"] == arm]
             if not mine.empty:
@@ -47,7 +54,11 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     if frames:
         labelled = left if ratios.empty else right
         ends = frames[-1].sort_values("t").groupby("arm")["mean"].last().to_dict()
-        label_lines(figure, labelled, arm_labels(context, ends, [arm for arm in context.arms if (frame["arm"] == arm).any()]))
+        label_lines(
+            figure,
+            labelled,
+            arm_labels(context, ends, [arm for arm in context.arms if (frame["arm"] == arm).any()]),
+        )
     return figure, frame
 
 
@@ -57,7 +68,9 @@ def _errors(context: ReportContext) -> pd.DataFrame:
     for (arm, seed), paths in sorted(context.probes.items()):
         for path in paths:
             if arm in context.arms and path.stem == final:
-                records += [(arm, seed, point["t"], point["mse"]) for point in read_json(path)["timestep_mse"]]
+                records += [
+                    (arm, seed, point["t"], point["mse"]) for point in read_json(path)["timestep_mse"]
+                ]
     return pd.DataFrame(records, columns=["arm", "seed", "t", "value"])
 
 
@@ -71,5 +84,7 @@ def _ratios(context: ReportContext, runs: pd.DataFrame) -> pd.DataFrame:
             continue
         mine = runs[runs["arm"] == arm["name"]]
         pairs = mine.merge(runs[runs["arm"] == same[0]], on=["seed", "t"], suffixes=("", "_baseline"))
-        frames.append(pairs.assign(value=pairs["value"] / pairs["value_baseline"])[["arm", "seed", "t", "value"]])
+        frames.append(
+            pairs.assign(value=pairs["value"] / pairs["value_baseline"])[["arm", "seed", "t", "value"]]
+        )
     return pd.concat(frames) if frames else runs.iloc[:0]

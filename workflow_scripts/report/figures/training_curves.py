@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from workflow_scripts.common.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.direct_labels import arm_labels, label_lines
@@ -47,8 +47,16 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     bands = "Lines: means over seeds; bands: lowest to highest seed; smoothed." if len(curves) else ""
     style.footer(context, figure, [bands, style.missing_note(context, runs)])
     if not curves.empty:
-        last = curves[curves["quantity"] == list(PANELS)[-1]].sort_values("step").groupby("arm")["mean"].last().to_dict()
-        label_lines(figure, panels[-1], arm_labels(context, last, [arm for arm in context.arms if arm in last]))
+        last = (
+            curves[curves["quantity"] == list(PANELS)[-1]]
+            .sort_values("step")
+            .groupby("arm")["mean"]
+            .last()
+            .to_dict()
+        )
+        label_lines(
+            figure, panels[-1], arm_labels(context, last, [arm for arm in context.arms if arm in last])
+        )
     return figure, curves
 
 
@@ -60,7 +68,9 @@ def _smoothed(context: ReportContext) -> pd.DataFrame:
         try:
             log = pd.read_csv(path)[["step", *PANELS]]
         except (OSError, ValueError, KeyError) as error:
-            raise PipelineError(f"{path} is no training log ({error}); delete the run and train again") from error
+            raise PipelineError(
+                f"{path} is no training log ({error}); delete the run and train again"
+            ) from error
         smooth = log[list(PANELS)].ewm(halflife=max(1.0, SMOOTHING_SHARE * len(log))).mean()
         smooth["step"] = log["step"]
         frames.append(smooth.melt("step", var_name="quantity").assign(arm=arm, seed=seed))

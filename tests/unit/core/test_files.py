@@ -1,0 +1,80 @@
+"""Files are complete or absent; what is read is checked."""
+
+import os
+
+import numpy as np
+import pytest
+
+from workflow_scripts.core import files
+from workflow_scripts.core.errors import PipelineError
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "result.json"
+    files.write_json(target, {"value": 1})
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("killed in the middle")
+    assert files.read_json(target) == {"value": 1}
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.fail("this test needs /dev/full, which every Linux has")
+    with pytest.raises(PipelineError, match="No space left"), files.atomic_path(tmp_path / "result.bin"):
+        with open("/dev/full", "wb") as full:
+            full.write(b"x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_unwritable_place_names_the_file(tmp_path):
+    (tmp_path / "folder").write_text("a file where a folder should be")
+    with pytest.raises(PipelineError, match="folder/result.json"):
+        files.write_json(tmp_path / "folder" / "result.json", {})
+
+
+def test_canonical_json_has_one_spelling_and_refuses_nan():
+    assert files.canonical_json({"b": [1, 2.5], "a": "γ"}) == '{"a":"γ","b":[1,2.5]}'
+    assert files.canonical_json({"x": 1, "y": 2}) == files.canonical_json({"y": 2, "x": 1})
+    with pytest.raises(ValueError):
+        files.canonical_json({"x": float("nan")})
+
+
+def test_npz_bytes_depend_on_the_arrays_only(tmp_path):
+    array = np.arange(1000, dtype=np.uint8)
+    files.write_npz(tmp_path / "a.npz", images=array)
+    os.utime(tmp_path / "a.npz", (0, 0))
+    files.write_npz(tmp_path / "b.npz", images=array)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    (back,) = files.read_npz(tmp_path / "a.npz", "images")
+    assert np.array_equal(back, array)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "pickle", "missing", "other keys", "empty"])
+def test_damaged_npz_is_named(tmp_path, damage):
+    path = tmp_path / "samples.npz"
+    files.write_npz(path, images=np.random.default_rng(0).integers(0, 255, 5000, dtype=np.uint8))
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    elif damage == "pickle":
+        np.savez(path, images=np.array([{"code": 1}], dtype=object))
+    elif damage == "missing":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        np.savez(path, other=np.zeros(2))
+    with pytest.raises(PipelineError, match="samples.npz"):
+        files.read_npz(path, "images")
+
+
+def test_damaged_json_lines_name_the_line(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(PipelineError, match="line 2"):
+        files.read_json_lines(path)

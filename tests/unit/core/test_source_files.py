@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.source_files import check_name, combined_sha256, describe_source, walk
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {
+        "b/2.png": b"two",
+        "a/1.png": b"one",
+        ".DS_Store": b"x",
+        "a/._1.png": b"x",
+        "__MACOSX/a/1.png": b"x",
+    }.items():
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "set"
+
+
+def test_a_folder_is_its_files_by_name_without_leftovers(folder):
+    files = describe_source(folder)
+    assert files == [("a/1.png", 3, digest(b"one")), ("b/2.png", 3, digest(b"two"))]
+    # what `sha256sum a/1.png b/2.png | sha256sum` prints
+    listed = f"{digest(b'one')}  a/1.png\n{digest(b'two')}  b/2.png\n"
+    assert combined_sha256(files) == combined_sha256(reversed(files)) == digest(listed.encode())
+
+
+def test_one_file_is_itself(folder):
+    files = describe_source(folder / "a" / "1.png")
+    assert files == [("1.png", 3, digest(b"one"))] and combined_sha256(files) == digest(b"one")
+
+
+def test_content_and_names_count_and_where_the_folder_lies_does_not(folder):
+    before = combined_sha256(describe_source(folder))
+    moved = folder.rename(folder.parent / "elsewhere")
+    assert combined_sha256(describe_source(moved)) == before
+    (moved / "a" / "1.png").write_bytes(b"One")
+    assert combined_sha256(describe_source(moved)) != before
+    (moved / "a" / "1.png").write_bytes(b"one")
+    (moved / "a" / "1.png").rename(moved / "a" / "3.png")
+    assert combined_sha256(describe_source(moved)) != before
+
+
+def test_links_and_devices_are_refused_by_name(folder):
+    (folder / "b" / "link.png").symlink_to(folder / "a" / "1.png")
+    with pytest.raises(PipelineError, match="'b/link.png' is a link"):
+        walk(folder)
+    (folder / "b" / "link.png").unlink()
+    (folder / "loop").symlink_to(folder)
+    with pytest.raises(PipelineError, match="'loop' is a link"):
+        walk(folder)
+    (folder / "loop").unlink()
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(PipelineError, match="'pipe' is a link or a device"):
+        walk(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../../b", "/etc/passwd", "a\\b", "C:/a", "a\nb", "a\x00", "\udcff"]
+)
+def test_names_that_lead_outside_or_cannot_be_printed_are_refused(tmp_path, name):
+    with pytest.raises(PipelineError) as caught:
+        check_name(name, tmp_path)
+    assert "\n" not in str(caught.value) and str(caught.value).encode()
+
+
+def test_usual_names_pass(tmp_path):
+    assert check_name("./a/b c/Ünï…(1).png", tmp_path) == "a/b c/Ünï…(1).png"
+    assert check_name("a/", tmp_path) == "a" and check_name("a/..b", tmp_path) == "a/..b"

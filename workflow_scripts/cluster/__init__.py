@@ -1,1 +1,0 @@
-"""What only matters where jobs wait in a queue. No torch."""

@@ -1,0 +1,122 @@
+"""The U-Net every model name of the registry is a configuration of.
+
+level 0   [B, b*m0, H, W]       stem -> blocks ---- skips ----> blocks -> norm, SiLU, conv -> [B, C, H, W]
+level 1   [B, b*m1, H/2, W/2]     down -> blocks -- skips --> blocks -> up
+...                                         -> middle ->
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from workflow_scripts.nets.layers import (
+    Film,
+    GroupNorm,
+    PointwiseConv,
+    ResidualBlock,
+    SelfAttention,
+    TimeEmbedding,
+    silu,
+    zero_initialised,
+)
+
+
+class UNet(nn.Module):
+    """Predicts from (x_t, t) an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
+
+    `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size` and t `[B]`, or `[1]` for all images.
+    Level i works at `ceil(image_size / 2**i)` pixels a side with `base_channels * channel_mults[i]` channels.
+    `attention_resolutions` are sides in pixels. The output is zero for every input before training.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        image_size: int,
+        base_channels: int,
+        channel_mults: Sequence[int],
+        num_res_blocks: int,
+        attention_resolutions: Sequence[int],
+        dropout: float,
+        norm_groups: int,
+    ):
+        super().__init__()
+        widths = [base_channels * mult for mult in channel_mults]
+        sides = level_sides(image_size, len(widths))
+        embedding_dim = 4 * base_channels
+
+        modulated = []
+
+        def block(in_channels: int, out_channels: int, side: int) -> UNetBlock:
+            modulated.append(out_channels)
+            residual = ResidualBlock(in_channels, out_channels, norm_groups, dropout)
+            attention = SelfAttention(out_channels, norm_groups) if side in attention_resolutions else None
+            return UNetBlock(residual, attention)
+
+        self.time_embedding = TimeEmbedding(base_channels // 2, embedding_dim)
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.down_blocks, self.downsamplers = nn.ModuleList(), nn.ModuleList()
+        for level, (width, side) in enumerate(zip(widths, sides)):
+            if level > 0:
+                self.downsamplers.append(nn.Conv2d(widths[level - 1], width, 3, stride=2, padding=1))
+            self.down_blocks.append(nn.ModuleList(block(width, width, side) for _ in range(num_res_blocks)))
+        self.middle = block(widths[-1], widths[-1], sides[-1])
+        self.up_blocks, self.reducers = nn.ModuleList(), nn.ModuleList()
+        for level in reversed(range(len(widths))):
+            if level < len(widths) - 1:
+                self.reducers.append(PointwiseConv(widths[level + 1], widths[level]))
+            self.up_blocks.append(
+                nn.ModuleList(
+                    block(2 * widths[level], widths[level], sides[level]) for _ in range(num_res_blocks)
+                )
+            )
+        self.film = Film(embedding_dim, modulated)
+        self.norm_out = GroupNorm(norm_groups, widths[0])
+        self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        film = iter(
+            self.film(self.time_embedding(t))
+        )  # of the blocks in the order in which they were made, which is this one
+        h = self.stem(x)
+        skips = []
+        for level, blocks in enumerate(self.down_blocks):
+            if level > 0:
+                h = self.downsamplers[level - 1](h)
+            for block in blocks:
+                h = block(h, *next(film))
+                skips.append(h)
+        h = self.middle(h, *next(film))
+        for level, blocks in enumerate(self.up_blocks):
+            if level > 0:
+                # a 1x1 convolution commutes with nearest upsampling and costs a quarter before it;
+                # to the skip's size, not to twice its own: 7 pixels came down to 4
+                h = functional.interpolate(
+                    self.reducers[level - 1](h), size=skips[-1].shape[-2:], mode="nearest"
+                )
+            for block in blocks:
+                h = block(torch.cat((h, skips.pop()), dim=1), *next(film))
+        return self.conv_out(silu(self.norm_out(h)))
+
+
+class UNetBlock(nn.Module):
+    """A residual block, followed by attention at the resolutions that have it."""
+
+    def __init__(self, residual: ResidualBlock, attention: SelfAttention | None):
+        super().__init__()
+        self.residual = residual
+        self.attention = attention
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        h = self.residual(x, scale, shift)
+        return h if self.attention is None else self.attention(h)
+
+
+def level_sides(image_size: int, num_levels: int) -> list[int]:
+    """The side in pixels at each level: halved, rounded up."""
+    return [-(-image_size // 2**level) for level in range(num_levels)]

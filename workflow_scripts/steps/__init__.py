@@ -1,0 +1,1 @@
+"""One entry point per rule: files in, files out."""

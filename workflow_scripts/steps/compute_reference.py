@@ -1,0 +1,56 @@
+"""Compute the training set's feature statistics and the distances that give a reader the scale.
+
+Settings: extractor. Inputs: train, test (npz), weights, info (of the extractor), manifest (of the data). Outputs:
+reference (npz: mu, sigma, count, origin), features (npz: features f32 [M, D] of at most 10,000 training images and their
+squared radii [M]), info (json: metric, extractor, hashes, counts), scale_marks (json list).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from workflow_scripts.core.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
+from workflow_scripts.core.files import sha256_file, write_json, write_npz
+from workflow_scripts.core.progress import Progress
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.data.images import load_dataset
+from workflow_scripts.metrics.extractors import load_extractor, metric_name
+from workflow_scripts.metrics.precision_recall import neighbour_radii
+from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
+from workflow_scripts.metrics.statistics import Origin, save_statistics
+from workflow_scripts.training.device import device_of
+
+
+def main(step: Step) -> None:
+    """Extract features of train, test and noise images, write statistics and marks."""
+    settings = step.setting("extractor")
+    extractor_info = read_document(step.input("info"), EXTRACTOR_INFO)
+    extract = load_extractor(
+        settings, step.input("weights"), extractor_info["extractor_sha256"], lambda: device_of(step)
+    )
+    train, _ = load_dataset(step.input("train"))
+    test, _ = load_dataset(step.input("test"))
+    progress = Progress("reference features", num_images(train, test), "images", step.log)
+    reference, marks = reference_and_scale_marks(
+        extract, train, test, settings["feature_dim"], progress.update
+    )
+    dataset_sha256 = read_document(step.input("manifest"), DATASET_MANIFEST)["train"]["sha256"]
+    origin = Origin(settings["name"], extractor_info["extractor_sha256"], dataset_sha256)
+    save_statistics(step.output("reference"), replace(reference.statistics, origin=origin))
+    write_npz(step.output("features"), features=reference.features, radii=neighbour_radii(reference.features))
+    info = {
+        "metric": metric_name(settings),
+        **asdict(origin),
+        "count": reference.statistics.count,
+        "reference_sha256": sha256_file(step.output("reference")),
+        "num_features": len(reference.features),
+        "features_sha256": sha256_file(step.output("features")),
+    }
+    write_json(step.output("info"), info)
+    write_json(step.output("scale_marks"), marks)
+    for mark in marks:
+        step.say(f"{info['metric']} {mark['value']:.4g}: {mark['label']}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,71 @@
+"""Turn samples into feature vectors.
+
+Settings: extractor. Inputs: samples (npz, `images`), weights, info (of the extractor). Output: features (npz,
+`features` f32 [N, D] in sample order, and from Inception `logits` f32 [N, 1008]), or part, with the settings part and
+parts besides (see core/chunks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from workflow_scripts.core.chunks import Arrays, ChunkedWork
+from workflow_scripts.core.documents import EXTRACTOR_INFO, read_document
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz, sha256_file, write_npz
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
+from workflow_scripts.training.device import device_of
+
+# Whole batches, since convolutions may round differently for another batch size; some tens of seconds of Inception on a CPU.
+CHUNK_SIZE = 5 * BATCH_SIZE
+
+
+def main(step: Step) -> None:
+    """Extract batch by batch and write one array of each kind."""
+    samples, weights = step.input("samples"), step.input("weights")
+    (images,) = read_npz(samples, "images")
+    if images.ndim != 4 or len(images) == 0:
+        raise PipelineError(
+            f"{samples} holds images {list(images.shape)}, not [N, H, W, C]; delete it and run again"
+        )
+
+    @cache
+    def extractor() -> Extractor:
+        """Loaded for the first chunk, and not at all where other jobs have made them all."""
+        expected = read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"]
+        return load_extractor(step.setting("extractor"), weights, expected, lambda: device_of(step))
+
+    def extract(chunk: range, on_images: Callable[[int], None]) -> Arrays:
+        batches = []
+        for start in range(chunk.start, chunk.stop, BATCH_SIZE):
+            stop = min(start + BATCH_SIZE, chunk.stop)
+            batches.append(extractor().features_and_logits(images[start:stop]))
+            on_images(stop - chunk.start)
+        features, logits = zip(*batches)
+        arrays = {"features": np.concatenate(features)}
+        if logits[0] is not None:
+            arrays["logits"] = np.concatenate(logits)
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise PipelineError(f"features of {samples} are not finite; check the extractor's weights")
+        return arrays
+
+    key = {
+        "extractor": step.setting("extractor"),
+        "samples": sha256_file(samples),
+        "weights": sha256_file(weights),
+        "code": step.code_sha256,
+    }
+    work = ChunkedWork(step, "features", len(images), CHUNK_SIZE, key)
+    chunks = work.complete(extract, "features")
+    if not work.is_part:
+        arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        write_npz(step.output("features"), **arrays)
+    work.finish()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Measure what the number of samples does to a run's Fréchet distance: bootstrap interval, and distance of fewer samples.
+
+Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features, reference (npz).
+Output: finite_sample (json: the settings, `reference_sha256`, and what metrics/finite_sample.py gives).
+"""
+
+from __future__ import annotations
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz, sha256_file, write_json
+from workflow_scripts.core.progress import Progress
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.metrics.finite_sample import NUM_DISTANCES, finite_sample
+from workflow_scripts.metrics.statistics import load_statistics
+
+
+def main(step: Step) -> None:
+    """The first `num_samples` feature vectors count, as in compute_metrics; fewer are an error."""
+    num_samples = step.setting("num_samples")
+    (features,) = read_npz(step.input("features"), "features")
+    if len(features) < max(num_samples, 16):
+        raise PipelineError(
+            f"{step.input('features')} holds {len(features)} feature vectors, {max(num_samples, 16)} are needed; "
+            "raise sampling.num_samples, or delete the file and its samples, and run again"
+        )
+    progress = Progress("distances", NUM_DISTANCES, "distances", step.log)
+    found = finite_sample(features[:num_samples], load_statistics(step.input("reference")), progress.update)
+    identity = {"reference_sha256": sha256_file(step.input("reference"))}
+    write_json(step.output("finite_sample"), {**step.settings, **identity, **found})
+    step.say(f"{step.setting('metric')} {found['value']:.4g} ± {found['stderr']:.2g} ({num_samples} samples)")
+
+
+if __name__ == "__main__":
+    run(main)

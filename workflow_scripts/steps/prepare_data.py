@@ -1,0 +1,28 @@
+"""Get the dataset, check it, split it, and write it in the form every later step reads."""
+
+from __future__ import annotations
+
+from workflow_scripts.core.progress import Progress
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.data.prepare import prepare
+
+
+def main(step: Step) -> None:
+    """Settings: data. Input: `root`, the folder below which data lies. Outputs `train`, `test` (npz), `manifest` (json)."""
+    progress = Progress(step.name, None, "images", step.log)
+    manifest = prepare(
+        step.setting("data"),
+        step.input("root"),
+        step.output("train"),
+        step.output("test"),
+        step.output("manifest"),
+        on_images=progress.update,
+    )
+    step.say(
+        f"{manifest['title']}: {manifest['train']['count']} training and {manifest['test']['count']} test images "
+        f"of {' x '.join(map(str, manifest['shape']))}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,155 @@
+"""Probe the loss surface at a checkpoint's EMA weights: Hessian trace, top eigenvalue, error per timestep.
+
+Settings: study, preset, arm, seed, step, data {image_size, channels}, model, diffusion, loss, curvature. Inputs:
+checkpoint, train (npz). Output: probe (json: rows, timestep_mse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json
+from workflow_scripts.core.randomness import stream
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.curvature.eigenvalue import top_eigenvalue
+from workflow_scripts.curvature.hessian import HessianVectorProduct
+from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.probe_set import ProbeSet, draw_batch, draw_probe_set
+from workflow_scripts.curvature.quadratic_form import QuadraticForm
+from workflow_scripts.data.images import load_dataset, to_float
+from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
+from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.study.results import FIELDS, check_row
+from workflow_scripts.training.device import device_of
+from workflow_scripts.training.ema_model import load_ema_model
+
+
+def main(step: Step) -> None:
+    """Probe both objectives on the study's fixed probe set, then the unweighted error at evenly spaced timesteps."""
+    device = device_of(step)
+    images, _ = load_dataset(step.input("train"))
+    model = load_ema_model(
+        step.input("checkpoint"), step.settings, ("seed", "step", "model", "diffusion", "loss")
+    ).to(device)
+    diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
+    curvature = step.setting("curvature")
+    probe_set = draw_probe_set(
+        curvature["seed"],
+        images,
+        curvature["batch_size"],
+        diffusion.num_timesteps,
+        curvature["num_probes"],
+        sum(parameter.numel() for parameter in model.parameters()),
+    )
+    common = {
+        **dict.fromkeys(FIELDS),
+        **{name: step.setting(name) for name in ("study", "preset", "arm", "seed", "step")},
+        "checkpoint_sha256": sha256_file(step.input("checkpoint")),
+        "ema": True,
+        "num_probes": curvature["num_probes"],
+        # The schedule belongs to the objective: traces under two schedules are of different functions.
+        "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
+    }
+    measured: dict[Any, list[dict[str, Any]]] = {}
+    rows = []
+    for objective, loss in _objectives(step, model, diffusion, images, probe_set, device).items():
+        if loss not in measured:
+            measured[loss] = _curvature(step, objective, loss, model, probe_set)
+        rows += [{**common, **values, "objective": objective} for values in measured[loss]]
+    timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
+    for row in rows:
+        check_row(row, step.output("probe"))
+    _require_finite(step, *(point["mse"] for point in timestep_mse))
+    write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})
+
+
+def _objectives(
+    step: Step,
+    model: nn.Module,
+    diffusion: GaussianDiffusion,
+    images: np.ndarray,
+    probe_set: ProbeSet,
+    device: torch.device,
+) -> dict[str, Callable[[], Tensor]]:
+    """The losses on the probe set: `common` is the unweighted eps-MSE, `own` what the arm was trained on."""
+    x_start = to_float(images[probe_set.indices]).to(device)
+    t, noise = torch.from_numpy(probe_set.t).to(device), torch.from_numpy(probe_set.noise).to(device)
+
+    def common() -> Tensor:
+        return eps_mse(model, diffusion, x_start, t, noise).mean()
+
+    settings = step.setting("loss")
+    if settings["weighting"] == "uniform" and diffusion.prediction_type == "eps":
+        return {"common": common, "own": common}
+    snr = diffusion.snr.cpu().numpy()
+    table = loss_weights(snr, diffusion.prediction_type, settings["weighting"], settings["min_snr_gamma"])
+    weights = torch.from_numpy(table).to(device)
+    return {"common": common, "own": lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0]}
+
+
+def _curvature(
+    step: Step, objective: str, loss: Callable[[], Tensor], model: nn.Module, probe_set: ProbeSet
+) -> list[dict[str, Any]]:
+    """Metric, value and standard error of the trace and of the top eigenvalue."""
+    parameters = list(model.parameters())
+
+    def probes() -> Iterator[Tensor]:
+        return (torch.from_numpy(vector).to(parameters[0]) for vector in probe_set.vectors())
+
+    trace = hutchinson_trace(QuadraticForm(loss, parameters), probes())
+    product = HessianVectorProduct(loss, parameters)
+    top = top_eigenvalue(product, next(probes()), step.setting("curvature.top_eigenvalue_iterations"))
+    _require_finite(step, trace.value, trace.stderr, top.value)
+    step.say(
+        f"{objective} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({trace.num_probes} probes), "
+        f"top eigenvalue {top.value:.4g} ({top.iterations} iterations{'' if top.converged else ', not converged'})"
+    )
+    return [
+        {"metric": "hessian_trace", "value": trace.value, "stderr": trace.stderr},
+        {"metric": "hessian_top_eigenvalue", "value": top.value},
+    ]
+
+
+def _require_finite(step: Step, *values: float) -> None:
+    if not np.isfinite(values).all():
+        path = step.input("checkpoint")
+        raise PipelineError(f"the loss or its curvature at {path} is not finite; its training has diverged")
+
+
+@torch.no_grad()
+def _timestep_mse(
+    model: nn.Module,
+    diffusion: GaussianDiffusion,
+    images: np.ndarray,
+    curvature: dict[str, Any],
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """Mean eps-MSE of one fixed batch at evenly spaced timesteps, with noise of its own at each."""
+    seed, batch_size = curvature["seed"], curvature["timestep_mse_batch_size"]
+    x_start = to_float(images[draw_batch(seed, "probe_timestep_batch", images, batch_size)]).to(device)
+    points = (
+        np.linspace(0, diffusion.num_timesteps - 1, curvature["timestep_mse_points"])
+        .round()
+        .astype(int)
+        .tolist()
+    )
+    result = []
+    for t in points:
+        noise = stream(seed, "probe_timestep_noise", t).standard_normal(
+            tuple(x_start.shape), dtype=np.float32
+        )
+        batch_t = torch.full((batch_size,), t, device=device)
+        mse = eps_mse(model, diffusion, x_start, batch_t, torch.from_numpy(noise).to(device)).mean().item()
+        result.append({"t": t, "mse": mse})
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

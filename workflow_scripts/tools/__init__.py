@@ -1,0 +1,1 @@
+"""What a person calls: python -m workflow_scripts.tools.<name>."""

@@ -1,0 +1,85 @@
+"""Pack a finished study as an RO-Crate: python -m workflow_scripts.tools.crate [--config KEY=VALUE…] | --check CRATE
+
+Writes reports/<study>/<preset>/<study>_<preset>.crate.zip with report, results, manifests, code and configuration, each
+with its sha256, after verifying the report's lineage. `--check` verifies a crate, zip or folder. Exit code 0: written,
+or all of it holds; 1: it does not hold; 2: bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json
+from workflow_scripts.provenance.crate import check_crate, write_crate
+from workflow_scripts.provenance.lineage import trace
+from workflow_scripts.provenance.verification import verify
+from workflow_scripts.study.config import load_study, parse_overrides, read_config
+
+
+def main(argv: list[str] | None = None, root: Path = Path()) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m workflow_scripts.tools.crate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
+    )
+    parser.add_argument("--check", type=Path, metavar="CRATE", help="verify this crate and write nothing")
+    arguments = parser.parse_args(argv)
+    try:
+        return _check(arguments.check) if arguments.check else _export(root, arguments.config)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _check(path: Path) -> int:
+    problems = check_crate(path)
+    for problem in problems:
+        print(f"MISMATCH {problem}")
+    print(f"crate: {'FAIL' if problems else 'pass'}")
+    return 1 if problems else 0
+
+
+def _export(root: Path, config: list[str]) -> int:
+    study_name, preset, data_root = read_config(root, parse_overrides(config))
+    study = load_study(root, study_name, preset)
+    results, report = f"results/{study.name}/{study.preset}", f"reports/{study.name}/{study.preset}"
+    if not (root / report / "report.html").is_file():
+        raise PipelineError(f"{report}/report.html is not there; run `make report PRESET={preset}` first")
+    kept = [
+        f"{report}/report.html",
+        f"{report}/summary.md",
+        f"{results}/results.jsonl",
+        f"{results}/verdict.json",
+        f"{results}/gate.json",
+    ]
+    lineage = trace(root, kept)
+    found = verify(lineage, data_root=root / data_root)
+    if found.problems:
+        first = found.problems[0]
+        more = f" (and {len(found.problems) - 1} more; see `make audit`)" if len(found.problems) > 1 else ""
+        raise PipelineError(
+            f"the lineage does not hold, so it is not packed: {first.path}: {first.message}{more}"
+        )
+    path = root / report / f"{study.name}_{study.preset}.crate.zip"
+    licence = read_json(root / results / "data/manifest.json")["licence"]
+    count = write_crate(
+        path,
+        lineage,
+        f"{study.name}, preset {study.preset}",
+        study.question,
+        f"The project states no licence for its code and results. Training data: {licence}",
+    )
+    print(
+        f"crate: {path.relative_to(root) if path.is_relative_to(root) else path}, {count} files, {path.stat().st_size / 1e6:.1f} MB"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

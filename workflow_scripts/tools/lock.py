@@ -1,0 +1,80 @@
+"""Lock a study's preregistration, or amend the lock: python -m workflow_scripts.tools.lock lock|amend [--study NAME] …"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import canonical_json, read_json, write_json, write_text
+from workflow_scripts.study import lock
+from workflow_scripts.study.config import load_study, read_config
+from workflow_scripts.study.preregistration import read_preregistrations
+
+
+def main(argv: list[str] | None = None, root: Path = Path()) -> None:
+    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.lock", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("lock", "write the lock; refuses to replace one"), ("amend", "append an amendment")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--study", help="default: the study in config/config.yaml")
+        if name == "amend":
+            command.add_argument(
+                "--reason", required=True, help="why the locked settings or the preregistration changed"
+            )
+            command.add_argument(
+                "--results-seen", required=True, choices=["yes", "no"], help="had you seen any result?"
+            )
+    arguments = parser.parse_args(argv)
+    try:
+        print(_lock(root, arguments.study) if arguments.command == "lock" else _amend(root, arguments))
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _state(root: Path, name: str | None) -> tuple[str, dict]:
+    study_name, preset, _ = read_config(root, {"study": name} if name else {})
+    study = load_study(root, study_name, preset)
+    return study_name, lock.current_state(root, study, read_preregistrations(root, study))
+
+
+def _lock(root: Path, name: str | None) -> str:
+    study, now = _state(root, name)
+    path = root / lock.lock_path(study)
+    if path.exists():
+        if read_json(path) == now:
+            return f"{lock.lock_path(study)}: already locked, nothing has changed"
+        raise PipelineError(
+            f"{lock.lock_path(study)} exists and differs from what a lock made now would hold; a lock is never replaced, "
+            f"record the change instead: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
+        )
+    write_json(path, now)
+    return f"{lock.lock_path(study)}: locked {len(now['preregistrations'])} preregistrations and {len(now['settings']['arms'])} arms"
+
+
+def _amend(root: Path, arguments: argparse.Namespace) -> str:
+    study, now = _state(root, arguments.study)
+    if not arguments.reason.strip():
+        raise PipelineError("an amendment needs a reason: REASON='…'")
+    found = lock.drift(lock.read_lock(root, study), amendments := lock.read_amendments(root, study), now)
+    if not found:
+        raise PipelineError(f"nothing has drifted from {lock.lock_path(study)}, so there is nothing to amend")
+    amendment = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": arguments.reason.strip(),
+        "results_seen": arguments.results_seen == "yes",
+        # Not the author's word: whether this checkout held metrics of the study when the amendment was made.
+        "results_existed": any((root / "results" / study).glob("*/results.jsonl")),
+        "changes": found,
+        "previous_sha256": lock.last_link(root, study),
+    }
+    path = root / lock.amendments_path(study)
+    write_text(path, "".join(canonical_json(item) + "\n" for item in [*amendments, amendment]))
+    return f"{lock.amendments_path(study)}: amendment {len(amendments) + 1} records {len(found)} changes"
+
+
+if __name__ == "__main__":
+    main()

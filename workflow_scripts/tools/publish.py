@@ -1,0 +1,99 @@
+"""Publish the preregistered preset's summary into docs/experiments: python -m workflow_scripts.tools.publish [--study NAME]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_json, sha256_file, write_text
+from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.summary import build_summary
+from workflow_scripts.study.config import Study, load_study, read_config
+from workflow_scripts.study.description import gate_settings, preregistered_preset, report_settings
+from workflow_scripts.study.gate import open_gate
+from workflow_scripts.study.preregistration import Preregistration, read_preregistrations
+
+
+def main(argv: list[str] | None = None, root: Path = Path()) -> None:
+    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.publish", description=__doc__)
+    parser.add_argument("--study", help="default: the study in config/config.yaml")
+    parser.add_argument("--preset", help="only the preregistered one is published; default: that one")
+    arguments = parser.parse_args(argv)
+    try:
+        print(publish(root, arguments.study, arguments.preset))
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def publish(root: Path, study_name: str | None, preset: str | None) -> str:
+    """Copy summary.md to the study's `published_summary`; returns what was done, in one line.
+
+    PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md is not what the
+    results, the verdict, the gate and the settings of now say.
+    """
+    name, given, _ = read_config(
+        root, {key: value for key, value in (("study", study_name), ("preset", preset)) if value}
+    )
+    study = load_study(root, name, given)
+    preregistrations = read_preregistrations(root, study)
+    locked = preregistered_preset(preregistrations)
+    if preset and preset != locked:
+        raise PipelineError(
+            f"preset {preset} is a rehearsal of {name}, which is preregistered for {locked}; only that preset's summary is published"
+        )
+    study = load_study(root, name, locked)
+    text = _current_summary(root, study, preregistrations)
+    summary = root / "reports" / name / locked / "summary.md"
+    again = f"run: make report STUDY={name} PRESET={locked}"
+    try:
+        if summary.read_text(encoding="utf-8") != text:
+            raise PipelineError(
+                f"{summary.relative_to(root)} is not what its results and settings say now; {again}"
+            )
+    except OSError as error:
+        raise PipelineError(f"cannot read {summary.relative_to(root)}: {error.strerror}; {again}") from error
+    write_text(root / study.published_summary, text)
+    return f"{study.published_summary}: the summary of {name}, preset {locked}, as in {summary.relative_to(root).as_posix()}"
+
+
+def _current_summary(root: Path, study: Study, preregistrations: list[Preregistration]) -> str:
+    results = root / "results" / study.name / study.preset
+    again = f"run: make report STUDY={study.name} PRESET={study.preset}"
+    if not (results / "verdict.json").is_file():
+        raise PipelineError(
+            f"{study.name} has no verdict at its preregistered preset {study.preset}; {again}"
+        )
+    if read_json(results / "gate.json") != open_gate(root, gate_settings(root, study, preregistrations)):
+        raise PipelineError(
+            f"{study.name}: gate.json is from before the lock, an amendment or a setting changed; {again}"
+        )
+    if read_json(results / "verdict.json")["results_sha256"] != sha256_file(results / "results.jsonl"):
+        raise PipelineError(
+            f"{study.name}: the verdict was decided from other results than results.jsonl holds; {again}"
+        )
+    report = report_settings(root, study, preregistrations)
+    main_point = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}.json"
+    inputs = {
+        "results": [results / "results.jsonl"],
+        "verdict": [results / "verdict.json"],
+        "scale_marks": [results / "stats" / "scale_marks.json"],
+        "finite_samples": [
+            results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / main_point
+            for arm in report["arms"]
+            for seed in report["seeds"]
+        ],
+    }
+    return build_summary(
+        ReportContext.load(report, inputs),
+        read_json(results / "gate.json"),
+        read_json(results / "data" / "manifest.json"),
+        read_json(results / "extractor" / "extractor.json"),
+        root / "reports" / "templates" / "summary.md.j2",
+    )
+
+
+if __name__ == "__main__":
+    main()
