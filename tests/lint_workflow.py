@@ -1,0 +1,48 @@
+"""Run `snakemake --lint` and fail on any kind of finding that has no stated reason here: python tests/lint_workflow.py"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# How a finding begins -> why it stays.
+ACCEPTED = {
+    "Mixed rules and functions in same snakefile": (
+        "a file of rules/ holds the input functions of its own rules; what several files use stands in common.smk"
+    ),
+    "Specify a conda environment or container for each rule": (
+        "one lock with hashes (envs/requirements.lock) serves every rule, and each manifest lists the packages that "
+        "its step used, with a digest that decides reruns"
+    ),
+    "Shell command directly uses variable": (
+        "the step's entry point, the data root and settings of the machine (device) change no result, so they must "
+        "not be parameters; what decides a result is in params.settings, params.source and params.packages"
+    ),
+}
+
+
+def unexplained(report: str) -> list[str]:
+    """Return the findings of Snakemake's lint report (text) whose kind is not in ACCEPTED."""
+    findings = re.findall(r"^    \* (.+)$", report, flags=re.MULTILINE)
+    return [finding for finding in findings if not finding.startswith(tuple(ACCEPTED))]
+
+
+def main() -> int:
+    command = ["snakemake", "--lint", "--config", "preset=smoke"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    report = done.stdout + done.stderr
+    if "Lints for" not in report and done.returncode:
+        print(report, file=sys.stderr)
+        return done.returncode
+    found = unexplained(report)
+    for finding in found:
+        print(f"snakemake --lint: {finding} (fix it, or give a reason in tests/lint_workflow.py)", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
