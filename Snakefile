@@ -1,4 +1,4 @@
-# From a preregistration to a verdict. See docs/architecture.md; targets are at the end.
+# From a preregistration to a verdict; docs/architecture.md explains the parts.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -8,16 +8,10 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/cluster.smk"
-include: "rules/machine.smk"
-include: "rules/preregistration.smk"
 include: "rules/data.smk"
-include: "rules/statistics.smk"
-include: "rules/training.smk"
-include: "rules/sampling.smk"
-include: "rules/metrics.smk"
-include: "rules/curvature.smk"
-include: "rules/verdict.smk"
+include: "rules/train.smk"
+include: "rules/generate.smk"
+include: "rules/measure.smk"
 include: "rules/report.smk"
 
 
@@ -27,8 +21,6 @@ wildcard_constraints:
     sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
     nfe=r"\d{4}",
     step=r"\d{7}",
-    part=r"\d+",
-    parts=r"\d+",
 
 
 rule all:
@@ -40,20 +32,8 @@ rule all:
 
 
 onstart:
-    select_only_after_jobs()
-    check_gate()
-    check_writable(list(workflow.dag.needrun_jobs()))
-    check_machine(workflow.dag.needrun_jobs())
-    check_outputs(workflow.dag)
-    note_packages()
-    check_data(workflow.dag.needrun_jobs())
-    check_inception(workflow.dag.needrun_jobs())
-    check_queue(workflow.dag.needrun_jobs())
+    or_exit(before_the_first_job)
 
 
 onsuccess:
     print(closing_words())
-
-
-onerror:
-    print(closing_errors())

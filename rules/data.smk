@@ -1,16 +1,22 @@
-# The dataset as arrays, verified, with a manifest. On a cluster it is prepared where Snakemake runs: compute nodes seldom
-# reach the internet.
-from workflow_scripts.core.documents import DATASET_MANIFEST, read_document
+# What comes before training: the preregistration's gate, and the dataset as verified arrays. Both run where
+# Snakemake runs, because a cluster's compute nodes seldom reach the internet.
+from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.core.source_files import combined_sha256, describe_source, require_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
 
-def own_images_sha256():
-    """What a user's own images hold now: that, and not the folder they lie in, decides that they are prepared again.
+localrules:
+    check_preregistration,
+    prepare_data,
+    data,
 
-    None where the settings pin the content: official datasets by their published sums, own images by `data.sha256`.
-    Where the images are gone, what they held when they were prepared.
+
+def own_images_sha256():
+    """The sha256 of a user's own images; it decides whether they are prepared again, not their folder.
+
+    None where the settings pin the content: official datasets by their published sums, own images by
+    `data.sha256`. If the images are gone, the sha256 that they had when they were prepared.
     """
     data = STUDY.shared("data")
     if data["source"] != "image_folder" or "sha256" in data:
@@ -18,47 +24,46 @@ def own_images_sha256():
     path = DATA_ROOT / data["path"]
     if path.exists():
         return combined_sha256(describe_source(path))
-    return (
-        read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"]
-        if (ROOT / MANIFEST).is_file()
-        else None
-    )
+    if (ROOT / MANIFEST).is_file():
+        return read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"]
+    return None
 
 
-try:
-    OWN_IMAGES = own_images_sha256()
-except PipelineError as error:
-    sys.exit(f"error: {error}")
+def check_data():
+    """Stop where the dataset cannot be had, before Snakemake deletes the arrays that were made from it.
 
-
-localrules:
-    prepare_data,
-    data,
-
-
-def check_data(jobs):
-    """Stop before the first job when the dataset is to be prepared and cannot be had: Snakemake would delete the arrays
-    that were made from it before the step could say so.
-
-    Official datasets are downloaded if need be, and verified, which takes seconds; a user's own images, which would take as
-    long as preparing them, must be there and have the sum that the settings may name. Digits come with scikit-learn.
+    Official datasets are downloaded if need be and verified, which takes seconds. A user's own images, whose
+    verification takes as long as their preparation, must be there and have the sum that the settings may
+    name.
     """
     data = STUDY.shared("data")
-    if "prepare_data" not in {job.rule.name for job in jobs} or data["source"] == "digits":
-        return
     if data["source"] == "image_folder":
-        or_exit(require_source, DATA_ROOT / data["path"], data.get("sha256"))
-        return
-    entry = [
-        sys.executable,
-        "-m",
-        "workflow_scripts.steps.supply_dataset",
-        "--settings",
-        canonical_json({"data": data}),
-    ]
-    supplied = subprocess.run([*entry, "--input", "root", DATA_ROOT], cwd=ROOT)
-    if supplied.returncode:
-        sys.exit(supplied.returncode)
+        require_source(DATA_ROOT / data["path"], data.get("sha256"))
+    elif data["source"] != "digits":  # digits come with scikit-learn
+        run_check("supply_dataset", {"data": data}, "--input", "root", DATA_ROOT)
+
+
+# The gate is checked before the first job and written down by this rule. It is no input of training: passing
+# it again, after an amendment say, is no reason to train again, and `ancient()` would hide other changes from
+# Snakemake's planning (9.27 does not look at the parameters of any job downstream of one that runs, across
+# ancient inputs too).
+rule check_preregistration:
+    input:
+        preregistrations=list(STUDY.preregistration_paths),
+        # An input only where it exists: the entry point, not Snakemake, says what to do about a missing lock.
+        lock=[
+            path for path in (lock_path(STUDY.name), amendments_path(STUDY.name)) if (ROOT / path).is_file()
+        ],
+    output:
+        gate=f"{RESULTS}/gate.json",
+    log:
+        f"{RESULTS}/logs/check_preregistration.log",
+    params:
+        settings=canonical_json(GATE_SETTINGS),
+        source=source("check_preregistration"),
+        packages=packages("check_preregistration"),
+    shell:
+        step("check_preregistration", "preregistrations lock", "gate")
 
 
 rule prepare_data:
@@ -72,7 +77,7 @@ rule prepare_data:
         settings=canonical_json({"data": STUDY.shared("data")}),
         source=source("prepare_data"),
         packages=packages("prepare_data"),
-        images=OWN_IMAGES,
+        images=or_exit(own_images_sha256),
     shell:
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"
 

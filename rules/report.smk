@@ -94,7 +94,8 @@ for _name, _sources in FIGURES.items():
             ),
             source=source("draw_figure", [figure_module(_name)]),
             packages=packages("draw_figure", [figure_module(_name)]),
-            # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a parameter.
+            # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a
+            # parameter.
             inputs=lambda wildcards, input: " ".join(
                 f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
                 for name, paths in input.items()
@@ -162,8 +163,8 @@ rule write_summary:
         )
 
 
-# Everything that the report shows; what its steps cost is collected from their manifests and stands in a file of its own,
-# so that the page is a function of its inputs.
+# Everything that the report shows; what its steps cost is collected from their manifests and stands in a file
+# of its own, so that the page is a function of its inputs.
 SHOWN = {
     "summary": f"{REPORT}/summary.md",
     "verdict": f"{RESULTS}/verdict.json",
@@ -215,8 +216,15 @@ rule build_report:
 def every_output():
     """Every file that the study keeps, the ones between data and report too."""
     once = [
-        rules.check_preregistration, rules.prepare_data, rules.train_extractor, rules.compute_reference, rules.collect_study,
-        rules.decide_verdict, rules.write_summary, rules.collect_costs, *(getattr(rules, f"draw_{name}") for name in FIGURES),
+        rules.check_preregistration,
+        rules.prepare_data,
+        rules.train_extractor,
+        rules.compute_reference,
+        rules.collect_study,
+        rules.decide_verdict,
+        rules.write_summary,
+        rules.collect_costs,
+        *(getattr(rules, f"draw_{name}") for name in FIGURES),
     ]
     per_run = expand([*rules.train_model.output, *rules.collect_run.output], arm=ARMS, seed=STUDY.seeds)
     per_sample = [

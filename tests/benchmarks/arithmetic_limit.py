@@ -26,7 +26,7 @@ from torch import nn  # noqa: E402
 from torch.autograd import DeviceType  # noqa: E402
 from torch.profiler import profile  # noqa: E402
 
-from workflow_scripts.core.freed_memory import keep_freed_memory  # noqa: E402
+from workflow_scripts.core.memory import keep_freed_memory  # noqa: E402
 from workflow_scripts.curvature.hessian import HessianVectorProduct  # noqa: E402
 from workflow_scripts.curvature.quadratic_form import QuadraticForm  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402

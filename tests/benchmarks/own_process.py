@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from workflow_scripts.core.freed_memory import keep_freed_memory
+from workflow_scripts.core.memory import keep_freed_memory
 
 
 class OwnProcess:

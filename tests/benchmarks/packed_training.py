@@ -1,18 +1,17 @@
 """Several trainings on one GPU, each a process, sharing it through MPS: all at once against one after another.
 
-Both ways run the same processes in turn. That packing changes no run is checked first: each is trained anew alone and anew
-beside all others, and its weights must have the same bytes.
+Both ways run the same processes in turn. That packing changes no run is checked first: each is trained anew
+alone and anew beside all others, and its weights must have the same bytes. Start MPS first, as docs/gpu.md
+says.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
-from unittest import mock
 
 import torch
 from networks import cifar_settings, our_network
@@ -20,7 +19,6 @@ from own_process import OwnProcess
 from side_by_side import Comparison
 from training_step import OurLoop, random_images
 
-from workflow_scripts.tools.share_gpu import multi_process_service
 from workflow_scripts.training.device import require_determinism, require_float32
 
 RUNS, STEPS, CHECKED_STEPS = 8, 50, 20
@@ -28,11 +26,7 @@ RUNS, STEPS, CHECKED_STEPS = 8, 50, 20
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Runs of the preregistered network and batch, in float32, with seeds of their own."""
-    torch.zeros(
-        1, device=device
-    )  # so that this process has its context before, and the service does not wait for it to end
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(os.environ, stack.enter_context(multi_process_service())))
         with ThreadPoolExecutor(RUNS) as starting:  # at once: each of them imports torch
             made = starting.map(
                 lambda seed: OwnProcess(1, made_run, {**cifar_settings(), "seed": seed}, device), range(RUNS)

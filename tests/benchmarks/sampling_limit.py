@@ -24,7 +24,7 @@ from networks import cifar_settings, our_network  # noqa: E402
 from side_by_side import seconds  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from workflow_scripts.core.freed_memory import keep_freed_memory  # noqa: E402
+from workflow_scripts.core.memory import keep_freed_memory  # noqa: E402
 from workflow_scripts.nets import layers, unet, winograd_tiles  # noqa: E402
 from workflow_scripts.nets.frozen import frozen  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402

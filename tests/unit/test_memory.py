@@ -24,7 +24,7 @@ NOISE = 4 * 2**20
 # A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
 MEASURED = """
 import runpy, sys
-from workflow_scripts.core.resident_memory import peak_resident_bytes
+from workflow_scripts.core.memory import peak_resident_bytes
 sys.argv = sys.argv[1:]
 runpy.run_module(f"workflow_scripts.steps.{sys.argv[0]}", run_name="__main__")
 print(peak_resident_bytes())

@@ -1,1 +1,1 @@
-"""What every stage needs: errors a user can act on, files that are never half-written, counted randomness, progress."""
+"""The frame of every step: errors, files, progress, randomness, capture, chunks. Imports nothing of ours."""

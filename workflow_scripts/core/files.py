@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written aside, flushed, then renamed; read without executing anything."""
+"""Read and write files: atomic writes, canonical JSON, npz without pickles, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError, shorten
 
-# What an npz may become in memory: a small file that holds far more than its size is made to fill the machine.
+# Limits of what an npz may unpack to, so that a small crafted file cannot fill the memory.
 MAX_UNPACKED_BYTES = 2**30
 MAX_RATIO = 100
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, delete it if it fails.
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else delete it.
 
-    A reader therefore sees the old file, the new file or none, never half of one. A full disk or a read-only folder
-    becomes a PipelineError that names the file.
+    Readers see the old file, the new file or none, never half of one. PipelineError, naming the file, when it
+    cannot be written (full disk, read-only folder).
     """
     path = Path(path)
     temporary = None
@@ -54,7 +55,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the names in a folder last through a power cut, on file systems that can be asked to."""
+    """Make a rename in the folder survive a power cut, on file systems that support it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -64,10 +65,35 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Delete what `atomic_path` left beside `path` in a process that was killed; only while nobody else writes there."""
+    """Delete what a killed `atomic_path(path)` left; only while no other process writes `path`."""
     path = Path(path)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{glob.escape(path.suffix)}"):
         leftover.unlink(missing_ok=True)
+
+
+def require_writable(paths: Iterable[str | Path]) -> None:
+    """PipelineError unless a file can be created in each path's folder, or the nearest existing one above.
+
+    It tries instead of reading permissions, which do not bind root and say nothing about a read-only disk.
+    """
+    for folder in sorted({_nearest_folder(Path(path).parent) for path in paths}):
+        if not folder.is_dir():
+            raise PipelineError(f"{folder} is a file where a folder belongs; move it away and run again")
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise PipelineError(
+                f"cannot write in {folder}: {error.strerror or error}; "
+                "make room or fix the permissions and run again"
+            ) from error
+
+
+def _nearest_folder(folder: Path) -> Path:
+    # lexists, so that a broken link counts as something in the way
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -82,22 +108,22 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces, no NaN. Equal settings give equal strings."""
+    """Equal values give equal strings: sorted keys, no spaces; ValueError for NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as sorted, indented JSON, the content of a file. NaN and infinities are refused with ValueError."""
+    """The content of a JSON file: sorted and indented; ValueError for NaN and infinities."""
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as `json_bytes` spells it."""
+    """Write `json_bytes(value)` atomically."""
     write_bytes(path, json_bytes(value))
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; a missing or damaged file is a PipelineError that names it."""
+    """Read JSON; PipelineError, naming the file, when it is missing or damaged."""
     try:
         return _parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -106,8 +132,52 @@ def read_json(path: str | Path) -> Any:
         raise PipelineError(f"{path} is not valid JSON ({error}); delete it and run again") from error
 
 
+SHA256 = "64 hex digits"
+_KINDS = {str: "text", int: "a whole number", list: "a list", SHA256: f"a sha256 of {SHA256}"}
+Fields = Mapping[str, type | str]
+
+# The fields that later steps read of R/data/manifest.json, R/extractor/extractor.json and
+# R/stats/reference.json.
+DATASET_MANIFEST: Fields = {
+    "title": str,
+    "licence": str,
+    "shape": list,
+    "classes": list,
+    "train.count": int,
+    "train.sha256": SHA256,
+    "test.count": int,
+    "test.sha256": SHA256,
+    "sources_sha256": SHA256,
+}
+EXTRACTOR_INFO: Fields = {"name": str, "feature_dim": int, "extractor_sha256": SHA256}
+REFERENCE_INFO: Fields = {
+    "metric": str,
+    "extractor_sha256": SHA256,
+    "reference_sha256": SHA256,
+    "features_sha256": SHA256,
+}
+
+
+def read_document(path: str | Path, fields: Fields) -> dict[str, Any]:
+    """Read a JSON object with all these (dotted) fields, each of its kind; PipelineError names a bad one."""
+    document = read_json(path)
+    for dotted, kind in fields.items():
+        value = document
+        for part in dotted.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if kind is SHA256:
+            fits = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+        else:
+            fits = isinstance(value, kind) and not isinstance(value, bool)  # True is an int in Python
+        if not fits:
+            raise PipelineError(
+                f"{path}: {dotted} is {shorten(repr(value))}, must be {_KINDS[kind]}; delete it and run again"
+            )
+    return document
+
+
 def _parse_json(text: str) -> Any:
-    """JSON as the standard has it: ValueError also for NaN and infinities, and for half a character, which no file can hold."""
+    """Parse strict JSON: ValueError also for NaN, infinities and lone surrogates, which cannot be written."""
     value = json.loads(text, parse_constant=_no_number)
     if "\\ud" in text.lower():
         canonical_json(value).encode()
@@ -115,7 +185,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -124,9 +194,9 @@ def write_json_lines(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Non
 
 
 def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Read JSON lines; a missing file or a damaged line is a PipelineError that names the line."""
+    """Read JSON lines; PipelineError for a missing file or a damaged line, whose number it names."""
     try:
-        # not splitlines, which also cuts at characters that may stand inside a text, such as U+2028
+        # Not splitlines, which also cuts at characters that a text may contain, such as U+2028.
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"cannot read {path}: {error}") from error
@@ -145,7 +215,7 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows under a header; floats are written with repr, which reads back to the same float."""
+    """Write rows under a header; floats are written with repr, so they read back equal."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -163,13 +233,13 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 def read_npz(path: str | Path, *names: str) -> tuple[Any, ...]:
-    """Read the named arrays, without pickles. A missing, truncated or altered file is a PipelineError naming it."""
+    """Read the named arrays, without pickles; PipelineError, naming the file, if it is missing or damaged."""
     with _npz(path) as archive:
         return tuple(archive[name] for name in names)
 
 
 def read_npz_dict(path: str | Path) -> dict[str, Any]:
-    """Read every array by its name, with the same errors as `read_npz`."""
+    """Read every array by its name, with the errors of `read_npz`."""
     with _npz(path) as archive:
         return {name: archive[name] for name in archive.files}
 
@@ -191,7 +261,7 @@ def _npz(path: str | Path) -> Iterator[Any]:
         ) from error
     except MemoryError as error:
         raise PipelineError(
-            f"{path} holds more than fits into memory, or is damaged; delete it and run again"
+            f"{path} needs more memory than there is, or is damaged; delete it and run again"
         ) from error
     except Exception as error:  # numpy raises nearly anything on an altered header
         reason = shorten(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Progress lines for long work: how far, how fast, how long still."""
+"""Progress lines of long work, for terminals and logs: how far, how fast, time left."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+# A line follows the last one after this share of the time so far, so that the log of a long run stays short.
+SHARE_BETWEEN_LINES = 0.02
+
 
 class Progress:
-    """Prints `label: done/total unit, note, rate, time left` to standard error, and to a log, every few seconds.
+    """Print `label: done/total unit, note, rate, time left` to standard error and a log, now and then.
 
-    Without a `total` it prints `label: done unit, note, rate`, as long as the work lasts.
+    Without a `total` it prints `label: done unit, note, rate`. `start` units were done before this work
+    began. Lines are at least `every_s` seconds apart.
     """
 
     def __init__(
@@ -24,50 +28,40 @@ class Progress:
         start: int = 0,
         every_s: float = 5.0,
     ):
-        self.label, self.total, self.unit, self.log, self.start, self.every_s = (
-            label,
-            total,
-            unit,
-            log,
-            start,
-            every_s,
-        )
+        self.label, self.total, self.unit = label, total, unit
+        self.log, self.start, self.every_s = log, start, every_s
         self.started = self.last_printed = time.monotonic()
 
     def update(self, done: int, note: str = "") -> None:
-        """Tell how many units are done; prints when `every_s` have passed since the last line, and at the end."""
+        """Tell how many units are done; the last one is always printed."""
         now = time.monotonic()
-        if (self.total is None or done < self.total) and now - self.last_printed < self.every_s:
+        elapsed = max(now - self.started, 1e-9)
+        finished = self.total is not None and done >= self.total
+        if not finished and now - self.last_printed < max(self.every_s, SHARE_BETWEEN_LINES * elapsed):
             return
         self.last_printed = now
-        elapsed = max(now - self.started, 1e-9)
         rate = (done - self.start) / elapsed
-        middle = f", {note}" if note else ""
-        if self.total is None:
-            say(f"{self.label}: {done} {self.unit}{middle}, {rate:.1f} {self.unit}/s", self.log)
-            return
-        left = (
-            f"{(self.total - done) / rate:.0f} s left"
-            if done < self.total and rate > 0
-            else f"took {elapsed:.1f} s"
-        )
-        say(
-            f"{self.label}: {done}/{self.total} {self.unit}{middle}, {rate:.1f} {self.unit}/s, {left}",
-            self.log,
-        )
+        words = [f"{done}{'' if self.total is None else f'/{self.total}'} {self.unit}"]
+        if note:
+            words.append(note)
+        words.append(f"{rate:.1f} {self.unit}/s")
+        if self.total is not None:
+            unknown = finished or rate <= 0
+            words.append(f"took {elapsed:.1f} s" if unknown else f"{(self.total - done) / rate:.0f} s left")
+        say(f"{self.label}: {', '.join(words)}", self.log)
 
 
 def say(line: str, log: TextIO | None = None) -> None:
     """Print one line to standard error and, when given, to the log."""
     print(line, file=sys.stderr, flush=True)
     if log is not None:
-        # where the disk is full the log cannot be written either, and the line that says so must not be lost for it
+        # On a full disk the log cannot be written, and the line on the terminal says so.
         with contextlib.suppress(OSError):
             print(line, file=log, flush=True)
 
 
 def open_log(path: str | Path | None) -> TextIO | None:
-    """Open a step's log for writing, line by line, so that a killed step keeps what it said."""
+    """Open a step's log for writing, line by line, so that it is complete when the step is killed."""
     if path is None:
         return None
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,22 @@
-"""How every entry point is called, and how it ends.
+"""The frame of every entry point: its command line, its log and lock, and how it ends.
 
-    python -m workflow_scripts.steps.<entry> --settings JSON_OR_FILE --input NAME PATH... --output NAME PATH... [--log PATH]
+    python -m workflow_scripts.steps.<entry> --settings JSON_OR_FILE --input NAME PATH... --output NAME
+    PATH... [--log PATH]
 
-The entry point is a function of one Step. It knows no wildcard and no other file than the ones it is handed. A rule adds
-its own name and its wildcards (`--rule`, `--wildcard`) for the manifest, which is written beside the first output.
+An entry point is a function of one Step. It knows no wildcards and no files but those that it is given. A
+rule also passes its name and wildcards (`--rule`, `--wildcard`) for the manifest, which is written beside the
+first output.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,23 +26,24 @@ from types import FrameType
 from typing import Any, TextIO
 
 from workflow_scripts.core.errors import PipelineError, Stopped
-from workflow_scripts.core.freed_memory import keep_freed_memory
-from workflow_scripts.core.one_writer import take_turn
+from workflow_scripts.core.memory import keep_freed_memory
 from workflow_scripts.core.progress import open_log, say
+
+# The answers of a file system without locks (NFS without its lock service, Lustre mounted without flock).
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a rule hands to its entry point: settings, named input and output paths, a log and a thread count.
+    """The arguments of an entry point: settings, named input and output paths, a log and a thread count.
 
-    `machine` holds settings of the machine (config/config.yaml), which decide no result; where one leaves a choice
-    (`device: auto`), the step writes what it chose into it, for the manifest. What is in `afterwards` is called once the
-    manifest is written: the place to delete what would have been needed to go on after a failure.
+    `machine` holds settings of the machine (config/config.yaml), which decide no result. Where one leaves a
+    choice (`device: auto`), the step writes its choice there, for the manifest. `afterwards` is called once
+    the manifest is written: the place to delete files that a failed step would need to resume.
 
-    `input_lineage_sha256` is one sum over what the step works from: rule, settings, code, packages and every input, each
-    with the sum of its own lineage. Files that people take away carry it, so that they lead back to their run.
-    `code_sha256` is one sum over the step's own code and the packages; what a step keeps for itself is worth nothing under
-    another.
+    `input_lineage_sha256` is one sum over rule, settings, code, packages and all inputs with their own
+    lineage; published files carry it, so that they lead back to their run. `code_sha256` is one sum over the
+    step's code and packages; what a step keeps to resume is only valid with the same one.
     """
 
     name: str
@@ -73,87 +78,40 @@ class Step:
         value: Any = self.settings
         for part in dotted.split("."):
             if not isinstance(value, dict) or part not in value:
-                raise PipelineError(
-                    f"{self.name} needs the setting {dotted!r}, which --settings does not hold"
-                )
+                raise PipelineError(f"{self.name} needs the setting {dotted!r}, which is not in --settings")
             value = value[part]
         return value
 
     def say(self, line: str) -> None:
-        """Print one line for the user and for the step's log."""
+        """Print one line for the user and the log."""
         say(f"{self.name}: {line}", self.log)
 
 
 def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: Sequence[str] = ()) -> None:
-    """Parse the command line, call `main` and exit: 0 done, 1 an error in one line, 2 bad usage, 130 Ctrl-C, 143 SIGTERM.
+    """Parse the command line, call `main` and exit: 0 done, 1 error, 2 bad usage, 130 Ctrl-C, 143 SIGTERM.
 
-    `volatile` names the outputs that hold what was measured (a duration), which two equal runs do not share.
+    `volatile` names the outputs that hold measurements (a duration), which differ between two equal runs.
     """
-    name = Path(sys.argv[0]).stem if argv is None else getattr(main, "__module__", "step").rsplit(".", 1)[-1]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m workflow_scripts.steps.{name}", description=sys.modules[main.__module__].__doc__
-    )
-    parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
-    parser.add_argument("--input", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
-    parser.add_argument("--output", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--machine", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="decides no result"
-    )
-    parser.add_argument("--rule", help="the workflow's rule; with it a manifest is written")
-    parser.add_argument("--wildcard", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--data-root", type=Path, help="where data lies; manifests call it data_root")
-    arguments = parser.parse_args(argv)
-    try:
-        text = arguments.settings
-        settings = json.loads(
-            text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")
-        )
-    except (OSError, ValueError) as error:
-        parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
-    if torch := sys.modules.get(
-        "torch"
-    ):  # no import statement: torch is no package of the steps that never load it
+    name = Path(sys.argv[0]).stem if argv is None else main.__module__.rsplit(".", 1)[-1]
+    arguments, settings = _parse(name, sys.modules[main.__module__].__doc__, argv)
+    # Not imported here: torch must not become a package of the steps that never load it.
+    if torch := sys.modules.get("torch"):
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     keep_freed_memory()
     try:
-        # kept until the process ends; before the log is opened, which would empty that of the step it waits for
-        _turn = (
-            take_turn(arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}"))
-            if arguments.log
-            else None
+        # Held until the process ends. Before the log is opened, because that empties the log of the step we
+        # wait for.
+        _turn = arguments.log and take_turn(
+            arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}")
         )
         log = open_log(arguments.log)
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    inputs, outputs = _named(arguments.input), _named(arguments.output)
-    machine = dict(arguments.machine)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        # By name and not by an import statement: what records a step is no part of what it does (provenance/recorder.py).
-        recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
-            name,
-            settings,
-            inputs,
-            outputs,
-            rule=arguments.rule,
-            wildcards=dict(arguments.wildcard),
-            data_root=arguments.data_root,
-            threads=arguments.threads,
-            volatile=volatile,
-            machine_settings=machine,
-        )
-        sums = {"input_lineage_sha256": recorder.input_lineage_sha256, "code_sha256": recorder.code_sha256}
-        step = Step(
-            name, settings, inputs, outputs, log, arguments.threads, machine, rule=arguments.rule, **sums
-        )
-        main(step)
-        recorder.finish()
-        for tidy_up in step.afterwards:
-            tidy_up()
+        _run(main, name, settings, arguments, log, volatile)
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)
@@ -166,11 +124,104 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     except MemoryError:
         say(f"error: {name}: out of memory; use smaller batches or fewer parallel jobs (CORES=1)", log)
         sys.exit(1)
-    except Exception:  # a bug of ours: the traceback belongs in the log as well as on the screen
+    except Exception:  # a bug: the traceback belongs in the log as well as on the screen
         say(traceback.format_exc(), log)
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _run(
+    main: Callable[[Step], None],
+    name: str,
+    settings: dict[str, Any],
+    arguments: argparse.Namespace,
+    log: TextIO | None,
+    volatile: Sequence[str],
+) -> None:
+    inputs, outputs = _named(arguments.input), _named(arguments.output)
+    machine = dict(arguments.machine)
+    # By name, not by an import statement: recording a step is no part of its computation
+    # (provenance/recorder.py).
+    recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
+        name,
+        settings,
+        inputs,
+        outputs,
+        rule=arguments.rule,
+        wildcards=dict(arguments.wildcard),
+        data_root=arguments.data_root,
+        threads=arguments.threads,
+        volatile=volatile,
+        machine_settings=machine,
+    )
+    step = Step(
+        name,
+        settings,
+        inputs,
+        outputs,
+        log,
+        arguments.threads,
+        machine,
+        rule=arguments.rule,
+        input_lineage_sha256=recorder.input_lineage_sha256,
+        code_sha256=recorder.code_sha256,
+    )
+    main(step)
+    recorder.finish()
+    for tidy_up in step.afterwards:
+        tidy_up()
+
+
+def _parse(
+    name: str, description: str | None, argv: list[str] | None
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.steps.{name}", description=description)
+    pairs: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
+    parser.add_argument("--input", nargs="+", metavar=("NAME", "PATH"), **pairs)
+    parser.add_argument("--output", nargs="+", metavar=("NAME", "PATH"), **pairs)
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--machine", nargs=2, metavar=("NAME", "VALUE"), help="a setting that decides no result", **pairs
+    )
+    parser.add_argument("--rule", help="the workflow's rule; with it a manifest is written")
+    parser.add_argument("--wildcard", nargs=2, metavar=("NAME", "VALUE"), **pairs)
+    parser.add_argument("--data-root", type=Path, help="where data lies; manifests call it data_root")
+    arguments = parser.parse_args(argv)
+    text = arguments.settings
+    try:
+        return arguments, json.loads(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
+
+
+def take_turn(path: Path, say: Callable[[str], None]) -> Any:
+    """Lock the file `path` while the returned lock is kept; if another process holds it, say who, and wait.
+
+    The kernel releases the lock of a process that dies, so a leftover file blocks nobody. On a file system
+    without locks it says so and goes on. OSError when the file cannot be written.
+    """
+    # By name, because the version of a lock decides no number (provenance/packages.py).
+    filelock = importlib.import_module("filelock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, fallback_to_soft=False)
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            holder = path.read_text(encoding="utf-8") or "another process"
+            say(f"waiting for {holder}, which makes the same outputs ({path} is locked)")
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        say(f"{path} cannot be locked ({error.strerror}); make sure that only one job writes there at a time")
+    job = os.environ.get("SLURM_JOB_ID")
+    who = f"process {os.getpid()} on {socket.gethostname()}{f', SLURM job {job}' if job else ''}"
+    path.write_text(who, encoding="utf-8")
+    return lock
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
-from workflow_scripts.core.resident_memory import peak_resident_bytes
+from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.provenance import manifest, surroundings
 from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.project_paths import portable_path

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.core.capture import Graphs, captured
-from workflow_scripts.core.normals import normals
-from workflow_scripts.core.philox import Philox
+from workflow_scripts.core.device_randomness import Philox, normals
 from workflow_scripts.core.randomness import philox_key, stream
 
 # A block of Philox is four words of 64 bits; each half of a word makes a number.

@@ -12,9 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.documents import EXTRACTOR_INFO, REFERENCE_INFO, read_document
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import read_npz, sha256_file, write_json
+from workflow_scripts.core.files import (
+    EXTRACTOR_INFO,
+    REFERENCE_INFO,
+    read_document,
+    read_npz,
+    sha256_file,
+    write_json,
+)
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.inception_score import inception_score

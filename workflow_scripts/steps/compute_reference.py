@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from workflow_scripts.core.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
-from workflow_scripts.core.files import sha256_file, write_json, write_npz
+from workflow_scripts.core.files import (
+    DATASET_MANIFEST,
+    EXTRACTOR_INFO,
+    read_document,
+    sha256_file,
+    write_json,
+    write_npz,
+)
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset

@@ -1,8 +1,7 @@
 """Turn samples into feature vectors.
 
 Settings: extractor. Inputs: samples (npz, `images`), weights, info (of the extractor). Output: features (npz,
-`features` f32 [N, D] in sample order, and from Inception `logits` f32 [N, 1008]), or part, with the settings part and
-parts besides (see core/chunks.py).
+`features` f32 [N, D] in sample order, and from Inception `logits` f32 [N, 1008]).
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from functools import cache
 import numpy as np
 
 from workflow_scripts.core.chunks import Arrays, ChunkedWork
-from workflow_scripts.core.documents import EXTRACTOR_INFO, read_document
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import read_npz, sha256_file, write_npz
+from workflow_scripts.core.files import EXTRACTOR_INFO, read_document, read_npz, sha256_file, write_npz
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
 from workflow_scripts.training.device import device_of
@@ -35,7 +33,7 @@ def main(step: Step) -> None:
 
     @cache
     def extractor() -> Extractor:
-        """Loaded for the first chunk, and not at all where other jobs have made them all."""
+        """Loaded for the first chunk, and not at all if an interrupted job extracted them all."""
         expected = read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"]
         return load_extractor(step.setting("extractor"), weights, expected, lambda: device_of(step))
 
@@ -61,10 +59,8 @@ def main(step: Step) -> None:
     }
     work = ChunkedWork(step, "features", len(images), CHUNK_SIZE, key)
     chunks = work.complete(extract, "features")
-    if not work.is_part:
-        arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        write_npz(step.output("features"), **arrays)
-    work.finish()
+    arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    write_npz(step.output("features"), **arrays)
 
 
 if __name__ == "__main__":

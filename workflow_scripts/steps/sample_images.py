@@ -2,7 +2,7 @@
 
 Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start, precision,
 memory_format}; sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in sample
-order), or part, with the settings part and parts besides (see core/chunks.py).
+order).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WINOGRAD_FROM = 20_000_000
 
 
 def main(step: Step) -> None:
-    """Draw `sampling.num_samples` images, or a part of them, batch by batch, and write them as uint8."""
+    """Draw `sampling.num_samples` images batch by batch and write them as uint8."""
     sampler = _Sampler(step)
     key = {
         **{name: step.setting(name) for name in DECIDES},
@@ -55,13 +55,11 @@ def main(step: Step) -> None:
         step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key
     )
     batches = work.complete(sampler.draw, sampler.title)
-    if not work.is_part:
-        write_npz(step.output("samples"), images=np.concatenate([batch["images"] for batch in batches]))
-    work.finish()
+    write_npz(step.output("samples"), images=np.concatenate([batch["images"] for batch in batches]))
 
 
 class _Sampler:
-    """Draws batches; the network is loaded for the first one, and not at all where other jobs have drawn them all."""
+    """Draws batches; the network is loaded for the first one, and not at all if an interrupted job drew them all."""
 
     def __init__(self, step: Step):
         self.step, self.settings, self.nfe = step, step.setting("sampler"), step.setting("nfe")
@@ -72,7 +70,7 @@ class _Sampler:
             self.device.type == "cuda"
         ):  # a CPU's forward pass is the same every time, and asking costs 0.7 s of start-up
             require_determinism(self.device)
-        # of the whole set, however many jobs share it: how it is computed must not depend on that
+        # Of the whole set, however much an interrupted job has done: how it is computed must not depend on that.
         work = step.setting("sampling.num_samples") * self.nfe
         self.compiles = work >= COMPILED_FROM and can_compile(self.device)
         pixels = step.setting("data.image_size") ** 2

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError, StopSignals
 from workflow_scripts.core.files import remove_leftovers, sha256_file, write_csv, write_json
+from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.core.progress import Progress
-from workflow_scripts.core.resident_memory import peak_resident_bytes
 from workflow_scripts.core.step import Step, run
-from workflow_scripts.core.stop_signals import StopSignals
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog

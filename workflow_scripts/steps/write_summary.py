@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_scripts.core.documents import DATASET_MANIFEST, EXTRACTOR_INFO, read_document
-from workflow_scripts.core.files import read_json, write_text
+from workflow_scripts.core.files import DATASET_MANIFEST, EXTRACTOR_INFO, read_document, read_json, write_text
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.summary import build_summary

@@ -27,7 +27,7 @@ GENERATIONS = 2
 
 
 class SavedRun:
-    """The kept files of one run; only one process at a time may use them (`core/one_writer.py` sees to that).
+    """The kept files of one run; only one process at a time may use them (`core/step.py` sees to that).
 
     `identity` (JSON-like) holds all that decides the result: settings, hashes of data and code. Files of another identity
     are never read; they go when the run is done. `say` gets one line for whatever is refused.

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_scripts.core.errors import PipelineError, Stopped
-from workflow_scripts.core.stop_signals import StopSignals
+from workflow_scripts.core.errors import PipelineError, Stopped, StopSignals
 from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.saved_run import SavedRun

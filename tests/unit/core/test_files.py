@@ -1,6 +1,8 @@
-"""Files are complete or absent; what is read is checked."""
+"""Files are complete or absent; what is read is checked; a run asks before its first job whether it can write."""
 
+import errno
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -78,3 +80,31 @@ def test_damaged_json_lines_name_the_line(tmp_path):
     path.write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(PipelineError, match="line 2"):
         files.read_json_lines(path)
+
+
+def test_folders_that_exist_and_folders_to_come_are_writable_and_stay_as_they_were(tmp_path):
+    (tmp_path / "there").mkdir()
+    files.require_writable([tmp_path / path for path in ("there/a.npz", "new/deep/b.npz", "new/deep/c.npz")])
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+@pytest.mark.parametrize("path", ["runs/a.npz", "runs/deep/a.npz"])
+def test_something_in_the_way_of_a_folder(tmp_path, kind, path):
+    if kind == "file":
+        (tmp_path / "runs").write_text("")
+    else:
+        (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PipelineError, match="runs is a file where a folder belongs; move it away"):
+        files.require_writable([tmp_path / path])
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_why_nothing_can_be_written(tmp_path, monkeypatch, number):
+    def refuse(dir):
+        raise OSError(number, os.strerror(number), str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    message = f"cannot write in {tmp_path}: {os.strerror(number)}; make room or fix the permissions"
+    with pytest.raises(PipelineError, match=message):
+        files.require_writable([tmp_path / "a.npz"])

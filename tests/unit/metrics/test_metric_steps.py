@@ -18,6 +18,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
+from workflow_scripts.core import chunks
 from workflow_scripts.core.chunks import chunk_folder
 from workflow_scripts.core.files import sha256_file, write_json, write_npz
 from workflow_scripts.core.step import run
@@ -120,14 +121,13 @@ def run_compute_reference(folder):
     )
 
 
-def run_extract_features(folder, part=None, parts=None):
+def run_extract_features(folder):
     inputs = {"samples": "samples.npz", "weights": "extractor.pt", "info": "extractor.json"}
-    whole = folder / "features.npz"
     call(
         extract_features.main,
-        {"extractor": EXTRACTOR} | ({"part": part, "parts": parts} if part else {}),
+        {"extractor": EXTRACTOR},
         {name: folder / file for name, file in inputs.items()},
-        {"part": chunk_folder(whole) / f"part{part}of{parts}"} if part else {"features": whole},
+        {"features": folder / "features.npz"},
     )
 
 
@@ -279,26 +279,12 @@ def test_features_are_in_sample_order_and_show_their_rate(ready, capsys):
     assert "170/170 images" in (shown := capsys.readouterr().err) and "images/s" in shown
 
 
-@pytest.mark.parametrize("parts", [2, 3])
-def test_parts_give_the_same_features_bytes_as_one_job(ready, monkeypatch, parts):
-    """170 images in batches of 20 and chunks of 40: the last chunk and its last batch are short."""
-    monkeypatch.setattr(extract_features, "BATCH_SIZE", 20)
-    monkeypatch.setattr(extract_features, "CHUNK_SIZE", 40)
-    run_extract_features(ready)
-    whole = (ready / "features.npz").read_bytes()
-    (ready / "features.npz").unlink()
-    for part in range(1, parts + 1):
-        run_extract_features(ready, part, parts)
-        assert not (ready / "features.npz").exists()
-    assert len(list(chunk_folder(ready / "features.npz").rglob("*.npz"))) == 5
-    run_extract_features(ready)
-    assert (ready / "features.npz").read_bytes() == whole and not list(ready.glob(".*"))
-
-
 def test_features_of_other_samples_are_not_taken_for_these(ready, monkeypatch):
     monkeypatch.setattr(extract_features, "CHUNK_SIZE", 100)
-    run_extract_features(ready, 1, 2)
-    (chunk,) = chunk_folder(ready / "features.npz").rglob("*.npz")
+    with monkeypatch.context() as kept:
+        kept.setattr(chunks.shutil, "rmtree", lambda *arguments, **options: None)
+        run_extract_features(ready)
+    chunk = min(chunk_folder(ready / "features.npz").rglob("*.npz"))
     write_npz(chunk, features=np.full((100, 16), 9, dtype=np.float32))
     with np.load(ready / "samples.npz") as archive:
         write_npz(ready / "samples.npz", images=archive["images"][::-1])

@@ -113,35 +113,13 @@ def test_the_same_step_twice_gives_the_same_bytes(checkpoint: Path) -> None:
     assert (checkpoint.parent / "samples.npz").read_bytes() == first
 
 
-@pytest.mark.parametrize("parts", [2, 3, 5])
-def test_parts_give_the_same_bytes_as_one_job(checkpoint: Path, parts: int) -> None:
-    """Seven images in batches of three: parts of one and two batches, and with five parts some of none."""
-    draw(checkpoint)
-    output = checkpoint.parent / "samples.npz"
-    whole = output.read_bytes()
-    output.unlink()
-    for part in range(parts, 0, -1):
-        marker = chunk_folder(output) / f"part{part}of{parts}"
-        main(
-            Step(
-                "sample_images",
-                settings(part=part, parts=parts),
-                {"checkpoint": [checkpoint]},
-                {"part": [marker]},
-            )
-        )
-        assert marker.read_bytes() == b"" and not output.exists()
-    assert len(list(chunk_folder(output).rglob("*.npz"))) == 3
-    draw(checkpoint)
-    assert output.read_bytes() == whole and not chunk_folder(output).exists()
-
-
 @pytest.mark.parametrize("changed", ["nothing", "checkpoint", "seed", "sampler", "clip"])
 def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, changed: str) -> None:
     output = checkpoint.parent / "samples.npz"
-    one = {"part": [chunk_folder(output) / "part1of3"]}
-    main(Step("sample_images", settings(part=1, parts=3), {"checkpoint": [checkpoint]}, one))
-    (chunk,) = chunk_folder(output).rglob("*.npz")
+    main(
+        Step("sample_images", settings(), {"checkpoint": [checkpoint]}, {"samples": [output]})
+    )  # keeps its chunks
+    chunk = min(chunk_folder(output).rglob("*.npz"))
     np.savez(chunk, images=np.full((3, 8, 8, 1), 99, dtype=np.uint8))  # so that one sees whether it was taken
     changes: dict[str, object] = {}
     if changed == "checkpoint":

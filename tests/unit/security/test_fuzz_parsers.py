@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.core import files
-from workflow_scripts.core.documents import DATASET_MANIFEST, read_document
 from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.data import mnist
 from workflow_scripts.provenance import manifest
 from workflow_scripts.study import description, lock

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.core.errors import PipelineError, Stopped
-from workflow_scripts.core.stop_signals import StopSignals
+from workflow_scripts.core.errors import PipelineError, Stopped, StopSignals
 from workflow_scripts.training import session as session_module
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import train

@@ -8,8 +8,7 @@ import torch
 from scipy import stats
 from scipy.special import ndtri
 
-from workflow_scripts.core.normals import PARTS, normals
-from workflow_scripts.core.philox import Philox
+from workflow_scripts.core.device_randomness import PARTS, Philox, normals
 
 
 def _words(seed: int, count: int) -> torch.Tensor:

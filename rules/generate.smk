@@ -1,0 +1,32 @@
+# Images per run, sampler and number of function evaluations (NFE).
+SAMPLES = f"{RUN}/samples/{{sampler}}_nfe{{nfe}}.npz"
+
+
+rule sample_images:
+    input:
+        checkpoint=FINAL_CHECKPOINT,
+    output:
+        samples=SAMPLES,
+    log:
+        f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    priority: 1
+    resources:
+        **limits("sampling"),
+    params:
+        settings=lambda wildcards: canonical_json(
+            {
+                "arm": wildcards.arm,
+                "seed": int(wildcards.seed),
+                "nfe": int(wildcards.nfe),
+                "sampler": sampler_settings(wildcards.sampler),
+                "sampling": {
+                    key: value for key, value in STUDY.shared("sampling").items() if key != "samplers"
+                },
+                "data": image_shape(),
+                **sections(wildcards, "model", "diffusion"),
+            }
+        ),
+        source=source("sample_images"),
+        packages=packages("sample_images"),
+    shell:
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")

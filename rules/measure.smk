@@ -1,0 +1,251 @@
+# Everything that is measured: the feature extractor and the reference, features and metrics of the samples,
+# curvature of the checkpoints, and the verdict on all rows by the locked rule.
+
+FEATURES = f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz"
+# Where the Inception weights lie: extractor.weights, or below the data root, where the published file is
+# downloaded to.
+OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
+INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
+
+
+localrules:
+    collect_run,
+    collect_study,
+    decide_verdict,
+
+
+def check_inception():
+    """Stop unless the Inception weights are there or can be downloaded.
+
+    This is no rule: a training job that depended on it would run again whenever the extractor changed, and
+    one that did not would start beside a download that may fail.
+    """
+    if STUDY.shared("extractor")["kind"] == "inception":
+        run_check(
+            "supply_inception", {}, "--input" if OWN_WEIGHTS else "--output", "weights", INCEPTION_WEIGHTS
+        )
+
+
+rule train_extractor:
+    input:
+        train=f"{RESULTS}/data/train.npz",
+        test=f"{RESULTS}/data/test.npz",
+    output:
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    log:
+        f"{RESULTS}/logs/train_extractor.log",
+    priority: 3
+    resources:
+        **limits("extractor"),
+    params:
+        settings=canonical_json(
+            {
+                "data": {"num_classes": STUDY.shared("data")["num_classes"]},
+                "extractor": {
+                    key: value for key, value in STUDY.shared("extractor").items() if key != "weights"
+                },
+            }
+        ),
+        # What a file of one's own holds, and not where it lies, decides that it is taken again.
+        own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
+        source=source("train_extractor"),
+        packages=packages("train_extractor"),
+    shell:
+        step("train_extractor", "train test", "weights info")
+        + (
+            " --input inception {INCEPTION_WEIGHTS:q}"
+            if STUDY.shared("extractor")["kind"] == "inception"
+            else ""
+        )
+
+
+rule compute_reference:
+    input:
+        train=f"{RESULTS}/data/train.npz",
+        test=f"{RESULTS}/data/test.npz",
+        manifest=f"{RESULTS}/data/manifest.json",
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        reference=f"{RESULTS}/stats/reference.npz",
+        features=f"{RESULTS}/stats/reference_features.npz",
+        info=f"{RESULTS}/stats/reference.json",
+        scale_marks=f"{RESULTS}/stats/scale_marks.json",
+    log:
+        f"{RESULTS}/logs/compute_reference.log",
+    priority: 3
+    resources:
+        **limits("extractor"),
+    params:
+        settings=canonical_json(extractor_settings()),
+        source=source("compute_reference"),
+        packages=packages("compute_reference"),
+    shell:
+        step(
+            "compute_reference",
+            "train test manifest weights info",
+            "reference features info scale_marks",
+            machine="device",
+        )
+
+
+rule extract_features:
+    input:
+        samples=SAMPLES,
+        weights=f"{RESULTS}/extractor/extractor.pt",
+        info=f"{RESULTS}/extractor/extractor.json",
+    output:
+        features=FEATURES,
+    log:
+        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("features"),
+    params:
+        settings=canonical_json(extractor_settings()),
+        source=source("extract_features"),
+        packages=packages("extract_features"),
+    shell:
+        step(
+            "extract_features",
+            "samples weights info",
+            "features",
+            wildcards="arm seed sampler nfe",
+            machine="device",
+        )
+
+
+def metric_identity(wildcards):
+    """Which samples a metric is about."""
+    return {
+        **run_identity(wildcards, FINAL_STEP),
+        "sampler": wildcards.sampler,
+        "eta": sampler_settings(wildcards.sampler)["eta"],
+        "nfe": int(wildcards.nfe),
+        "num_samples": STUDY.shared("sampling")["num_samples"],
+        "ema": True,
+        "metric": STUDY.shared("extractor")["name"],
+    }
+
+
+rule compute_metrics:
+    input:
+        features=FEATURES,
+        reference=f"{RESULTS}/stats/reference.npz",
+        reference_features=f"{RESULTS}/stats/reference_features.npz",
+        reference_info=f"{RESULTS}/stats/reference.json",
+        extractor_info=f"{RESULTS}/extractor/extractor.json",
+        checkpoint=FINAL_CHECKPOINT,
+    output:
+        metrics=f"{RUN}/metrics/{{sampler}}_nfe{{nfe}}.json",
+    log:
+        f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("metrics"),
+    params:
+        settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
+        source=source("compute_metrics"),
+        packages=packages("compute_metrics"),
+    shell:
+        step(
+            "compute_metrics",
+            "features reference reference_features reference_info extractor_info checkpoint",
+            "metrics",
+            wildcards="arm seed sampler nfe",
+        )
+
+
+# Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes
+# per run.
+rule measure_finite_sample:
+    input:
+        features=FEATURES,
+        reference=f"{RESULTS}/stats/reference.npz",
+    output:
+        finite_sample=f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
+    log:
+        f"{RESULTS}/logs/measure_finite_sample/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+    resources:
+        **limits("metrics"),
+    params:
+        settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
+        source=source("measure_finite_sample"),
+        packages=packages("measure_finite_sample"),
+    shell:
+        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")
+
+
+# On one fixed batch, t, noise and set of probes, so that checkpoints can be compared.
+rule probe_checkpoint:
+    input:
+        checkpoint=CHECKPOINT,
+        train=f"{RESULTS}/data/train.npz",
+    output:
+        probe=f"{RUN}/probes/step{{step}}.json",
+    log:
+        f"{RESULTS}/logs/probe_checkpoint/{{arm}}_seed{{seed}}_step{{step}}.log",
+    priority: 1
+    resources:
+        **limits("curvature"),
+    params:
+        settings=lambda wildcards: canonical_json(
+            {
+                **run_identity(wildcards, int(wildcards.step)),
+                "data": image_shape(),
+                **sections(wildcards, "model", "diffusion", "loss", "curvature"),
+            }
+        ),
+        source=source("probe_checkpoint"),
+        packages=packages("probe_checkpoint"),
+    shell:
+        step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")
+
+
+rule collect_run:
+    input:
+        rows=[
+            *(f"{RUN}/metrics/{sampler}_nfe{nfe:04d}.json" for sampler, nfe in STUDY.sampler_nfe),
+            *(f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS),
+        ],
+    output:
+        results=f"{RUN}/results.jsonl",
+    log:
+        f"{RESULTS}/logs/collect_run/{{arm}}_seed{{seed}}.log",
+    params:
+        settings=canonical_json({}),
+        source=source("collect_results"),
+        packages=packages("collect_results"),
+    shell:
+        step("collect_results", "rows", "results", wildcards="arm seed")
+
+
+# In two levels, because one command line cannot hold the paths of every metric of a large study.
+rule collect_study:
+    input:
+        rows=expand(f"{RUN}/results.jsonl", arm=ARMS, seed=STUDY.seeds),
+    output:
+        results=f"{RESULTS}/results.jsonl",
+    log:
+        f"{RESULTS}/logs/collect_study.log",
+    params:
+        settings=canonical_json({}),
+        source=source("collect_results"),
+        packages=packages("collect_results"),
+    shell:
+        step("collect_results", "rows", "results")
+
+
+rule decide_verdict:
+    input:
+        results=f"{RESULTS}/results.jsonl",
+        gate=f"{RESULTS}/gate.json",
+    output:
+        verdict=f"{RESULTS}/verdict.json",
+    log:
+        f"{RESULTS}/logs/decide_verdict.log",
+    params:
+        settings=canonical_json(VERDICT_SETTINGS),
+        source=source("decide_verdict"),
+        packages=packages("decide_verdict"),
+    shell:
+        step("decide_verdict", "results gate", "verdict")

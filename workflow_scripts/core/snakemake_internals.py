@@ -1,0 +1,21 @@
+"""The parts of Snakemake 9.27 that this workflow needs and that have no public API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def planned_jobs(workflow: Any) -> list[Any]:
+    """The jobs that are about to run; each has `rule.name`, `wildcards_dict`, `input`, `output` and `log`."""
+    return list(workflow.dag.needrun_jobs())
+
+
+def other_jobs(workflow: Any) -> list[Any]:
+    """The jobs of the plan that need not run, because their outputs are there and up to date."""
+    planned = set(planned_jobs(workflow))
+    return [job for job in workflow.dag.jobs if job not in planned]
+
+
+def executor_name(workflow: Any) -> str:
+    """How jobs are run: `local`, `slurm` or another executor plugin."""
+    return workflow.executor_plugin.name
