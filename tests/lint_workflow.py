@@ -40,7 +40,10 @@ def main() -> int:
         return done.returncode
     found = unexplained(report)
     for finding in found:
-        print(f"snakemake --lint: {finding} (fix it, or give a reason in tests/lint_workflow.py)", file=sys.stderr)
+        print(
+            f"snakemake --lint: {finding} (fix it, or give a reason in tests/lint_workflow.py)",
+            file=sys.stderr,
+        )
     return 1 if found else 0
 
 

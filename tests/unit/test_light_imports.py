@@ -18,8 +18,12 @@ def test_planning_modules_never_load_torch():
         for path in (library / package).rglob("*.py")
     }
     for path in (ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")):
-        names |= set(re.findall(r"^from (workflow_scripts[\w.]*) import", path.read_text(), flags=re.MULTILINE))
+        names |= set(
+            re.findall(r"^from (workflow_scripts[\w.]*) import", path.read_text(), flags=re.MULTILINE)
+        )
     assert len(names) > 20
     script = f"import importlib, sys\nfor name in {sorted(names)}: importlib.import_module(name)\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert TORCH & set(done.stdout.split()) == set()

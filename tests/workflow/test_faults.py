@@ -10,6 +10,8 @@ from tests.workflow.projects import run_module, snakemake
 
 RESULTS = "results/MS1_min_snr/smoke"
 RUN = f"{RESULTS}/runs/E1_baseline_linear/seed1077"
+# Entry points that have another name than their rule.
+ENTRIES = {"collect_run": "collect_results"}
 LOCK = "docs/experiments/MS1_min_snr.lock.json"
 
 
@@ -110,6 +112,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_log(project):
         (f"{RUN}/samples/ddpm_nfe0050.npz", f"{RUN}/features/ddpm_nfe0050.npz"),
         (f"{RESULTS}/data/train.npz", f"{RUN}/log.csv"),
         (f"{RESULTS}/extractor/extractor.pt", f"{RUN}/features/ddpm_nfe0050.npz"),
+        (f"{RUN}/features/ddpm_nfe0050.npz", f"{RUN}/metrics/ddpm_nfe0050.json"),
+        (f"{RESULTS}/data/test.npz", f"{RESULTS}/extractor/extractor.pt"),
         (f"{RUN}/metrics/ddpm_nfe0050.json", f"{RUN}/results.jsonl"),
         (f"{RESULTS}/results.jsonl", f"{RESULTS}/verdict.json"),
     ],
@@ -128,14 +132,23 @@ def test_a_damaged_file_is_named_and_leaves_no_output(finished, damaged, target,
     for path in (finished / RESULTS).rglob("*.manifest.json"):
         path.unlink()
     # --allowed-rules keeps Snakemake from making the damaged input again.
-    rule = {"samples": "sample_images", "features": "extract_features", "log.csv": "train_model"}
-    name = next((value for key, value in rule.items() if f"/{key}" in target), None)
-    name = name or ("collect_run" if target.endswith("results.jsonl") else "decide_verdict")
+    rules = {
+        "samples": "sample_images",
+        "features": "extract_features",
+        "metrics": "compute_metrics",
+        "extractor": "train_extractor",
+        "seed1077": "train_model" if target.endswith("log.csv") else "collect_run",
+        "smoke": "decide_verdict",
+    }
+    name = rules[Path(target).parent.name]
     result = snakemake(finished, "--force", target, "--allowed-rules", name)
     assert result.returncode != 0
+    assert "Traceback" not in _said(result)
     lines = [line for line in _said(result).splitlines() if line.startswith("error: ")]
-    assert lines and Path(damaged).name in lines[0], _said(result)
-    assert not (finished / target).exists()
+    assert lines and lines[0].startswith(f"error: {ENTRIES.get(name, name)}: "), _said(result)
+    assert Path(damaged).name in lines[0] and "delete" in lines[0], lines[0]
+    left = Path(finished / target)
+    assert not left.exists() and not list(left.parent.glob(f".{left.name}.*"))
 
 
 def test_fewer_images_than_asked_for_is_an_error(finished):

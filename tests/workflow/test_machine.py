@@ -1,32 +1,55 @@
-"""What the machine must have is looked for before the first job, and what is changed about it runs nothing again."""
+"""Settings of the machine and limits of jobs: they are obeyed, and changing them runs nothing again."""
 
 import os
 
 import pytest
 
 from tests.workflow.projects import snakemake
+from workflow_scripts.core.files import read_json
 
-RESULTS = "results/MS1_min_snr/smoke"
-LOG = f"{RESULTS}/runs/E1_baseline_linear/seed1077/log.csv"
+PRESET = "config/preset/smoke.yaml"
+RUN = "results/MS1_min_snr/smoke/runs/E1_baseline_linear/seed1077"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "config", "message"),
+    ("config", "preset", "message"),
     [
-        ([], "device=cuda", "device: cuda is asked for, but torch sees no GPU here"),
-        (["--resources", "mem_mb=300"], "device=cpu", "one train_model needs about 0."),
-        ([], "device=gpu", "device is 'gpu'; did you mean 'cpu'?"),
+        ("device=cuda", "", "device: cuda is asked for, but torch sees no GPU here"),
+        ("device=gpu", "", "device is 'gpu'; did you mean 'cpu'?"),
+        ("", "resources: {trainig: {runtime: 7}}\n", "resources.trainig is not a known key; did you mean"),
     ],
 )
-def test_it_is_refused_in_one_line_before_the_first_job(project, monkeypatch, arguments, config, message):
+def test_it_is_refused_in_one_line_before_the_first_job(project, monkeypatch, config, preset, message):
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
-    result = snakemake(project, LOG, *arguments, config=f"preset=smoke {config}")
+    with open(project / PRESET, "a") as file:
+        file.write(preset)
+    result = snakemake(project, f"{RUN}/log.csv", config=f"preset=smoke {config}")
     said = result.stdout + result.stderr
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert result.returncode == 1 and len(errors) == 1 and message in errors[0], said
     assert "Traceback" not in said and not (project / "results/MS1_min_snr").exists()
 
 
-def test_settings_of_the_machine_run_nothing_again(finished):
+def test_other_settings_of_the_machine_and_other_limits_run_nothing_again(finished):
+    with open(finished / PRESET, "a") as preset:
+        preset.write("resources: {training: {runtime: 7, mem_mb: 900}, metrics: {runtime: 1}}\n")
     again = snakemake(finished, config="preset=smoke device=cpu save_every_s=7")
-    assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr, again.stderr
+    # and they are read: the same jobs, forced, have them
+    forced = snakemake(finished, "--dry-run", "--forcerun", "train_model", "--quiet", "progress")
+    said = forced.stdout + forced.stderr
+    assert "runtime=7" in said and "mem_mb=900" in said, said
+
+
+@pytest.mark.parametrize("memory_mb", ["2000", "500"])
+def test_jobs_that_do_not_fit_together_into_mem_mb_run_one_after_another(finished, memory_mb):
+    """Each job has 2,000 MB; where less is given, one job takes all of it."""
+    made = [f"{RUN}/features/{name}.npz" for name in ("ddim_nfe0010", "ddpm_nfe0020", "ddpm_nfe0050")]
+    for path in made:
+        (finished / path).unlink()
+    memory = ("--resources", f"mem_mb={memory_mb}", "--")
+    result = snakemake(finished, "--allowed-rules", "extract_features", *memory, *made)
+    assert result.returncode == 0, result.stderr
+    circumstances = [read_json(finished / f"{path}.manifest.json")["circumstances"] for path in made]
+    times = sorted((each["started"], each["ended"]) for each in circumstances)
+    assert all(ended <= started for (_, ended), (started, _) in zip(times, times[1:])), times

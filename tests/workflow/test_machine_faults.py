@@ -154,35 +154,6 @@ def test_a_disk_that_is_full_when_the_report_is_written(finished):
     assert (finished / REPORT / "report.html").is_file()
 
 
-@pytest.mark.parametrize(
-    ("damaged", "rule", "target"),
-    [
-        (f"{RUN}/features/ddpm_nfe0050.npz", "compute_metrics", f"{RUN}/metrics/ddpm_nfe0050.json"),
-        (f"{RESULTS}/data/test.npz", "train_extractor", f"{RESULTS}/extractor/extractor.pt"),
-    ],
-)
-@pytest.mark.parametrize("kind", ["truncated", "flipped"])
-def test_a_damaged_array_is_named_and_leaves_no_output(finished, damaged, rule, target, kind):
-    content = bytearray((finished / damaged).read_bytes())
-    if kind == "truncated":
-        content = content[: len(content) // 2]
-    else:
-        content[len(content) // 2] ^= 0x10
-    (finished / damaged).write_bytes(content)
-    # Without manifests nobody notices before the step that reads the file.
-    for path in (finished / RESULTS).rglob("*.manifest.json"):
-        path.unlink()
-    result = snakemake(finished, "--force", target, "--allowed-rules", rule)
-    assert result.returncode == 1 and "Traceback" not in said(result)
-    assert error_lines(said(result))[0].startswith(
-        f"error: {rule}: {damaged} is damaged or not what it should be"
-    )
-    assert "delete it and run again" in said(result)
-    assert not (finished / target).exists() and not list(
-        (finished / target).parent.glob(f".{Path(target).name}.*")
-    )
-
-
 # --- processes that die, and processes that meet
 
 
@@ -264,12 +235,8 @@ def test_a_step_that_is_killed_is_told_and_the_next_run_goes_on(long_sampling):
     os.kill(running.step(), signal.SIGKILL)
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
-    (line,) = error_lines(text)
-    assert (
-        line.startswith("error: sample_images: ended without a word, so something killed it")
-        and SAMPLE_LOG in line
-    )
-    assert "run the same command again" in line
+    # Snakemake's own words; the step could not say anything
+    assert "Error in rule sample_images" in text and f"log: {SAMPLE_LOG}" in text and not error_lines(text)
     assert not (long_sampling / SAMPLES).exists() and half_written(long_sampling) == []
 
     again = snakemake(long_sampling, *ONLY_SAMPLES)
@@ -285,10 +252,8 @@ def test_two_runs_at_once_and_a_run_after_one_that_was_killed(long_sampling):
     running = Running(long_sampling)
     second = snakemake(long_sampling, *ONLY_SAMPLES)
     assert second.returncode == 1 and "Traceback" not in said(second)
-    (line,) = error_lines(said(second))
-    assert line == (
-        f"error: another Snakemake (process {running.process.pid}) works on the same results; wait until it has ended, then run again"
-    )
+    # Snakemake's own words
+    assert "make sure that no other Snakemake process is trying to create the same files" in said(second)
     assert running.process.poll() is None  # the first one was left alone
 
     step = running.step()
@@ -298,10 +263,7 @@ def test_two_runs_at_once_and_a_run_after_one_that_was_killed(long_sampling):
     wait_for(lambda: not Path(f"/proc/{step}").exists() or "Z" in read(Path(f"/proc/{step}/stat")))
     after = snakemake(long_sampling, *ONLY_SAMPLES)
     assert after.returncode == 1 and not (long_sampling / SAMPLES).exists()
-    (line,) = error_lines(said(after))
-    assert "no Snakemake works on them on this machine: one was killed" in line and line.endswith(
-        "snakemake --unlock"
-    )
+    assert "likely caused by a kill signal" in said(after) and "--unlock" in said(after)
 
     assert run_module(long_sampling, "snakemake", "--unlock", "--config", "preset=smoke").returncode == 0
     last = snakemake(long_sampling, *ONLY_SAMPLES)
@@ -316,7 +278,7 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
     running.go_on()
     code, text = running.end()
     assert code == 1 and "Traceback" not in text
-    (line,) = set(error_lines(text))  # said by the step, and again at the end
+    (line,) = set(error_lines(text))  # said by the step, and again from its log
     assert f"the input {RUN}/checkpoints/step0000040.pt changed while the step ran" in line and line.endswith(
         "run again"
     )

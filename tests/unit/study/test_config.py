@@ -209,8 +209,13 @@ def test_yaml_cannot_build_objects():
 
 
 def test_words_of_a_command_line_are_read_as_snakemake_reads_them():
-    words = ["preset=smoke", "parts=3", "save_every_s=0.5", "data_root=/a=b"]
-    assert parse_overrides(words) == {"preset": "smoke", "parts": 3, "save_every_s": 0.5, "data_root": "/a=b"}
+    words = ["preset=smoke", "device=cpu", "save_every_s=0.5", "data_root=/a=b"]
+    assert parse_overrides(words) == {
+        "preset": "smoke",
+        "device": "cpu",
+        "save_every_s": 0.5,
+        "data_root": "/a=b",
+    }
     assert read_config(ROOT, parse_overrides(words))[1] == "smoke"
-    with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'parts'"):
-        parse_overrides(["parts"])
+    with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'device'"):
+        parse_overrides(["device"])
