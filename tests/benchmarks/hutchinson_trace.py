@@ -12,7 +12,7 @@ from pyhessian import hessian
 from side_by_side import Comparison
 from torch import Tensor, nn
 
-from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.hessian import hutchinson_trace
 from workflow_scripts.curvature.probe_set import ProbeSet
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 

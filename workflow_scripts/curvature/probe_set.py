@@ -1,4 +1,4 @@
-"""The fixed batch, timesteps, noise and probe vectors on which every arm, seed and step of a study is probed."""
+"""The batch, timesteps, noise and probe vectors on which every arm, seed and step of a study is probed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow_scripts.core.randomness import stream
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Training images `indices` i64 [B], `t` i64 [B], `noise` f32 [B, C, H, W], and the recipe of the probe vectors."""
+    """Training images `indices` i64 [B], `t` i64 [B], `noise` f32 [B, C, H, W], how to draw probes."""
 
     seed: int
     indices: np.ndarray
@@ -24,15 +24,13 @@ class ProbeSet:
     num_parameters: int
 
     def vectors(self) -> Iterator[np.ndarray]:
-        """The Rademacher probes, i8 [num_parameters] of +-1 each, one at a time to spare memory."""
+        """The Rademacher probes, i8 [num_parameters] of +-1, drawn one at a time to save memory."""
         for probe in range(self.num_probes):
-            bits = stream(self.seed, "probe_vector", probe).integers(
-                0, 2, size=self.num_parameters, dtype=np.int8
-            )
-            yield 2 * bits - 1
+            draw = stream(self.seed, "probe_vector", probe)
+            yield 2 * draw.integers(0, 2, size=self.num_parameters, dtype=np.int8) - 1
 
     def sha256(self, images: np.ndarray) -> str:
-        """The hash of the batch (u8 `images` [N, H, W, C] at `indices`), t, noise and probes, 64 hex digits."""
+        """Hash the batch (u8 `images` [N, H, W, C] at `indices`), t, noise and probes; 64 hex digits."""
         digest = hashlib.sha256()
         for array in (images[self.indices], self.t, self.noise, *self.vectors()):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -43,26 +41,21 @@ class ProbeSet:
 def draw_probe_set(
     seed: int, images: np.ndarray, batch_size: int, num_timesteps: int, num_probes: int, num_parameters: int
 ) -> ProbeSet:
-    """Draw the probe set for u8 images [N, H, W, C] from `seed` alone, the same for every arm, run seed and step.
+    """Draw the probe set for u8 images [N, H, W, C]; it depends on no arm, run seed or step.
 
-    t takes one value in each of `batch_size` equal parts of [0, num_timesteps), so that the batch mean is close to the
-    mean over t. PipelineError when there are fewer images than `batch_size`.
+    t has one value in each of `batch_size` equal parts of [0, num_timesteps), so that the batch mean is close
+    to the mean over t. PipelineError when there are fewer images than `batch_size`.
     """
     indices = draw_batch(seed, "probe_batch", images, batch_size)
     parts = np.arange(batch_size) + stream(seed, "probe_timesteps").random(batch_size)
+    t = (parts * num_timesteps / batch_size).astype(np.int64)
     shape = (batch_size, images.shape[3], *images.shape[1:3])
-    return ProbeSet(
-        seed=seed,
-        indices=indices,
-        t=(parts * num_timesteps / batch_size).astype(np.int64),
-        noise=stream(seed, "probe_noise").standard_normal(shape, dtype=np.float32),
-        num_probes=num_probes,
-        num_parameters=num_parameters,
-    )
+    noise = stream(seed, "probe_noise").standard_normal(shape, dtype=np.float32)
+    return ProbeSet(seed, indices, t, noise, num_probes, num_parameters)
 
 
 def draw_batch(seed: int, purpose: str, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Indices [batch_size] of different images; PipelineError when there are fewer images than that."""
+    """Draw indices [batch_size] of different images; PipelineError when there are too few."""
     if len(images) < batch_size:
         raise PipelineError(
             f"the dataset has {len(images)} training images, the probe's batch needs {batch_size}; "

@@ -1,7 +1,7 @@
 """Probe the loss surface at a checkpoint's EMA weights: Hessian trace, top eigenvalue, error per timestep.
 
-Settings: study, preset, arm, seed, step, data {image_size, channels}, model, diffusion, loss, curvature. Inputs:
-checkpoint, train (npz). Output: probe (json: rows, timestep_mse).
+Settings: study, preset, arm, seed, step, data {image_size, channels}, model, diffusion, loss, curvature.
+Inputs: checkpoint, train (npz). Output: probe (json: rows, timestep_mse).
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.step import Step, run
-from workflow_scripts.curvature.eigenvalue import top_eigenvalue
-from workflow_scripts.curvature.hessian import HessianVectorProduct
-from workflow_scripts.curvature.hutchinson import hutchinson_trace
+from workflow_scripts.curvature.hessian import HessianVectorProduct, hutchinson_trace, top_eigenvalue
 from workflow_scripts.curvature.probe_set import ProbeSet, draw_batch, draw_probe_set
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.data.images import load_dataset, to_float
@@ -32,7 +30,7 @@ from workflow_scripts.training.ema_model import load_ema_model
 
 
 def main(step: Step) -> None:
-    """Probe both objectives on the study's fixed probe set, then the unweighted error at evenly spaced timesteps."""
+    """Probe both objectives on the fixed probe set, and the unweighted error at evenly spaced timesteps."""
     device = device_of(step)
     images, _ = load_dataset(step.input("train"))
     model = load_ema_model(
@@ -40,13 +38,14 @@ def main(step: Step) -> None:
     ).to(device)
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
     curvature = step.setting("curvature")
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     probe_set = draw_probe_set(
         curvature["seed"],
         images,
         curvature["batch_size"],
         diffusion.num_timesteps,
         curvature["num_probes"],
-        sum(parameter.numel() for parameter in model.parameters()),
+        num_parameters,
     )
     common = {
         **dict.fromkeys(FIELDS),
@@ -54,7 +53,7 @@ def main(step: Step) -> None:
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "ema": True,
         "num_probes": curvature["num_probes"],
-        # The schedule belongs to the objective: traces under two schedules are of different functions.
+        # With the schedule, which belongs to the objective: traces under two schedules are of two functions.
         "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
     }
     measured: dict[Any, list[dict[str, Any]]] = {}
@@ -109,7 +108,8 @@ def _curvature(
     _require_finite(step, trace.value, trace.stderr, top.value)
     step.say(
         f"{objective} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({trace.num_probes} probes), "
-        f"top eigenvalue {top.value:.4g} ({top.iterations} iterations{'' if top.converged else ', not converged'})"
+        f"top eigenvalue {top.value:.4g} "
+        f"({top.iterations} iterations{'' if top.converged else ', not converged'})"
     )
     return [
         {"metric": "hessian_trace", "value": trace.value, "stderr": trace.stderr},
@@ -131,23 +131,16 @@ def _timestep_mse(
     curvature: dict[str, Any],
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """Mean eps-MSE of one fixed batch at evenly spaced timesteps, with noise of its own at each."""
+    """Mean eps-MSE of one fixed batch at evenly spaced timesteps, each with its own noise."""
     seed, batch_size = curvature["seed"], curvature["timestep_mse_batch_size"]
     x_start = to_float(images[draw_batch(seed, "probe_timestep_batch", images, batch_size)]).to(device)
-    points = (
-        np.linspace(0, diffusion.num_timesteps - 1, curvature["timestep_mse_points"])
-        .round()
-        .astype(int)
-        .tolist()
-    )
+    points = np.linspace(0, diffusion.num_timesteps - 1, curvature["timestep_mse_points"]).round().astype(int)
     result = []
-    for t in points:
-        noise = stream(seed, "probe_timestep_noise", t).standard_normal(
-            tuple(x_start.shape), dtype=np.float32
-        )
-        batch_t = torch.full((batch_size,), t, device=device)
-        mse = eps_mse(model, diffusion, x_start, batch_t, torch.from_numpy(noise).to(device)).mean().item()
-        result.append({"t": t, "mse": mse})
+    for t in points.tolist():
+        draw = stream(seed, "probe_timestep_noise", t)
+        noise = torch.from_numpy(draw.standard_normal(tuple(x_start.shape), dtype=np.float32)).to(device)
+        mse = eps_mse(model, diffusion, x_start, torch.full((batch_size,), t, device=device), noise).mean()
+        result.append({"t": t, "mse": mse.item()})
     return result
 
 

@@ -67,28 +67,25 @@ def write_inputs(folder, settings):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
     write_npz(folder / "train.npz", images=images, labels=np.zeros(20, dtype=np.int64))
+    write_checkpoint(folder, random_state(2), settings)
+    return images
+
+
+def write_checkpoint(folder, ema, settings=SETTINGS):
     save_checkpoint(
         folder / "checkpoint.pt",
         model=random_state(1),
-        ema=random_state(2),
+        ema=ema,
         step=settings["step"],
         seed=settings["seed"],
         settings={section: settings[section] for section in ("model", "diffusion", "loss")},
     )
-    return images
 
 
 def probe(folder, settings, name="probe.json"):
-    argv = ["--settings", json.dumps(settings)]
-    argv += [
-        "--input",
-        "checkpoint",
-        str(folder / "checkpoint.pt"),
-        "--input",
-        "train",
-        str(folder / "train.npz"),
-    ]
-    run(probe_checkpoint.main, [*argv, "--output", "probe", str(folder / name)])
+    files = ("--input checkpoint checkpoint.pt --input train train.npz --output probe " + name).split()
+    argv = [str(folder / word) if "." in word else word for word in files]
+    run(probe_checkpoint.main, ["--settings", json.dumps(settings), *argv])
     return json.loads((folder / name).read_text())
 
 
@@ -96,13 +93,11 @@ def by_name(result):
     return {(row["metric"], row["objective"]): row for row in result["rows"]}
 
 
-@pytest.mark.parametrize("prediction_type", ["eps", "v"])
-def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, prediction_type):
-    """The rows against v^T H v by finite differences of first derivatives, with the probe set caught on its way."""
-    settings = SETTINGS | {
-        "loss": MIN_SNR,
-        "diffusion": SETTINGS["diffusion"] | {"prediction_type": prediction_type},
-    }
+@pytest.mark.parametrize(("prediction_type", "loss"), [("eps", MIN_SNR), ("v", SETTINGS["loss"])])
+def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, prediction_type, loss):
+    """v^T H v by finite differences of first derivatives, for the probe set that the step drew."""
+    diffusion = SETTINGS["diffusion"] | {"prediction_type": prediction_type}
+    settings = SETTINGS | {"loss": loss, "diffusion": diffusion}
     images = write_inputs(tmp_path, settings)
     caught = []
     draw = probe_checkpoint.draw_probe_set
@@ -116,7 +111,7 @@ def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, p
     diffusion = GaussianDiffusion.from_settings(settings["diffusion"])
     x_start = to_float(images[probe_set.indices]).double()
     t, noise = torch.from_numpy(probe_set.t), torch.from_numpy(probe_set.noise).double()
-    weights = torch.from_numpy(loss_weights(diffusion.snr.numpy(), prediction_type, "min_snr", 5.0))
+    weights = torch.from_numpy(loss_weights(diffusion.snr.numpy(), prediction_type, *loss.values()))
     losses = {
         "common": lambda: eps_mse(model, diffusion, x_start, t, noise).mean(),
         "own": lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0],
@@ -141,15 +136,15 @@ def test_both_objectives_equal_their_explicit_estimates(tmp_path, monkeypatch, p
     )
 
 
-def test_rows_carry_their_identity(tmp_path):
+def test_rows_carry_their_identity_and_equal_objectives_are_probed_once(tmp_path, monkeypatch):
     write_inputs(tmp_path, SETTINGS)
-    result = probe(tmp_path, SETTINGS)
-    rows = by_name(result)
-    assert set(rows) == {
-        (metric, objective)
-        for metric in ("hessian_trace", "hessian_top_eigenvalue")
-        for objective in ("common", "own")
-    }
+    built = []
+    product = probe_checkpoint.HessianVectorProduct
+    monkeypatch.setattr(probe_checkpoint, "HessianVectorProduct", lambda *a: built.append(a) or product(*a))
+    rows = by_name(probe(tmp_path, SETTINGS))
+    assert len(built) == 1 and len(rows) == 4
+    for metric in ("hessian_trace", "hessian_top_eigenvalue"):
+        assert rows[metric, "own"] == rows[metric, "common"] | {"objective": "own"}
     row = rows["hessian_top_eigenvalue", "common"]
     assert row == {
         "study": "S",
@@ -178,66 +173,37 @@ def test_rows_carry_their_identity(tmp_path):
     assert len(row["probe_sha256"]) == 64
 
 
-def test_uniform_weights_probe_once_and_write_both_rows(tmp_path, monkeypatch):
-    write_inputs(tmp_path, SETTINGS)
-    built = []
-    product = probe_checkpoint.HessianVectorProduct
-    monkeypatch.setattr(probe_checkpoint, "HessianVectorProduct", lambda *a: built.append(a) or product(*a))
-    rows = by_name(probe(tmp_path, SETTINGS))
-    assert len(built) == 1
-    for metric in ("hessian_trace", "hessian_top_eigenvalue"):
-        common, own = rows[metric, "common"], rows[metric, "own"]
-        assert own == common | {"objective": "own"}
-
-
-def test_uniform_v_prediction_has_two_objectives(tmp_path):
-    settings = SETTINGS | {"diffusion": SETTINGS["diffusion"] | {"prediction_type": "v"}}
-    write_inputs(tmp_path, settings)
-    rows = by_name(probe(tmp_path, settings))
-    assert rows["hessian_trace", "common"]["value"] != pytest.approx(
-        rows["hessian_trace", "own"]["value"], rel=0.02
-    )
-
-
 def test_arms_and_run_seeds_share_the_probe_set_and_weighting_leaves_common_alone(tmp_path):
     write_inputs(tmp_path, SETTINGS)
-    first = by_name(probe(tmp_path, SETTINGS))
+    first = probe(tmp_path, SETTINGS)
     other = SETTINGS | {"arm": "E2_minsnr_linear", "seed": 8, "loss": MIN_SNR}
     write_inputs(tmp_path, other)
     second = by_name(probe(tmp_path, other))
-    for key, row in first.items():
+    for key, row in by_name(first).items():
         require_comparable(row, second[key])
-    for metric in ("hessian_trace", "hessian_top_eigenvalue"):
-        assert first[metric, "common"]["value"] == second[metric, "common"]["value"]
-        assert first[metric, "own"]["value"] != second[metric, "own"]["value"]
+        assert (row["value"] == second[key]["value"]) == (row["objective"] == "common")
+    reseeded = SETTINGS | {"curvature": SETTINGS["curvature"] | {"seed": 1}}
+    write_inputs(tmp_path, reseeded)
+    third = probe(tmp_path, reseeded)
+    assert third["rows"][0]["probe_sha256"] != first["rows"][0]["probe_sha256"]
+    assert third["timestep_mse"] != first["timestep_mse"]
 
 
-def test_it_repeats_byte_for_byte_and_another_probe_seed_does_not(tmp_path):
+def test_it_repeats_byte_for_byte(tmp_path):
     write_inputs(tmp_path, SETTINGS)
     probe(tmp_path, SETTINGS, "one.json")
     probe(tmp_path, SETTINGS, "two.json")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    third = probe(tmp_path, SETTINGS | {"curvature": SETTINGS["curvature"] | {"seed": 1}}, "three.json")
-    first = json.loads((tmp_path / "one.json").read_text())
-    assert third["rows"][0]["probe_sha256"] != first["rows"][0]["probe_sha256"]
-    assert third["timestep_mse"] != first["timestep_mse"]
 
 
 def test_timestep_mse_uses_ema_weights_at_evenly_spaced_timesteps(tmp_path):
     write_inputs(tmp_path, SETTINGS)
     points = probe(tmp_path, SETTINGS)["timestep_mse"]
     assert [point["t"] for point in points] == [0, 25, 50, 74, 99]
-    # A network whose output is zero has the mean square of standard normal noise, 1, at every timestep: 6 * 64 values
-    # have it within 4 * sqrt(2 / 384) = 0.29.
+    # A network whose output is zero has the mean square of standard normal noise, 1, at every timestep: 6 *
+    # 64 values have it within 4 * sqrt(2 / 384) = 0.29.
     zero = {name: torch.zeros_like(value) for name, value in random_state(0).items()}
-    save_checkpoint(
-        tmp_path / "checkpoint.pt",
-        model=random_state(1),
-        ema=zero,
-        step=40,
-        seed=7,
-        settings={section: SETTINGS[section] for section in ("model", "diffusion", "loss")},
-    )
+    write_checkpoint(tmp_path, zero)
     points = probe(tmp_path, SETTINGS)["timestep_mse"]
     assert all(point["mse"] == pytest.approx(1.0, abs=0.29) for point in points)
     assert len({point["mse"] for point in points}) == 5  # noise of its own at each
@@ -270,8 +236,7 @@ def test_faults_end_in_one_line_and_no_file(tmp_path, capsys, fault, message):
     else:
         state = random_state(2)
         state["conv_out.bias"] = torch.tensor([float("nan")])
-        sections = {section: SETTINGS[section] for section in ("model", "diffusion", "loss")}
-        save_checkpoint(path, model=state, ema=state, step=40, seed=7, settings=sections)
+        write_checkpoint(tmp_path, state)
     with pytest.raises(SystemExit) as exit_:
         probe(tmp_path, settings)
     assert exit_.value.code == 1
