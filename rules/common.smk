@@ -16,11 +16,10 @@ from workflow_scripts.provenance.packages import lock_differences, package_versi
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.report.terminal import verdict_table
 from workflow_scripts.study.config import load_preset, load_study, read_config
-from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
+from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
-from workflow_scripts.study.setting_files import setting_files
 
 
 def or_exit(function, *arguments):
@@ -39,7 +38,7 @@ PREREGISTRATIONS = or_exit(read_preregistrations, ROOT, STUDY)
 GATE_SETTINGS = or_exit(gate_settings, ROOT, STUDY, PREREGISTRATIONS)
 VERDICT_SETTINGS = or_exit(verdict_settings, STUDY, PREREGISTRATIONS)
 REPORT_SETTINGS = or_exit(report_settings, ROOT, STUDY, PREREGISTRATIONS)
-SETTING_FILES = or_exit(setting_files, ROOT, STUDY)
+SETTING_FILES = setting_files(STUDY)
 
 RESULTS = f"results/{STUDY.name}/{STUDY.preset}"
 REPORT = f"reports/{STUDY.name}/{STUDY.preset}"

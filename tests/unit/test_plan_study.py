@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("parts=3", "planned"), ("parts=x", "parts is 'x', must be a whole number")]
+    ("word", "said"), [("save_every_s=3", "planned"), ("save_every_s=x", "save_every_s is 'x', must be a number")]
 )
 def test_numbers_are_numbers(monkeypatch, capsys, word, said):
     def planned(root, config):

@@ -96,8 +96,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_log(project):
     _edit(
         project,
         "config/preset/smoke.yaml",
-        "learning_rate: 2.0e-3\n  grad_clip",
-        "learning_rate: 1.0e+30\n  grad_clip",
+        "learning_rate: 2.0e-3\n  ema_decay",
+        "learning_rate: 1.0e+30\n  ema_decay",
     )
     result = snakemake(project, f"{RUN}/log.csv")
     assert result.returncode != 0 and _runs(project) == []

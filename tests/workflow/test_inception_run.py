@@ -22,8 +22,7 @@ def use_inception(project, weights):
     extractor = {"name": "fid", "kind": "inception", "feature_dim": 2048, "weights": weights and str(weights)}
     text = f"{text[:start]}extractor: {json.dumps(extractor)}\n{text[end:]}"
     for old, new in (
-        ("num_train: null", "num_train: 30"),
-        ("num_test: 297", "num_test: 10"),
+        ("num_test: 297", "num_train: 30\n  num_test: 10"),
         ("num_samples: 100", "num_samples: 20"),
     ):
         assert old in text

@@ -27,7 +27,7 @@ TRAIN = f"{RESULTS}/data/train.npz"
 STEPS = (240, 480, 960)
 # Dropout, so that its random numbers are resumed as well; log windows of 16 steps, which hardly any kill falls between.
 CHANGES = {
-    "dropout: 0.0": "dropout: 0.1",
+    "attention_resolutions: [4]\n": "attention_resolutions: [4]\n  dropout: 0.1\n",
     "num_steps: 40\n": f"num_steps: {STEPS[-1]}\n",
     "batch_size: 32\n  learning_rate": "batch_size: 4\n  learning_rate",
     "checkpoint_steps: [20, 40]": f"checkpoint_steps: {list(STEPS)}",

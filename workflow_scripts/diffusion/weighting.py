@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_scripts.core.limits import check_gamma
+
 PREDICTION_TYPES = ("eps", "x0", "v")
 WEIGHTINGS = ("uniform", "min_snr", "min_snr_normalized", "truncated_snr")
 
@@ -41,10 +43,7 @@ def loss_weights(snr: np.ndarray, prediction_type: str, weighting: str, gamma: f
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"loss.weighting is {weighting!r}; known are {', '.join(WEIGHTINGS)}")
-    needs_gamma = weighting.startswith("min_snr")
-    if needs_gamma != (gamma is not None):
-        needs = "needs" if needs_gamma else "takes no"
-        raise ValueError(f"loss.weighting {weighting} {needs} min_snr_gamma, got {gamma}")
+    check_gamma(weighting, gamma)
     if weighting == "uniform":
         return np.ones_like(_checked(snr))
     if weighting == "truncated_snr":

@@ -338,7 +338,7 @@ def _changes(changes: list[Mapping[str, Any]]) -> str:
     arms: dict[str, list[str]] = {}
     for change in changes:
         arm, _, key = change["what"].rpartition(": ")
-        text = f"{markdown(key)}: {_locked_value(change['locked'])} → {_locked_value(change['now'])}"
+        text = f"{markdown(key)}: {_locked_value(change.get('locked'))} → {_locked_value(change.get('now'))}"
         arms.setdefault(text, []).append(markdown(arm))
     together: dict[str, list[str]] = {}
     for text, names in arms.items():

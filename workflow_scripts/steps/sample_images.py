@@ -43,7 +43,7 @@ def main(step: Step) -> None:
     sampler = _Sampler(step)
     key = {
         **{name: step.setting(name) for name in DECIDES},
-        **{name: step.setting(f"sampling.{name}") for name in ("clip_x_start", "precision", "memory_format")},
+        **{name: step.setting(f"sampling.{name}") for name in ("clip_x_start", "precision")},
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
         "device": kind_of(sampler.device),
@@ -74,7 +74,8 @@ class _Sampler:
         work = step.setting("sampling.num_samples") * self.nfe
         self.compiles = work >= COMPILED_FROM and can_compile(self.device)
         pixels = step.setting("data.image_size") ** 2
-        precision, memory_format = step.setting("sampling.precision"), step.setting("sampling.memory_format")
+        sampling = step.setting("sampling")
+        precision, memory_format = sampling["precision"], sampling.get("memory_format", "contiguous")
         self.transforms = work * pixels >= WINOGRAD_FROM and can_transform(
             self.device, precision, memory_format
         )
@@ -94,7 +95,7 @@ class _Sampler:
         network = load_ema_model(self.step.input("checkpoint"), self.step.settings, must_agree)
         precision, memory_format = (
             self.step.setting("sampling.precision"),
-            self.step.setting("sampling.memory_format"),
+            self.step.setting("sampling").get("memory_format", "contiguous"),
         )
         if self.compiles:
             self.step.say("compiling the network for this GPU")

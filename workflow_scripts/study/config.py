@@ -1,32 +1,32 @@
-"""From the files in config/ to the resolved settings of every arm. Later wins: base, preset, arm."""
+"""From the files in config/ to the resolved settings of every arm. Later wins: defaults, base, preset, arm."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
-from workflow_scripts.study.looks import arm_looks
-from workflow_scripts.study.yaml_files import read_yaml
 
 SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "curvature")
 # An arm may change what it tests, never the data, the evaluation or the seeds: those come from the preset.
 SHARED_SECTIONS = ("data", "extractor", "sampling", "curvature")
+DEFAULTS = "config/defaults.yaml"
 
 
 @dataclass(frozen=True)
 class Arm:
     """One configuration of a study: `name` is its file's name, `experiment` the part before the first underscore.
 
-    `look` is the number of its colour and marker in figures, the same in every preset; `files` says which file each
-    setting comes from, by its flattened name.
+    `look` is the number of its colour and marker in figures, the same in every preset; `files` names the file that each
+    setting comes from, by dotted key.
     """
 
     name: str
@@ -45,7 +45,8 @@ class Arm:
 class Study:
     """A study at one preset: every arm that the preset runs, with its resolved settings.
 
-    `published_summary` is where the summary of the preregistered preset goes when it is published.
+    `arms_file` is the file or folder that decides which arms run. `published_summary` is where `make publish` writes the
+    summary of the preregistered preset.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Study:
     preset_title: str
     preregistration_paths: tuple[str, ...]
     arms: tuple[Arm, ...]
+    arms_file: str
     seeds: tuple[int, ...]
     published_summary: str
 
@@ -77,15 +79,12 @@ class Study:
     @property
     def sampler_nfe(self) -> list[tuple[str, int]]:
         """Every (sampler, NFE) pair at which the runs are evaluated."""
-        return [
-            (sampler["name"], nfe)
-            for sampler in self.shared("sampling")["samplers"]
-            for nfe in sampler["nfe"]
-        ]
+        samplers = self.shared("sampling")["samplers"]
+        return [(sampler["name"], nfe) for sampler in samplers for nfe in sampler["nfe"]]
 
 
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
-    """KEY=VALUE words of a command line, as Snakemake's --config takes them: what reads as a number is one."""
+    """KEY=VALUE words of a command line, numbers read as Snakemake's --config reads them."""
     overrides: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -100,11 +99,8 @@ def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
 
 def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Path]:
     """(study, preset, data root) from config/config.yaml and the command line's --config, all checked."""
-    path = root / "config" / "config.yaml"
-    schema.check(value := {**read_yaml(path), **overrides}, "config", "config/config.yaml or --config")
-    for name in ("study", "preset", "data_root"):
-        if name not in value:
-            raise ConfigError(f"config/config.yaml: {name} is missing")
+    value = {**schema.read_yaml(root / "config/config.yaml"), **overrides}
+    schema.check(value, "config", "config/config.yaml or --config")
     try:
         return value["study"], value["preset"], Path(value["data_root"]).expanduser()
     except RuntimeError as error:  # no such user, or no home folder
@@ -115,94 +111,112 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
 
 def load_study(root: Path, study: str, preset: str) -> Study:
     """Read, check and merge the files of `study` at `preset`; any mistake is a one-line ConfigError."""
-    folder = root / "config" / "study" / study
-    if not (folder / "base.yaml").is_file():
-        known = sorted(path.parent.name for path in root.glob("config/study/*/base.yaml"))
-        raise ConfigError(
-            f"unknown study {study!r} (no config/study/{study}/base.yaml); {schema.nearest(study, known)}"
-        )
-    base = _read(root, f"config/study/{study}/base.yaml", "base")
-    for key in ("title", "question", "preregistrations"):
-        if key not in base:
-            raise ConfigError(f"config/study/{study}/base.yaml: {key} is missing")
+    folder, preset_file = f"config/study/{study}", f"config/preset/{preset}.yaml"
+    base = _read_named(root, "study", study, "config/study/{}/base.yaml", "base")
+    scale = load_preset(root, preset)
     for path in map(PurePosixPath, base["preregistrations"]):
         if path.is_absolute() or ".." in path.parts:
-            raise ConfigError(
-                f"config/study/{study}/base.yaml: preregistrations: {path} must lie below the project"
-            )
-    scale = load_preset(root, preset)
-    names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != "base")
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
-            raise ConfigError(
-                f"config/study/{study}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file"
-            )
-    for name in scale.get("arms", []):
-        if name not in names:
-            raise ConfigError(
-                f"config/preset/{preset}.yaml: arms: no arm {name!r}; {schema.nearest(name, names)}"
-            )
-    own = {name: _read(root, f"config/study/{study}/{name}.yaml", "arm") for name in names}
-    looks = arm_looks(f"config/study/{study}", own)
-    arms = [
-        _load_arm(study, preset, name, base, scale, own[name], looks[name])
-        for name in scale.get("arms", names)
-    ]
-    if not arms:
-        raise ConfigError(
-            f"config/study/{study}: no arm; add a file such as E1_baseline.yaml beside base.yaml"
-        )
-    for arm in arms[1:]:
+            raise ConfigError(f"{folder}/base.yaml: preregistrations: {path} must lie below the project")
+    own = _read_arms(root, folder)
+    looks = arm_looks(folder, own)
+    for name in (run := scale.get("arms", list(own))):
+        if name not in own:
+            raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
+    defaults = _read(root, DEFAULTS, "defaults")
+    common = {DEFAULTS: defaults, f"{folder}/base.yaml": base, preset_file: scale}
+    arms = []
+    for name in run:
+        settings, files = _resolve({**common, f"{folder}/{name}.yaml": own[name]}, preset_file)
+        label, baseline = own[name].get("label", name), own[name].get("baseline", False)
+        arms.append(Arm(name, label, baseline, looks[name], settings, files))
         # One number says what "final" means, and every arm is probed at the same milestones.
-        if arm.settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
+        if settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
             raise ConfigError(
-                f"config/study/{study}/{arm.name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}"
+                f"{folder}/{name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}"
             )
-    for section in ("seeds", "title"):
-        if section not in scale:
-            raise ConfigError(f"config/preset/{preset}.yaml: {section} is missing")
     return Study(
-        study,
-        base["title"],
-        base["question"].strip(),
-        preset,
-        scale["title"],
-        tuple(base["preregistrations"]),
-        tuple(arms),
-        tuple(scale["seeds"]),
-        base.get("published_summary", f"docs/experiments/{study}_summary.md"),
+        name=study,
+        title=base["title"],
+        question=base["question"].strip(),
+        preset=preset,
+        preset_title=scale["title"],
+        preregistration_paths=tuple(base["preregistrations"]),
+        arms=tuple(arms),
+        arms_file=preset_file if "arms" in scale else f"{folder}/",
+        seeds=tuple(scale["seeds"]),
+        published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
     )
 
 
 def load_preset(root: Path, preset: str) -> dict[str, Any]:
     """One preset's own file, checked; an unknown name is a ConfigError with the nearest one."""
-    if not (root / "config" / "preset" / f"{preset}.yaml").is_file():
-        known = sorted(path.stem for path in root.glob("config/preset/*.yaml"))
-        raise ConfigError(
-            f"unknown preset {preset!r} (no config/preset/{preset}.yaml); {schema.nearest(preset, known)}"
-        )
-    return _read(root, f"config/preset/{preset}.yaml", "preset")
+    return _read_named(root, "preset", preset, "config/preset/{}.yaml", "preset")
 
 
-def _load_arm(study: str, preset: str, name: str, base: dict, scale: dict, own: dict, look: int) -> Arm:
-    relative = f"config/study/{study}/{name}.yaml"
-    preset_file = f"config/preset/{preset}.yaml"
-    layers = {f"config/study/{study}/base.yaml": base, preset_file: scale, relative: own}
+def _read_named(root: Path, kind: str, name: str, pattern: str, definition: str) -> dict[str, Any]:
+    """The checked file of a study or preset, whose name stands in place of the `{}` in `pattern`."""
+    relative = pattern.format(name)
+    if not (root / relative).is_file():
+        before, after = pattern.split("{}")
+        known = [
+            path.relative_to(root).as_posix().removeprefix(before).removesuffix(after)
+            for path in root.glob(pattern.format("*"))
+        ]
+        raise ConfigError(f"unknown {kind} {name!r} (no {relative}); {schema.nearest(name, known)}")
+    return _read(root, relative, definition)
+
+
+def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
+    """The content of every arm's file in a study's folder, by the arm's name, sorted."""
+    names = sorted(path.stem for path in (root / folder).glob("*.yaml") if path.stem != "base")
+    if not names:
+        raise ConfigError(f"{folder}: no arm; add a file such as E1_baseline.yaml beside base.yaml")
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
+            raise ConfigError(
+                f"{folder}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file"
+            )
+    return {name: _read(root, f"{folder}/{name}.yaml", "arm") for name in names}
+
+
+def arm_looks(folder: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Look number (1, 2, …) of every arm of a study, whichever of them a preset runs.
+
+    `arms` holds the content of each arm's file in `folder` by arm name. An arm keeps the `look` its file gives; the
+    others take the free numbers in the order of their names. ConfigError when two arms give one number.
+    """
+    given: dict[int, str] = {}
+    for name, own in sorted(arms.items()):
+        if "look" in own and given.setdefault(own["look"], name) != name:
+            raise ConfigError(
+                f"{folder}/{name}.yaml: look {own['look']} already belongs to {given[own['look']]}; "
+                f"{next(_free(given))} is free"
+            )
+    numbers = _free(given)
+    return {name: own["look"] if "look" in own else next(numbers) for name, own in sorted(arms.items())}
+
+
+def _free(taken: Mapping[int, str]) -> Iterator[int]:
+    return (number for number in count(1) if number not in taken)
+
+
+def _resolve(
+    layers: Mapping[str, Mapping[str, Any]], preset_file: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(merged and checked settings of one arm, the file that each comes from) of its layers by file; the last one wins."""
     settings: dict[str, Any] = {}
-    for layer in layers.values():
-        settings = merge(settings, {key: value for key, value in layer.items() if key in SECTIONS})
-    schema.check(settings, "resolved", f"{preset_file} with {relative}")
-
-    def file_of(key: str) -> str:
-        return next((path for path, layer in reversed(layers.items()) if key in flatten(layer)), preset_file)
-
-    check_settings(settings, file_of)
-    files = {key: file_of(key) for key in flatten(settings)}
-    return Arm(name, own.get("label", name), own.get("baseline", False), look, settings, files)
+    files: dict[str, str] = {}
+    for path, layer in layers.items():
+        own = {key: value for key, value in layer.items() if key in SECTIONS}
+        settings = merge(settings, own)
+        files |= dict.fromkeys(flatten(own), path)
+    schema.check(settings, "resolved", f"{preset_file} with {list(layers)[-1]}")
+    check_settings(settings, lambda key: files.get(key, preset_file))
+    return settings, files
 
 
 def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:
-    value = read_yaml(root / relative)
+    value = schema.read_yaml(root / relative)
     schema.check(value, definition, relative)
     return value
 

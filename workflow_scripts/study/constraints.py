@@ -1,12 +1,13 @@
-"""What no single key can say: values that are each valid and together impossible."""
+"""Values that are each valid and together impossible, which a schema of single keys cannot express."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.limits import check_gamma, check_model
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -14,113 +15,74 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
 
     `file_of` gives the file that sets a dotted key; the message starts with that file and that key.
     """
-    for broken, message in _impossible(settings):
-        if broken:
-            raise ConfigError(f"{file_of(message.split()[0])}: {message}")
+    try:
+        _check_diffusion(settings["diffusion"], settings["curvature"])
+        check_gamma(settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"])
+        _check_training(settings["training"])
+        _check_data(settings["data"])
+        _check_samplers(settings["sampling"]["samplers"], settings["diffusion"]["num_timesteps"])
+        check_model(settings["model"], settings["data"]["image_size"])
+        _check_extractor(settings["extractor"])
+    except ValueError as error:
+        raise ConfigError(f"{file_of(str(error).split()[0])}: {error}") from error
 
 
-def _impossible(settings: dict[str, Any]) -> Iterator[tuple[bool, str]]:
-    """(is it so, what is wrong); every message starts with the dotted key to change."""
-    diffusion, loss, model = settings["diffusion"], settings["loss"], settings["model"]
-    yield (
-        diffusion["beta_start"] >= diffusion["beta_end"],
-        (
-            f"diffusion.beta_start ({diffusion['beta_start']}) must be below diffusion.beta_end ({diffusion['beta_end']})"
-        ),
-    )
-    needs_gamma = loss["weighting"] in ("min_snr", "min_snr_normalized")
-    yield (
-        needs_gamma and loss["min_snr_gamma"] is None,
-        (f"loss.weighting {loss['weighting']} needs loss.min_snr_gamma (Hang et al. use 5)"),
-    )
-    yield (
-        not needs_gamma and loss["min_snr_gamma"] is not None,
-        (
-            f"loss.min_snr_gamma is {loss['min_snr_gamma']}, but loss.weighting {loss['weighting']} does not use it; set it to null"
-        ),
-    )
-    steps = settings["training"]["checkpoint_steps"]
-    num_steps = settings["training"]["num_steps"]
-    yield steps != sorted(steps), f"training.checkpoint_steps {steps} must increase"
-    yield (
-        steps[-1] != num_steps,
-        (f"training.checkpoint_steps must end with training.num_steps ({num_steps}), ends with {steps[-1]}"),
-    )
-    yield (
-        num_steps % settings["training"]["log_every"] != 0,
-        (
-            f"training.log_every ({settings['training']['log_every']}) must divide training.num_steps ({num_steps})"
-        ),
-    )
-    data = settings["data"]
+def _check_diffusion(diffusion: dict[str, Any], curvature: dict[str, Any]) -> None:
+    start, end = diffusion["beta_start"], diffusion["beta_end"]
+    if start >= end:
+        raise ValueError(f"diffusion.beta_start ({start}) must be below diffusion.beta_end ({end})")
+    if curvature["timestep_mse_points"] > diffusion["num_timesteps"]:
+        raise ValueError("curvature.timestep_mse_points is more than diffusion.num_timesteps")
+
+
+def _check_training(training: dict[str, Any]) -> None:
+    steps, last, log_every = (training[key] for key in ("checkpoint_steps", "num_steps", "log_every"))
+    if steps != sorted(steps):
+        raise ValueError(f"training.checkpoint_steps {steps} must increase")
+    if steps[-1] != last:
+        raise ValueError(
+            f"training.checkpoint_steps must end with training.num_steps ({last}), ends with {steps[-1]}"
+        )
+    if last % log_every:
+        raise ValueError(f"training.log_every ({log_every}) must divide training.num_steps ({last})")
+
+
+def _check_data(data: dict[str, Any]) -> None:
     source, path = data["source"], PurePosixPath(data.get("path", ""))
-    yield (
-        source == "image_folder" and "path" not in data,
-        "data.path is missing; it says which folder or archive to read",
-    )
-    yield (
-        path.is_absolute() or ".." in path.parts,
-        f"data.path {path} must lie below the data root (data_root)",
-    )
+    if source == "image_folder" and "path" not in data:
+        raise ValueError("data.path is missing; it says which folder or archive to read")
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"data.path {path} must lie below the data root (data_root)")
     for key in ("path", "resize", "sha256", "licence"):
-        yield (
-            key in data and source != "image_folder",
-            f"data.{key} is only for data.source image_folder, not {source}",
-        )
-    yield (
-        "test_split" in data and source not in ("image_folder", "mnist"),
-        (f"data.test_split is only for data.source image_folder and mnist, not {source}"),
-    )
-    samplers = settings["sampling"]["samplers"]
+        if key in data and source != "image_folder":
+            raise ValueError(f"data.{key} is only for data.source image_folder, not {source}")
+    if "test_split" in data and source not in ("image_folder", "mnist"):
+        raise ValueError(f"data.test_split is only for data.source image_folder and mnist, not {source}")
+
+
+def _check_samplers(samplers: list[dict[str, Any]], num_timesteps: int) -> None:
     names = [sampler["name"] for sampler in samplers]
-    yield len(set(names)) != len(names), f"sampling.samplers names one sampler twice: {', '.join(names)}"
+    if len(set(names)) != len(names):
+        raise ValueError(f"sampling.samplers names one sampler twice: {', '.join(names)}")
     for sampler in samplers:
-        most = max(sampler["nfe"])
-        yield (
-            most > diffusion["num_timesteps"],
-            (
-                f"sampling.samplers {sampler['name']}: nfe {most} is more than diffusion.num_timesteps {diffusion['num_timesteps']}"
-            ),
+        name, most = sampler["name"], max(sampler["nfe"])
+        if most > num_timesteps:
+            raise ValueError(
+                f"sampling.samplers {name}: nfe {most} is more than diffusion.num_timesteps {num_timesteps}"
+            )
+        if name == "ddim" and "eta" not in sampler:
+            raise ValueError("sampling.samplers ddim needs eta (0 is deterministic)")
+        if name != "ddim" and "eta" in sampler:
+            raise ValueError(f"sampling.samplers {name} has no eta; remove it")
+
+
+def _check_extractor(extractor: dict[str, Any]) -> None:
+    name, kind = extractor["name"], extractor["kind"]
+    if (kind == "inception") != (name == "fid"):
+        raise ValueError(
+            f"extractor.name {name} with kind {kind}: only Inception-2015 features are called fid"
         )
-        yield (
-            sampler["name"] == "ddim" and "eta" not in sampler,
-            "sampling.samplers ddim needs eta (0 is deterministic)",
-        )
-        yield (
-            sampler["name"] != "ddim" and "eta" in sampler,
-            f"sampling.samplers {sampler['name']} has no eta; remove it",
-        )
-    for mult in model["channel_mults"]:
-        yield (
-            model["base_channels"] * mult % model["norm_groups"] != 0,
-            (
-                f"model.norm_groups ({model['norm_groups']}) must divide base_channels × {mult} = {model['base_channels'] * mult}"
-            ),
-        )
-    size, expected = settings["data"]["image_size"], int("".join(filter(str.isdigit, model["name"])))
-    yield (
-        size != expected,
-        f"model.name {model['name']} is for {expected}×{expected} images, data.image_size is {size}",
-    )
-    sides = [size]
-    for _ in model["channel_mults"][1:]:
-        sides.append((sides[-1] + 1) // 2)
-    for side in model["attention_resolutions"]:
-        yield (
-            side not in sides,
-            f"model.attention_resolutions {side} does not occur; the levels have sides {sides}",
-        )
-    yield (
-        settings["curvature"]["timestep_mse_points"] > diffusion["num_timesteps"],
-        ("curvature.timestep_mse_points is more than diffusion.num_timesteps"),
-    )
-    extractor = settings["extractor"]
-    yield (
-        (extractor["kind"] == "inception") != (extractor["name"] == "fid"),
-        (
-            f"extractor.name {extractor['name']} with kind {extractor['kind']}: only Inception-2015 features are called fid"
-        ),
-    )
-    if extractor["kind"] == "classifier":
+    if kind == "classifier":
         for key in ("num_steps", "batch_size", "learning_rate", "seed", "min_test_accuracy"):
-            yield key not in extractor, f"extractor.{key} is missing; a classifier is trained and needs it"
+            if key not in extractor:
+                raise ValueError(f"extractor.{key} is missing; a classifier is trained and needs it")

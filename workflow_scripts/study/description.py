@@ -1,4 +1,4 @@
-"""What the rules hand on about a study: what the gate checks, what the verdict needs, what the report says."""
+"""The settings that the rules hand to the gate, the verdict and the report."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.anchors import published_anchors
+from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.preregistration import Preregistration
+
+ANCHORS = "config/anchors.yaml"
+# The sections in which arms may differ: the report names these settings with their arm.
+PER_ARM = ("diffusion.", "loss.")
 
 
 def preregistered_preset(preregistrations: list[Preregistration]) -> str:
@@ -121,3 +125,37 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
             for section in ("training", "model", "data", "sampling", "curvature", "extractor")
         },
     }
+
+
+def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
+    """The values of config/anchors.yaml that were measured with the study's metric on its whole dataset.
+
+    A part of a dataset is another reference, and another extractor another metric, so no value applies to either.
+    ConfigError for a mistake in the file.
+    """
+    content = schema.read_yaml(root / ANCHORS)
+    schema.check(content, "anchors", ANCHORS)
+    for anchor in content["anchors"]:
+        for number, curve in enumerate(anchor["curves"], start=1):
+            if len(curve["nfe"]) != len(curve["values"]):
+                raise ConfigError(
+                    f"{ANCHORS}: {anchor['label']}, curve {number}: needs as many values as nfe"
+                )
+    data, metric = study.shared("data"), study.shared("extractor")["name"]
+    if data["num_train"] is not None:
+        return []
+    return [
+        item for item in content["anchors"] if (item["metric"], item["source"]) == (metric, data["source"])
+    ]
+
+
+def setting_files(study: Study) -> dict[str, str]:
+    """The file of each setting: `arms`, `seeds`, `training.num_steps`, …, and `<arm>/loss.weighting` for each arm.
+
+    Settings that the report shows once are those of the first arm.
+    """
+    files = {"arms": study.arms_file, "seeds": f"config/preset/{study.preset}.yaml"}
+    files |= {key: file for key, file in study.arms[0].files.items() if not key.startswith(PER_ARM)}
+    for arm in study.arms:
+        files |= {f"{arm.name}/{key}": file for key, file in arm.files.items() if key.startswith(PER_ARM)}
+    return files

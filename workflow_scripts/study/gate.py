@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import lock
-from workflow_scripts.study.matched_compute import check_comparison
+from workflow_scripts.study.config import flatten
 
 
 def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What gate.json holds, when all is well; otherwise a PipelineError that says what is not and what to do.
+    """The content of gate.json; a PipelineError that says what is wrong and what to do while the gate is shut.
 
     `settings` is `description.gate_settings`: study, preset, preregistered_preset, rehearsal, now (the state as a lock
     would hold it), settings (resolved, by arm), preregistrations, comparisons.
@@ -25,12 +26,38 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         if comparison["arm"] in arms and comparison["comparator"] in arms
     ]
     path = lock.lock_path(study)
+    handed_on = ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")
     return {
-        **{
-            key: settings[key]
-            for key in ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")
-        },
+        **{key: settings[key] for key in handed_on},
         "lock": {"path": path, "sha256": sha256_file(root / path)},
         "comparisons": comparisons,
         "amendments": amendments,
     }
+
+
+def check_comparison(
+    comparison: Mapping[str, Any], settings: Mapping[str, dict[str, Any]], where: str
+) -> list[dict[str, Any]]:
+    """The settings in which two compared arms differ, by dotted key; PipelineError when one lies outside the factor.
+
+    The training compute is matched because this is checked: two arms may differ in the preregistered factor only.
+    """
+    arm, comparator = comparison["arm"], comparison["comparator"]
+    left, right = flatten(settings[arm]), flatten(settings[comparator])
+    found = [
+        {"key": key, "arm_value": left.get(key), "comparator_value": right.get(key)}
+        for key in sorted(left.keys() | right.keys())
+        if left.get(key) != right.get(key)
+    ]
+    for item in found:
+        if item["key"] not in comparison["factor"]:
+            raise PipelineError(
+                f"{where}: {arm} and {comparator} are not matched: {item['key']} is {item['arm_value']!r} against "
+                f"{item['comparator_value']!r}, and the preregistered factor is {', '.join(comparison['factor'])}; "
+                "make the setting equal or compare other arms"
+            )
+    if not found:
+        raise PipelineError(
+            f"{where}: {arm} and {comparator} have equal settings, so there is nothing to compare"
+        )
+    return found

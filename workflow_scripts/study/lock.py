@@ -1,8 +1,8 @@
-"""The lock: what was promised, hashed, before any result was seen; and the amendments made since.
+"""The lock: the promise, hashed, before any result was seen; and the amendments made since.
 
 The lock holds the sha256 of every preregistration and the resolved settings of every arm at the preregistered preset.
-Amendments are lines appended to a file beside it, each naming the hash of what stands before it, so that none can be
-changed or dropped unseen. What may differ between machines (downloads, weights files) is not locked.
+Amendments are lines appended to a file beside it, each naming the hash of the line before it (the first that of the lock),
+so that none can be changed or dropped unseen. What may differ between machines (downloads, weights files) is not locked.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MACHINE_KEYS = ("data.download", "extractor.weights")
 
 
 def lock_path(study: str) -> str:
-    """Where a study's lock lies, relative to the project."""
+    """Path of a study's lock, relative to the project."""
     return f"docs/experiments/{study}.lock.json"
 
 
 def amendments_path(study: str) -> str:
-    """Where a study's amendments lie, relative to the project."""
+    """Path of a study's amendments, relative to the project."""
     return f"docs/experiments/{study}.amendments.jsonl"
 
 
 def current_state(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
-    """What a lock made now would hold."""
+    """The content of a lock made now."""
     preset = preregistrations[0].front["preset"]
     full = study if study.preset == preset else load_study(root, study.name, preset)
     arms = {
@@ -53,31 +53,13 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
     }
 
 
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[dict[str, Any]]:
-    """What differs between two states, one entry per key: `{"what", "locked", "now"}`."""
-    left, right = _flat_state(before), _flat_state(now)
-    return [
-        {"what": key, "locked": left.get(key), "now": right.get(key)}
-        for key in sorted(left.keys() | right.keys())
-        if left.get(key) != right.get(key)
-    ]
-
-
-def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
-    flat = {"preset": state["preset"], "seeds": state["seeds"]}
-    flat.update({f"preregistration {path}": digest for path, digest in state["preregistrations"].items()})
-    for arm, own in state["settings"]["arms"].items():
-        for key, value in {**state["settings"]["every_arm"], **own}.items():
-            flat[f"{arm}: {key}"] = value
-    return flat
-
-
 def read_lock(root: Path, study: str) -> dict[str, Any]:
     """The lock; PipelineError when it is missing, damaged or of another format."""
     path = root / lock_path(study)
     if not path.is_file():
         raise PipelineError(
-            f"{lock_path(study)} is missing: the preregistration is not locked, so nothing is trained; run: make lock STUDY={study}"
+            f"{lock_path(study)} is missing: the preregistration is not locked, so nothing is trained; "
+            f"run: make lock STUDY={study}"
         )
     lock = read_json(path)
     _check(lock, "lock", f"{lock_path(study)} is not a lock in format {FORMAT}")
@@ -98,7 +80,7 @@ def read_amendments(root: Path, study: str) -> list[dict[str, Any]]:
     for number, amendment in enumerate(amendments, start=1):
         if amendment.get("previous_sha256") != previous:
             raise PipelineError(
-                f"{amendments_path(study)}, line {number}: does not follow from what stands before it; the lock or an "
+                f"{amendments_path(study)}, line {number}: does not follow from the line before it: the lock or an "
                 "earlier amendment was changed; restore both from git"
             )
         _check(amendment, "amendment", f"{amendments_path(study)}, line {number}")
@@ -122,43 +104,60 @@ def last_link(root: Path, study: str) -> str:
 def drift(
     lock: dict[str, Any], amendments: list[dict[str, Any]], now: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What differs now from the lock as amended; empty when all is as locked."""
-    promised = {item["what"]: item for item in changes(lock, now)}
-    amended: dict[str, Any] = {}
+    """What differs now from the lock as amended, `{"what", "locked", "now"}` per key; empty when all is as promised.
+
+    `locked` is left out where the lock has no such key, and `now` where the configuration has none any more. A setting
+    younger than the lock is as promised while it has the value that it was introduced with.
+    """
+    promised, found = _flat_state(lock), _flat_state(now)
     for amendment in amendments:
-        amended.update({change["what"]: change["now"] for change in amendment["changes"]})
-    flat_now = _flat_state(now)
-    open_changes = [
-        item for what, item in promised.items() if what not in amended or amended[what] != item["now"]
-    ]
-    # An amended setting that went back to its locked value has drifted from the amendment.
-    returned = [
-        {"what": what, "locked": value, "now": flat_now.get(what)}
-        for what, value in amended.items()
-        if what not in promised and flat_now.get(what) != value
-    ]
-    return sorted(open_changes + returned, key=lambda item: item["what"])
+        for change in amendment["changes"]:
+            promised.pop(change["what"], None)
+            if "now" in change:
+                promised[change["what"]] = change["now"]
+    differing = []
+    for what in sorted(promised.keys() | found.keys()):
+        if what in promised and what in found:
+            as_promised = promised[what] == found[what]
+        else:
+            as_promised = what in found and _as_introduced(what, found[what])
+        if not as_promised:
+            sides = {"locked": promised, "now": found}
+            differing.append(
+                {"what": what} | {side: state[what] for side, state in sides.items() if what in state}
+            )
+    return differing
+
+
+def _as_introduced(what: str, value: Any) -> bool:
+    """True for a setting that has the value that it was introduced with."""
+    defaults, key = schema.introduced_defaults(), what.rpartition(": ")[2]
+    return key in defaults and defaults[key] == value
+
+
+def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
+    flat = {"preset": state["preset"], "seeds": state["seeds"]}
+    flat.update({f"preregistration {path}": digest for path, digest in state["preregistrations"].items()})
+    for arm, own in state["settings"]["arms"].items():
+        for key, value in {**state["settings"]["every_arm"], **own}.items():
+            flat[f"{arm}: {key}"] = value
+    return flat
 
 
 def require_unchanged(root: Path, study: str, now: dict[str, Any]) -> list[dict[str, Any]]:
     """The amendments, when everything is as locked and amended; else a PipelineError that names the first drift."""
-    amendments = read_amendments_after_lock(root, study)
-    found = drift(read_lock(root, study), amendments, now)
+    lock = read_lock(root, study)
+    amendments = read_amendments(root, study)
+    found = drift(lock, amendments, now)
     if found:
         first, more = found[0], f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise PipelineError(
-            f"{first['what']} has drifted from the lock: locked {_short(first['locked'])}, now {_short(first['now'])}{more}; "
-            f"put it back, or record why it changed: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
+            f"{first['what']} has drifted from the lock: locked {_short(first, 'locked')}, now {_short(first, 'now')}"
+            f"{more}; put it back, or record why it changed: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
         )
     return amendments
 
 
-def read_amendments_after_lock(root: Path, study: str) -> list[dict[str, Any]]:
-    """As read_amendments, but a missing lock is reported first."""
-    read_lock(root, study)
-    return read_amendments(root, study)
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else canonical_json(value)
+def _short(change: dict[str, Any], side: str) -> str:
+    text = canonical_json(change[side]) if side in change else "absent"
     return text if len(text) <= 24 else text[:16] + "…"

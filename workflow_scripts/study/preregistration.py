@@ -10,7 +10,6 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_preset, load_study
-from workflow_scripts.study.yaml_files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def parse_front_matter(text: str, where: str) -> dict[str, Any]:
     if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
         raise ConfigError(f"{where}: must start with front matter between two lines of ---")
     end = next(number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---")
-    front = parse_yaml("\n".join(lines[1:end]), where)
+    front = schema.parse_yaml("\n".join(lines[1:end]), where)
     schema.check(front, "preregistration", where)
     return front
 

@@ -1,19 +1,21 @@
-"""Checking what people wrote against config/schemas/settings.yaml; one line per mistake, with the nearest valid key."""
+"""Read YAML that people wrote and check it against config/schema.yaml; a mistake is one line with the nearest valid key."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import yaml
 
 from workflow_scripts.core.errors import ConfigError, shorten
-from workflow_scripts.study.yaml_files import read_yaml
 
-SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "settings.yaml"
+SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schema.yaml"
 
 _TYPE_NAMES = {
     "integer": "a whole number",
@@ -24,24 +26,87 @@ _TYPE_NAMES = {
     "object": "keys and values",
     "null": "null",
 }
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
 
-# JSON Schema takes 2000.0 for an integer; Python's range does not.
+
+def _is_integer(_: Any, value: Any) -> bool:
+    """JSON Schema takes 2000.0 for an integer; Python's range does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_: Any, value: Any) -> bool:
+    """Neither .nan nor .inf can be written as JSON."""
+    return _is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
     ),
 )
 
 
+# Not CSafeLoader, which crashes on deep nesting instead of raising an error.
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice and reads 1e-4 as a number, as YAML 1.2 does."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key, _ in node.value:
+        name = str(key.value)
+        if name in seen:
+            problem = f"the key {name!r} is given twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        seen.add(name)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping from a file; errors are a ConfigError that names it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
+    """Parse a YAML mapping; anything else is a one-line ConfigError that names the file and the line."""
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except Exception as error:  # PyYAML raises nearly anything on a wrong tag
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+        raise ConfigError(f"{where}{line}: not valid YAML: {shorten(problem)}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: must hold keys and values, found {type(value).__name__}")
+    return value
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return read_yaml(SCHEMA_PATH)
+
+
 @cache
 def _validator(definition: str) -> jsonschema.Draft202012Validator:
-    return _Validator({"$ref": f"#/$defs/{definition}", "$defs": _definitions()})
-
-
-@cache
-def _definitions() -> dict[str, Any]:
-    return read_yaml(SCHEMA_PATH)["$defs"]
+    return _Validator({"$ref": f"#/$defs/{definition}", "$defs": _schema()["$defs"]})
 
 
 def check(value: Any, definition: str, where: str | Path) -> None:
@@ -53,46 +118,45 @@ def check(value: Any, definition: str, where: str | Path) -> None:
         raise ConfigError(f"{where}: {_explain(errors[0])}")
 
 
+@cache
+def introduced_defaults() -> dict[str, Any]:
+    """The value that each setting was introduced with, by dotted key; a lock may be older than the setting."""
+    return {
+        f"{section}.{key}": rule["default"]
+        for section in _schema()["$defs"]["resolved"]["required"]
+        for key, rule in _schema()["$defs"][section]["properties"].items()
+        if "default" in rule
+    }
+
+
 def nearest(word: str, choices: Sequence[str]) -> str:
-    """`did you mean …?` for a misspelt word, or the list of what is valid when nothing is close."""
+    """`did you mean …?` for a misspelt word, or the valid words when none is close."""
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(sorted(choices))}"
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
     key = ".".join(str(part) for part in error.absolute_path)
+    below = f"{key}." if key else ""
+    wanted, value = error.validator_value, shorten(repr(error.instance))
     if error.validator == "additionalProperties":
-        unknown = next(str(name) for name in error.instance if name not in error.schema["properties"])
-        full = _short(f"{key}.{unknown}" if key else unknown, str)
-        return f"{full} is not a known key; {nearest(_short(unknown, str), list(error.schema['properties']))}"
+        known = list(error.schema["properties"])
+        unknown = next(str(name) for name in error.instance if name not in known)
+        if below + unknown in _schema()["moved"]:
+            return f"{below}{unknown} {_schema()['moved'][below + unknown]}"
+        return f"{shorten(below + unknown)} is not a known key; {nearest(shorten(unknown), known)}"
     if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
-        return f"{key}.{missing} is missing" if key else f"{missing} is missing"
+        return f"{below}{next(name for name in wanted if name not in error.instance)} is missing"
     key = key or "the file"
     if error.validator == "type":
-        wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        return (
-            f"{key} is {_short(error.instance)}, must be {' or '.join(_TYPE_NAMES[name] for name in wanted)}"
-        )
+        kinds = wanted if isinstance(wanted, list) else [wanted]
+        return f"{key} is {value}, must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}"
     if error.validator == "enum":
-        choices = [str(choice) for choice in error.validator_value]
-        return f"{key} is {_short(error.instance)}; {nearest(_short(error.instance, str), choices)} (one of {', '.join(choices)})"
-    limits = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-    }
-    if error.validator in limits:
-        return f"{key} is {_short(error.instance)}, must be {limits[error.validator]} {error.validator_value}"
+        choices = [str(choice) for choice in wanted]
+        hint = nearest(shorten(error.instance), choices)
+        return f"{key} is {value}; {hint} (one of {', '.join(choices)})"
+    if error.validator in _LIMITS:
+        return f"{key} is {value}, must be {_LIMITS[error.validator]} {wanted}"
     if error.validator == "pattern":
-        return f"{key} is {_short(error.instance)}, must match {error.validator_value}"
-    return f"{key}: {_short(error.message, str)}"
-
-
-def _short(value: Any, spell: Callable[[Any], str] = repr) -> str:
-    """A value on one line that a message can hold."""
-    try:
-        return shorten(spell(value))
-    except ValueError:  # a whole number of more digits than Python prints
-        return "a number of thousands of digits"
+        return f"{key} is {value}, must match {wanted}"
+    return f"{key}: {shorten(error.message)}"

@@ -1,4 +1,4 @@
-"""Lock a study's preregistration, or amend the lock: python -m workflow_scripts.tools.lock lock|amend [--study NAME] …"""
+"""Lock a study's preregistration, or amend the lock: python -m workflow_scripts.tools.lock lock|amend"""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import datetime
 import sys
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, read_json, write_json, write_text
+from workflow_scripts.core.files import canonical_json, write_json, write_text
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
         sys.exit(1)
 
 
-def _state(root: Path, name: str | None) -> tuple[str, dict]:
+def _state(root: Path, name: str | None) -> tuple[str, dict[str, Any]]:
     study_name, preset, _ = read_config(root, {"study": name} if name else {})
     study = load_study(root, study_name, preset)
     return study_name, lock.current_state(root, study, read_preregistrations(root, study))
@@ -43,23 +44,24 @@ def _state(root: Path, name: str | None) -> tuple[str, dict]:
 
 def _lock(root: Path, name: str | None) -> str:
     study, now = _state(root, name)
-    path = root / lock.lock_path(study)
-    if path.exists():
-        if read_json(path) == now:
-            return f"{lock.lock_path(study)}: already locked, nothing has changed"
+    path = lock.lock_path(study)
+    if (root / path).exists():
+        if not _drift(root, study, now):
+            return f"{path}: already locked, nothing has changed"
         raise PipelineError(
-            f"{lock.lock_path(study)} exists and differs from what a lock made now would hold; a lock is never replaced, "
+            f"{path} exists and differs from what a lock made now would hold; a lock is never replaced, "
             f"record the change instead: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
         )
-    write_json(path, now)
-    return f"{lock.lock_path(study)}: locked {len(now['preregistrations'])} preregistrations and {len(now['settings']['arms'])} arms"
+    write_json(root / path, now)
+    arms = len(now["settings"]["arms"])
+    return f"{path}: locked {len(now['preregistrations'])} preregistrations and {arms} arms"
 
 
 def _amend(root: Path, arguments: argparse.Namespace) -> str:
     study, now = _state(root, arguments.study)
     if not arguments.reason.strip():
         raise PipelineError("an amendment needs a reason: REASON='…'")
-    found = lock.drift(lock.read_lock(root, study), amendments := lock.read_amendments(root, study), now)
+    found = _drift(root, study, now)
     if not found:
         raise PipelineError(f"nothing has drifted from {lock.lock_path(study)}, so there is nothing to amend")
     amendment = {
@@ -71,9 +73,13 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
         "changes": found,
         "previous_sha256": lock.last_link(root, study),
     }
-    path = root / lock.amendments_path(study)
-    write_text(path, "".join(canonical_json(item) + "\n" for item in [*amendments, amendment]))
-    return f"{lock.amendments_path(study)}: amendment {len(amendments) + 1} records {len(found)} changes"
+    path, amendments = lock.amendments_path(study), [*lock.read_amendments(root, study), amendment]
+    write_text(root / path, "".join(canonical_json(item) + "\n" for item in amendments))
+    return f"{path}: amendment {len(amendments)} records {len(found)} changes"
+
+
+def _drift(root: Path, study: str, now: dict[str, Any]) -> list[dict[str, Any]]:
+    return lock.drift(lock.read_lock(root, study), lock.read_amendments(root, study), now)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def initial_state(settings: Mapping[str, Any], device: torch.device) -> Training
     """The state before the first step; arms with the same model settings and seed start with the same weights."""
     torch.manual_seed(torch_seed(settings["seed"], "init"))
     model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
-    return state_of(place(model, device, settings["training"]["memory_format"]), settings["training"], device)
+    layout = settings["training"].get("memory_format", "contiguous")
+    return state_of(place(model, device, layout), settings["training"], device)
 
 
 def state_of(model: nn.Module, training: Mapping[str, Any], device: torch.device) -> TrainingState:

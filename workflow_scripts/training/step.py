@@ -46,7 +46,9 @@ class TrainingStep:
         self._diffusion, self._weights = diffusion.to(device), torch.from_numpy(weights).to(device)
         self._cast = CastWeights(state.weights) if training["precision"] == "bf16" else None
         network = state.model if self._cast is None else self._cast.network
-        self._network = in_precision(network, training["precision"], training["memory_format"])
+        self._network = in_precision(
+            network, training["precision"], training.get("memory_format", "contiguous")
+        )
         self._parameters, self._clip_norm = list(network.parameters()), training["grad_clip_norm"]
         self._has_dropout = settings["model"]["dropout"] > 0
         # `torch.manual_seed` also writes down, for every kind of device there may be, who called it: half a millisecond.

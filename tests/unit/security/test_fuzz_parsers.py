@@ -29,11 +29,10 @@ from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.data import mnist
 from workflow_scripts.provenance import manifest
 from workflow_scripts.study import description, lock
-from workflow_scripts.study.anchors import published_anchors
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import parse_front_matter, read_preregistrations
 from workflow_scripts.study.results import merge_rows, read_rows
-from workflow_scripts.study.yaml_files import parse_yaml
+from workflow_scripts.study.schema import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 STUDY = "MS1_min_snr"
@@ -274,7 +273,7 @@ def test_every_configuration_file_changed(configured, data, name):
         write(configured / "config" / name, data.draw(changed_lines([original])))
         with clear_error_or_value("configuration"):
             study = load_study(configured, STUDY, "smoke")
-            published_anchors(configured, study)
+            description.published_anchors(configured, study)
             files.canonical_json([arm.settings for arm in study.arms]).encode()  # what a rule hands on
     finally:
         write(configured / "config" / name, original)

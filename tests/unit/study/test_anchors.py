@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.anchors import PATH, published_anchors
 from workflow_scripts.study.config import load_study
+from workflow_scripts.study.description import ANCHORS, published_anchors
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,17 +53,17 @@ def test_the_rehearsal_on_digits_has_none():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("values: [13.36, ", "values: [", "Published (DDIM paper), curve 1: as many values as nfe"),
+        ("values: [13.36, ", "values: [", "Published (DDIM paper), curve 1: needs as many values as nfe"),
         ("13.36", "-13.36", "anchors.0.curves.0.values.0 is -13.36, must be more than 0"),
         ("citation:", "citatoin:", "did you mean 'citation'"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(cifar10, tmp_path, old, new, message):
     (tmp_path / "config").mkdir()
-    shutil.copy(ROOT / PATH, tmp_path / PATH)
-    text = (tmp_path / PATH).read_text()
+    shutil.copy(ROOT / ANCHORS, tmp_path / ANCHORS)
+    text = (tmp_path / ANCHORS).read_text()
     assert old in text
-    (tmp_path / PATH).write_text(text.replace(old, new, 1))
+    (tmp_path / ANCHORS).write_text(text.replace(old, new, 1))
     with pytest.raises(ConfigError, match="config/anchors.yaml: ") as error:
         published_anchors(tmp_path, cifar10)
     assert message in str(error.value)

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study.config import flatten, load_study, merge, parse_overrides, read_config
-from workflow_scripts.study.yaml_files import parse_yaml
+from workflow_scripts.study.schema import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 DIGITS, BASE = "config/preset/digits.yaml", "config/study/MS1_min_snr/base.yaml"
@@ -102,7 +102,12 @@ def test_the_charters_arms_and_numbers():
             "nfe 2000 is more than",
         ),
         (DIGITS, "eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
-        (DIGITS, "norm_groups: 8", "norm_groups: 7", "model.norm_groups (7) must divide"),
+        (
+            DIGITS,
+            "base_channels: 16",
+            "norm_groups: 7\n  base_channels: 16",
+            "model.norm_groups (7) must divide",
+        ),
         (DIGITS, "image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
         (DIGITS, "name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
         (
@@ -187,6 +192,19 @@ def test_command_line_overrides_are_checked():
     assert read_config(ROOT, {"data_root": "~/sets"})[2] == Path.home() / "sets"
     with pytest.raises(ConfigError, match="pressed is not a known key; did you mean 'preset'"):
         read_config(ROOT, {"pressed": "smoke"})
+
+
+@pytest.mark.parametrize("section", ["training", "sampling"])
+def test_a_removed_key_says_where_it_went(project, section):
+    _edit(project, DIGITS, f"{section}:\n", f"{section}:\n  memory_format: channels_last\n")
+    with pytest.raises(ConfigError) as error:
+        load_study(project, "MS1_min_snr", "digits")
+    assert str(error.value) == (
+        f"{DIGITS}: {section}.memory_format was removed with the Winograd convolutions; "
+        "images always lie in torch's default order; delete the line"
+    )
+    with pytest.raises(ConfigError, match="--config: parts was removed; one job draws each set of samples"):
+        read_config(ROOT, {"parts": 4})
 
 
 def test_merge_and_flatten():

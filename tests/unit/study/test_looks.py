@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.config import load_study
-from workflow_scripts.study.looks import arm_looks
+from workflow_scripts.study.config import arm_looks, load_study
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,7 +21,7 @@ def test_given_numbers_stay_and_the_others_take_what_is_free():
 
 
 def test_two_arms_with_one_number_are_refused_with_a_free_one():
-    with pytest.raises(ConfigError, match=r"study/S/B.yaml: look 1 is that of A already; free is 2"):
+    with pytest.raises(ConfigError, match=r"study/S/B.yaml: look 1 already belongs to A; 2 is free"):
         arm_looks("study/S", {"A": {"look": 1}, "B": {"look": 1}})
 
 

@@ -1,5 +1,6 @@
 """Preregistration, lock, amendments and matched compute: what is refused, and in which words."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import ConfigError, PipelineError
-from workflow_scripts.study import lock
-from workflow_scripts.study.config import load_study
+from workflow_scripts.study import lock, schema
+from workflow_scripts.study.config import flatten, load_study
 from workflow_scripts.study.description import gate_settings, main_metric
-from workflow_scripts.study.matched_compute import check_comparison
+from workflow_scripts.study.gate import check_comparison
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.tools import lock as lock_study
 
@@ -110,6 +111,75 @@ def test_drift_is_named_and_an_amendment_opens_the_gate(locked, path, old, new, 
         _verify(locked)
 
 
+@pytest.fixture
+def with_new_setting(locked, monkeypatch):
+    """A project whose lock is older than the setting `loss.min_snr_weight_floor`, introduced with the default 0.0."""
+    schema_file = locked / "config/schema.yaml"
+    text = schema_file.read_text()
+    gamma = "      min_snr_gamma: {"
+    floor = "      min_snr_weight_floor: {type: number, default: 0.0}\n"
+    schema_file.write_text(text.replace(gamma, floor + gamma))
+    monkeypatch.setattr(schema, "SCHEMA_PATH", schema_file)
+    caches = (schema._schema, schema._validator, schema.introduced_defaults)
+    for cached in caches:
+        cached.cache_clear()
+    defaults = (locked / "config/defaults.yaml").read_text()
+    (locked / "config/defaults.yaml").write_text(f"{defaults}loss:\n  min_snr_weight_floor: 0.0\n")
+    yield locked
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_a_new_setting_at_its_introduced_default_needs_no_amendment(with_new_setting, capsys):
+    assert "loss.min_snr_weight_floor" in _state(with_new_setting)["settings"]["every_arm"]
+    assert _verify(with_new_setting) == []
+    _command(with_new_setting, "lock")
+    assert "already locked, nothing has changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "arm"),
+    [
+        ("config/defaults.yaml", "floor: 0.0", "floor: 0.1", "E1_baseline_linear"),
+        (E2_ARM, "loss:\n", "loss:\n  min_snr_weight_floor: 0.1\n", "E2_minsnr_linear"),
+    ],
+)
+def test_another_value_of_a_new_setting_is_drift(with_new_setting, path, old, new, arm):
+    _edit(with_new_setting, path, old, new)
+    with pytest.raises(
+        PipelineError, match=f"{arm}: loss.min_snr_weight_floor has drifted .* locked absent, now 0.1"
+    ):
+        _verify(with_new_setting)
+    _command(with_new_setting, "amend", "--reason", "why", "--results-seen", "no")
+    assert len(_verify(with_new_setting)) == 1
+    _edit(with_new_setting, path, new, old)
+    with pytest.raises(PipelineError, match="has drifted"):
+        _verify(with_new_setting)
+
+
+@pytest.mark.parametrize("value", [None, 5])
+def test_a_locked_key_that_is_gone_is_drift_until_it_is_amended(value):
+    before = {
+        "preset": "p",
+        "seeds": [1],
+        "preregistrations": {},
+        "settings": {"every_arm": {"data.num_train": value, "data.num_test": 5}, "arms": {"E1": {}}},
+    }
+    now = copy.deepcopy(before)
+    del now["settings"]["every_arm"]["data.num_train"]
+    found = lock.drift(before, [], now)
+    assert found == [{"what": "E1: data.num_train", "locked": value}]
+    assert lock.drift(before, [{"changes": found}], now) == []
+    assert lock.drift(before, [{"changes": found}], before) == (
+        [] if value is None else [{"what": "E1: data.num_train", "now": value}]
+    )  # null is the default that data.num_train was introduced with
+
+
+def test_every_default_has_the_value_it_was_introduced_with():
+    defaults = flatten(schema.read_yaml(ROOT / "config/defaults.yaml"))
+    assert defaults.keys() == schema.introduced_defaults().keys()
+
+
 def test_rehearsal_scale_and_machine_settings_are_free(locked):
     _edit(locked, "config/preset/digits.yaml", "num_steps: 1500", "num_steps: 1600")
     _edit(locked, "config/preset/cifar10.yaml", "download: true", "download: false")
@@ -140,7 +210,7 @@ def test_earlier_amendments_and_the_lock_cannot_be_changed_unseen(locked):
     lines = path.read_text().splitlines()
     for tampered in ([lines[0].replace("reason 0", "reason x"), lines[1]], [lines[1]], [lines[1], lines[0]]):
         path.write_text("\n".join(tampered) + "\n")
-        with pytest.raises(PipelineError, match="does not follow from what stands before it"):
+        with pytest.raises(PipelineError, match="does not follow from the line before it"):
             _verify(locked)
     path.write_text("\n".join(lines) + "\n")
     _edit(locked, lock.lock_path(STUDY), '"format": 1', '"format":  1')
