@@ -1,1 +1,1 @@
-"""Where things come from: which source files a step consists of, and their digest. No torch."""
+"""The provenance of computed files: what a step consists of, its manifest, lineage, audit, plan and crate. No torch."""

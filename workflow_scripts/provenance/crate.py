@@ -1,4 +1,4 @@
-"""A finished study as an RO-Crate (https://w3id.org/ro/crate), profile Provenance Run Crate 0.5: what was made, by what, from what.
+"""A finished study as an RO-Crate (https://w3id.org/ro/crate), profile Provenance Run Crate 0.5.
 
 The crate holds the report, the results, every step's manifest, the code and the configuration, each with its sha256. Data,
 weights and samples would make it gigabytes: they are described with size and sha256, and not packed. A reader needs no
@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import atomic_path, sha256_file
-from workflow_scripts.provenance.lineage import Lineage, StepRecord
-from workflow_scripts.provenance.project_paths import DATA_ROOT, ELSEWHERE
+from workflow_scripts.provenance.lineage import FileRecord, Lineage, StepRecord
+from workflow_scripts.provenance.manifest import DATA_ROOT, ELSEWHERE
 from workflow_scripts.provenance.source_closure import PACKAGE
 
 METADATA = "ro-crate-metadata.json"
@@ -27,8 +27,8 @@ _PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-# As RO-Crate's own context 1.1 and the Workflow Run terms define them. Said here so that the crate means the same without
-# a network: later contexts moved the Bioschemas terms.
+# As RO-Crate's own context 1.1 and the Workflow Run terms define them, so that the crate means the same without a network:
+# later contexts moved the Bioschemas terms.
 _TERMS = {
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     "sha256": "https://w3id.org/ro/terms/workflow-run#sha256",
@@ -49,10 +49,12 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".yaml": "application/yaml",
 }
+_CODE_AND_CONFIGURATION = ("rules/*.smk", "config/**/*.yaml", "profiles/*/*.yaml", "envs/*.lock")
+_ENGINE = "https://snakemake.github.io"
 
 
 def write_crate(path: Path, lineage: Lineage, title: str, description: str, licence: str) -> int:
-    """Write the crate of `lineage` as a zip; returns the number of files in it. The same lineage gives the same metadata."""
+    """Write the crate of `lineage` as a zip; return how many files it names. The same lineage gives the same metadata."""
     crate = build_crate(lineage, title, description, licence)
     with atomic_path(path) as temporary:
         crate.write_zip(temporary)
@@ -60,91 +62,74 @@ def write_crate(path: Path, lineage: Lineage, title: str, description: str, lice
 
 
 def build_crate(lineage: Lineage, title: str, description: str, licence: str) -> Any:
-    """The rocrate.ROCrate object; nothing is written."""
+    """Return the rocrate.ROCrate object; write nothing."""
     from rocrate.rocrate import ROCrate
 
-    root, steps = (
-        lineage.root,
-        sorted(lineage.steps.values(), key=lambda step: (step.manifest["circumstances"]["ended"], step.path)),
-    )
+    steps = sorted(lineage.steps.values(), key=lambda step: (step.circumstances["ended"], step.path))
     if not steps:
         raise PipelineError("there is no step to describe; run `make report` first")
+    ended, snakemake = steps[-1].circumstances["ended"], str(steps[-1].circumstances["snakemake"])
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms = _TERMS
     crate.name, crate.description, crate.license = title, description, licence
-    crate.datePublished = steps[-1].manifest["circumstances"]["ended"]
+    crate.datePublished = ended
+    entities = _Entities(crate, lineage)
     crate.root_dataset["conformsTo"] = [
-        _entity(crate, url, "CreativeWork", name=name, version=url.rpartition("/")[2])
+        entities.add(url, "CreativeWork", name=name, version=url.rpartition("/")[2])
         for url, name in _PROFILES.items()
     ]
-    files = _Files(crate, lineage)
+    types = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
+    properties = {**_properties(lineage.root / "Snakefile", "Snakefile"), "@type": types}
     workflow = crate.add_workflow(
-        root / "Snakefile",
+        lineage.root / "Snakefile",
         "Snakefile",
         main=True,
         lang="snakemake",
-        lang_version=steps[-1].manifest["circumstances"]["snakemake"],
-        properties={
-            **_properties(root / "Snakefile", "Snakefile"),
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        },
+        lang_version=snakemake,
+        properties=properties,
     )
-    tools = {
-        entry: files.add(f"{PACKAGE}/steps/{entry}.py", ["File", "SoftwareSourceCode"])
-        for entry in sorted({s.lineage["entry"] for s in steps})
-    }
+    tools: dict[str, Any] = {}
+    how_to: dict[str, Any] = {}
+    actions, controls = [], []
     for step in steps:
-        tools[step.lineage["entry"]]["version"] = str(step.lineage["source"]["digest"])
-    workflow["hasPart"] = list(tools.values())
-    how_to = {
-        rule: _entity(
-            crate, f"#step-{rule}", "HowToStep", name=rule, position=str(number), workExample=tools[entry]
+        entry, rule = step.lineage["entry"], step.lineage["rule"]
+        if entry not in tools:
+            tools[entry] = entities.file(f"{PACKAGE}/steps/{entry}.py", types=["File", "SoftwareSourceCode"])
+        tools[entry]["version"] = str(step.lineage["source"]["digest"])
+        if rule not in how_to:
+            how_to[rule] = entities.add(
+                f"#step-{rule}",
+                "HowToStep",
+                name=rule,
+                position=str(len(how_to) + 1),
+                workExample=tools[entry],
+            )
+        actions.append(_action(entities, step, tools[entry]))
+        controls.append(
+            entities.add(
+                f"#control-{step.lineage_sha256[:16]}",
+                "ControlAction",
+                name=f"run {step.label}",
+                instrument=how_to[rule],
+                object=actions[-1],
+            )
         )
-        for number, (rule, entry) in enumerate(
-            dict.fromkeys((s.lineage["rule"], s.lineage["entry"]) for s in steps), start=1
-        )
-    }
-    workflow["step"] = list(how_to.values())
-    actions = [_action(crate, files, step, tools) for step in steps]
-    controls = [
-        _entity(
-            crate,
-            f"#control-{step.lineage_sha256[:16]}",
-            "ControlAction",
-            name=f"run {step.label}",
-            instrument=how_to[step.lineage["rule"]],
-            object=action,
-        )
-        for step, action in zip(steps, actions, strict=True)
-    ]
-    sources = [
-        files.add(path)
-        for path in sorted(lineage.consumers)
-        if lineage.maker(path) is None and (root / path).is_file()
-    ]
-    run = _entity(
-        crate,
+    workflow["hasPart"], workflow["step"] = list(tools.values()), list(how_to.values())
+    sources = [path for path in sorted(lineage.consumers) if lineage.maker(path) is None]
+    run = entities.add(
         "#run",
         "CreateAction",
         name=f"run of {title}",
         instrument=workflow,
-        object=sources,
-        result=[files.add(path) for path in lineage.targets],
-        startTime=min(s.manifest["circumstances"]["started"] for s in steps),
-        endTime=crate.datePublished.isoformat()
-        if hasattr(crate.datePublished, "isoformat")
-        else crate.datePublished,
+        object=[entities.file(path) for path in sources if (lineage.root / path).is_file()],
+        result=[entities.file(path) for path in lineage.targets],
+        startTime=min(step.circumstances["started"] for step in steps),
+        endTime=ended,
     )
-    engine = _entity(
-        crate,
-        "https://snakemake.github.io",
-        "SoftwareApplication",
-        name="Snakemake",
-        url="https://snakemake.github.io",
-        softwareVersion=str(steps[-1].manifest["circumstances"]["snakemake"]),
+    engine = entities.add(
+        _ENGINE, "SoftwareApplication", name="Snakemake", url=_ENGINE, softwareVersion=snakemake
     )
-    _entity(
-        crate,
+    entities.add(
         "#engine-run",
         "OrganizeAction",
         name="Snakemake runs the steps",
@@ -153,62 +138,62 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
         result=run,
     )
     crate.root_dataset["mentions"] = [run, *actions]
-    for path in _code_and_configuration(root, steps):
-        files.add(path)
+    code = {path for step in steps for path in step.lineage["source"]["files"]}
+    for pattern in _CODE_AND_CONFIGURATION:
+        code |= {path.relative_to(lineage.root).as_posix() for path in lineage.root.glob(pattern)}
+    for path in sorted(code):
+        if (lineage.root / path).is_file():
+            entities.file(path)
     return crate
 
 
-def _action(crate: Any, files: _Files, step: StepRecord, tools: dict[str, Any]) -> Any:
-    circumstances = step.manifest["circumstances"]
-    action = _entity(
-        crate,
+def _action(entities: _Entities, step: StepRecord, tool: Any) -> Any:
+    """A step that ran, as a CreateAction."""
+    rule, entry = step.lineage["rule"], step.lineage["entry"]
+    action = entities.add(
         f"#{step.lineage_sha256}",
         "CreateAction",
         name=step.label,
         identifier=step.lineage_sha256,
-        description=f"rule {step.lineage['rule']} ran {PACKAGE}/steps/{step.lineage['entry']}.py; {step.path} has settings, packages and machine",
-        instrument=tools[step.lineage["entry"]],
-        object=[files.add(f.path, record=f) for f in step.inputs],
-        result=[files.add(f.path, record=f) for f in step.outputs],
-        startTime=circumstances["started"],
-        endTime=circumstances["ended"],
+        description=f"rule {rule} ran {PACKAGE}/steps/{entry}.py; {step.path} has settings, packages and machine",
+        instrument=tool,
+        object=[entities.file(file.path, file) for file in step.inputs],
+        result=[entities.file(file.path, file) for file in step.outputs],
+        startTime=step.circumstances["started"],
+        endTime=step.circumstances["ended"],
     )
-    files.add(step.path)["about"] = action
+    entities.file(step.path)["about"] = action
     return action
 
 
-class _Files:
-    """The crate's entity for each file: packed where it is small, described where it is not."""
+class _Entities:
+    """The crate's entities; a file is packed where it is small and of this project, and described where it is not."""
 
     def __init__(self, crate: Any, lineage: Lineage):
-        self._crate, self._lineage = crate, lineage
-        self._entities: dict[str, Any] = {}
+        self._crate, self._root = crate, lineage.root
+        self._files: dict[str, Any] = {}
 
-    def add(self, path: str, types: list[str] | None = None, record: Any = None) -> Any:
-        if path not in self._entities:
-            place = self._lineage.root / path
+    def add(self, id_: str, kind: str, **properties: Any) -> Any:
+        from rocrate.model.contextentity import ContextEntity
+
+        entity = self._crate.add(ContextEntity(self._crate, id_, properties={"@type": kind}))
+        for name, value in properties.items():
+            # RO-Crate wants compacted JSON-LD: a single value is no list
+            entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+        return entity
+
+    def file(self, path: str, record: FileRecord | None = None, types: list[str] | None = None) -> Any:
+        if path not in self._files:
+            place = self._root / path
             foreign = path.partition("/")[0] in (DATA_ROOT, ELSEWHERE)
             if foreign or path.endswith(_NOT_PACKED) or not place.is_file():
-                facts = (
-                    {"contentSize": str(record.size), "sha256": record.sha256}
-                    if record and record.sha256
-                    else {}
-                )
-                self._entities[path] = _entity(self._crate, f"#{path}", "CreativeWork", name=path, **facts)
+                known = record is not None and record.sha256 is not None
+                facts = {"contentSize": str(record.size), "sha256": record.sha256} if known else {}
+                self._files[path] = self.add(f"#{path}", "CreativeWork", name=path, **facts)
             else:
                 properties = _properties(place, path) | ({"@type": types} if types else {})
-                self._entities[path] = self._crate.add_file(place, path, properties=properties)
-        return self._entities[path]
-
-
-def _entity(crate: Any, id_: str, kind: str, **properties: Any) -> Any:
-    from rocrate.model.contextentity import ContextEntity
-
-    entity = crate.add(ContextEntity(crate, id_, properties={"@type": kind}))
-    for name, value in properties.items():
-        # JSON-LD as RO-Crate wants it compacted: a single value is no list
-        entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return entity
+                self._files[path] = self._crate.add_file(place, path, properties=properties)
+        return self._files[path]
 
 
 def _properties(place: Path, path: str) -> dict[str, str]:
@@ -217,30 +202,22 @@ def _properties(place: Path, path: str) -> dict[str, str]:
     return {**facts, "encodingFormat": media_type} if media_type else facts
 
 
-def _code_and_configuration(root: Path, steps: Iterable[StepRecord]) -> list[str]:
-    found = {path for step in steps for path in step.lineage["source"]["files"]}
-    for pattern in ("rules/*.smk", "config/**/*.yaml", "profiles/*/*.yaml", "envs/*.lock"):
-        found |= {path.relative_to(root).as_posix() for path in root.glob(pattern)}
-    return sorted(path for path in found if (root / path).is_file())
-
-
 def check_crate(path: Path) -> list[str]:
-    """What in a crate (zip or folder) does not have the size or sha256 that its metadata names, one line per file.
+    """Compare each file in a crate (zip or folder) with the sha256 in its metadata; return one line per mismatch.
 
-    PipelineError, one line, when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD graph.
+    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD graph.
     """
-    read = _reader(path)
+    read = _from_folder(path) if path.is_dir() else _from_zip(path)
     try:
-        metadata = json.loads(read(METADATA))
-        entities = metadata["@graph"]
-        named = {entity["@id"]: entity for entity in entities}
-        parts = [part["@id"] for part in _list(named["./"].get("hasPart", []))]
+        named = {entity["@id"]: entity for entity in json.loads(read(METADATA))["@graph"]}
+        parts = named["./"].get("hasPart", [])
+        names = [part["@id"] for part in (parts if isinstance(parts, list) else [parts])]
     except KeyError as error:
         raise PipelineError(f"{path} is not an RO-Crate: it holds no {error.args[0]}") from error
     except (ValueError, TypeError) as error:
         raise PipelineError(f"{path}: {METADATA} is not a JSON-LD graph ({error})") from error
     problems = []
-    for name in parts:
+    for name in names:
         expected = named.get(name, {}).get("sha256")
         try:
             now = hashlib.sha256(read(name)).hexdigest()
@@ -252,35 +229,30 @@ def check_crate(path: Path) -> list[str]:
     return problems
 
 
-def _reader(path: Path) -> Any:
-    """A function from a name in the crate to its bytes; KeyError where it is not there."""
-    if path.is_dir():
+def _from_folder(path: Path) -> Callable[[str], bytes]:
+    """A function from a file's name to its bytes; KeyError where it is missing."""
 
-        def from_folder(name: str) -> bytes:
-            try:
-                return (path / name).read_bytes()
-            except OSError as error:
-                raise KeyError(name) from error
+    def read(name: str) -> bytes:
+        try:
+            return (path / name).read_bytes()
+        except OSError as error:
+            raise KeyError(name) from error
 
-        return from_folder
+    return read
+
+
+def _from_zip(path: Path) -> Callable[[str], bytes]:
+    """A function from a member's name to its bytes; KeyError where it is missing."""
     try:
         archive = zipfile.ZipFile(path)
-        held = set(archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
-        raise PipelineError(
-            f"cannot read the crate {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        said = getattr(error, "strerror", None) or error
+        raise PipelineError(f"cannot read the crate {path}: {said}") from error
 
-    def from_zip(name: str) -> bytes:
-        if name not in held:
-            raise KeyError(name)
+    def read(name: str) -> bytes:
         try:
             return archive.read(name)
         except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
             raise PipelineError(f"the crate {path} is damaged at {name}: {error}") from error
 
-    return from_zip
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return read

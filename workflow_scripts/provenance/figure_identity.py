@@ -17,15 +17,14 @@ from PIL import Image
 
 from workflow_scripts.core.files import canonical_json
 
-# The name of the PNG's text chunk; in an SVG the same text is the Dublin Core description.
-CHUNK = "provenance"
+_CHUNK = "provenance"  # the name of the PNG's text chunk; an SVG has the same text as Dublin Core description
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 
 def identity_text(
     input_lineage_sha256: str | None, report: Mapping[str, Any], rule: str | None, figure: str
 ) -> str:
-    """What a figure says of itself, as canonical JSON: study, preset, rule, figure, and the sum of its lineage."""
+    """Return study, preset, rule, figure and the sum of the lineage as canonical JSON, to put inside a figure."""
     return canonical_json(
         {
             "figure": figure,
@@ -38,41 +37,36 @@ def identity_text(
 
 
 def embedded_identity(path: Path) -> dict[str, Any]:
-    """What a figure (.png, .svg), a verdict (.json) or a report (.html) says of itself; empty when it says nothing.
+    """Read the identity inside a figure (.png, .svg), a verdict (.json) or a report (.html); empty where there is none.
 
-    A damaged file says nothing: its sum, not this function, tells that it is damaged.
+    A damaged file has none: its sum, not this function, says that it is damaged.
     """
+    reader = _READERS.get(path.suffix)
     try:
-        return _READERS.get(path.suffix, lambda _: {})(path)
+        found = json.loads((reader and reader(path)) or "{}")
     except (OSError, ValueError, SyntaxError, ElementTree.ParseError, Image.DecompressionBombError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _png(path: Path) -> dict[str, Any]:
+def _png(path: Path) -> str | None:
     with Image.open(path, formats=["PNG"]) as image:
-        return _parsed(image.info.get(CHUNK))
+        return image.info.get(_CHUNK)
 
 
-def _svg(path: Path) -> dict[str, Any]:
-    for _, element in ElementTree.iterparse(path):
-        if element.tag == _DESCRIPTION:
-            return _parsed(element.text)
-    return {}
+def _svg(path: Path) -> str | None:
+    elements = (element for _, element in ElementTree.iterparse(path))
+    return next((element.text for element in elements if element.tag == _DESCRIPTION), None)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return _parsed(path.read_text(encoding="utf-8")) if path.name == "verdict.json" else {}
+def _json(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.name == "verdict.json" else None
 
 
-def _html(path: Path) -> dict[str, Any]:
+def _html(path: Path) -> str | None:
     with open(path, encoding="utf-8") as page:
         found = re.search(r'<meta name="input_lineage_sha256" content="([0-9a-f]{64})">', page.read(4096))
-    return {"input_lineage_sha256": found.group(1)} if found else {}
-
-
-def _parsed(text: str | None) -> dict[str, Any]:
-    value = json.loads(text or "{}")
-    return value if isinstance(value, dict) else {}
+    return json.dumps({"input_lineage_sha256": found[1]}) if found else None
 
 
 _READERS = {".png": _png, ".svg": _svg, ".json": _json, ".html": _html}

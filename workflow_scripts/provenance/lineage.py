@@ -1,20 +1,21 @@
-"""Where files come from: the graph of files and the steps that made them, read from manifests. It verifies nothing.
+"""Where files come from: the graph of files and of the steps that made them, read from manifests, and how to show it.
 
 A graph reaches from the targets down to what no step made: preregistrations, templates, the data root. `verification.py`
-says whether it holds, `tree.py` prints it.
+says whether it holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance import manifest as manifests
+from workflow_scripts.core.files import read_json
+from workflow_scripts.provenance.manifest import SUFFIX, digest, input_files, output_files, read_manifest
 
 _STUDY_FILE = re.compile(r"(?:results|reports)/([^/]+)/([^/]+)/")
 
@@ -46,44 +47,45 @@ class StepRecord:
     def lineage_sha256(self) -> str:
         return self.manifest["lineage_sha256"]
 
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        return self.manifest["circumstances"]
+
     @cached_property
     def inputs(self) -> list[FileRecord]:
-        return self._files("inputs", manifests.input_files(self.manifest))
+        return self._files("inputs", input_files(self.manifest))
 
     @cached_property
     def outputs(self) -> list[FileRecord]:
-        return self._files("outputs", manifests.output_files(self.manifest))
+        return self._files("outputs", output_files(self.manifest))
 
     @cached_property
     def label(self) -> str:
         """The rule and its wildcards: `train_model arm=E1_baseline_linear seed=1077`."""
-        return " ".join(
-            [
-                str(self.lineage["rule"]),
-                *(f"{name}={value}" for name, value in self.lineage["wildcards"].items()),
-            ]
-        )
+        wildcards = (f"{name}={value}" for name, value in self.lineage["wildcards"].items())
+        return " ".join([self.lineage["rule"], *wildcards])
 
-    def _files(self, kind: str, files: list[dict[str, Any]]) -> list[FileRecord]:
-        volatile = {file["path"] for file in self.manifest["circumstances"][f"volatile_{kind}"]}
-        return [
-            FileRecord(
-                f["name"],
-                f["path"],
-                f.get("size"),
-                f["sha256"],
-                f.get("lineage_sha256"),
-                f["path"] in volatile,
-            )
-            for f in files
-        ]
+    def dataset_facts(self, root: Path) -> dict[str, Any]:
+        """The data manifest that the step wrote (data/prepare.py); empty where it wrote none, or an unreadable one."""
+        path = next((root / file.path for file in self.outputs if file.name == "manifest"), None)
+        try:
+            facts = read_json(path) if path else {}
+        except PipelineError:
+            return {}
+        known = isinstance(facts, dict) and {"train", "test", "sources", "sources_sha256"} <= facts.keys()
+        return facts if known else {}
+
+    def _files(self, kind: str, files: Iterable[Mapping[str, Any]]) -> list[FileRecord]:
+        volatile = {file["path"] for file in self.circumstances[f"volatile_{kind}"]}
+        keys = ("name", "path", "size", "sha256", "lineage_sha256")
+        return [FileRecord(*(file.get(key) for key in keys), file["path"] in volatile) for file in files]
 
 
 @dataclass
 class Lineage:
     """The graph. `steps` by manifest path, `makers` from file to manifest path.
 
-    `damaged` holds, by manifest path, why it cannot be read; `claimed_twice` the files that two manifests say they made.
+    `damaged` says, by manifest path, why it cannot be read; `claimed_twice` holds the files that two manifests claim.
     """
 
     root: Path
@@ -94,7 +96,7 @@ class Lineage:
     claimed_twice: dict[str, list[str]] = field(default_factory=dict)
 
     def maker(self, path: str) -> StepRecord | None:
-        """The step that made the file, None where none did."""
+        """Return the step that made the file, None where none did."""
         return self.steps.get(self.makers.get(path, ""))
 
     @cached_property
@@ -114,30 +116,30 @@ class Lineage:
 
 
 def study_of(path: str) -> tuple[str, str] | None:
-    """(study, preset) from a computed file's path, None where the path is of another kind."""
+    """Return (study, preset) from a computed file's path, None for any other path."""
     found = _STUDY_FILE.match(path)
-    return (found.group(1), found.group(2)) if found else None
+    return (found[1], found[2]) if found else None
 
 
 def computed_files(root: Path, study: str, preset: str) -> list[str]:
-    """Every file that the manifests of a study and preset name as an output, sorted, gone or not.
+    """Return every file, gone or not, that the manifests of a study and preset name as an output; sorted.
 
     A manifest whose outputs are all gone (deleted by Snakemake, say) is ignored.
     """
     index = _Index(root)
     found: set[str] = set()
     for folder in (f"results/{study}/{preset}", f"reports/{study}/{preset}"):
-        for path in sorted((root / folder).rglob(f"*{manifests.SUFFIX}")):
+        for path in sorted((root / folder).rglob(f"*{SUFFIX}")):
             step = index.step(path)
             if step is None:
-                found.add(path.relative_to(root).as_posix().removesuffix(manifests.SUFFIX))
+                found.add(path.relative_to(root).as_posix().removesuffix(SUFFIX))
             elif any((root / file.path).exists() for file in step.outputs):
                 found |= {file.path for file in step.outputs}
     return sorted(found)
 
 
 def trace(root: Path, targets: Iterable[str]) -> Lineage:
-    """The lineage of `targets`, paths as manifests name them. Damaged manifests are noted in it, never raised."""
+    """Return the lineage of `targets`, paths as manifests name them. Damaged manifests are noted in it, never raised."""
     targets = list(targets)
     index = _Index(root)
     lineage = Lineage(root, targets)
@@ -153,18 +155,16 @@ def trace(root: Path, targets: Iterable[str]) -> Lineage:
             step = claims[0]
             lineage.steps.setdefault(step.path, step)
             lineage.makers[path] = step.path
-            waiting.extend(
-                file.path for file in reversed([*step.outputs, *step.inputs]) if file.path not in seen
-            )
-    # a damaged manifest of something else in the same folder is not this lineage's
+            waiting.extend(file.path for file in reversed([*step.outputs, *step.inputs]))
+    # a damaged manifest of another file in the same folder does not belong to this lineage
     lineage.damaged = {
-        path: said for path, said in index.damaged.items() if path.removesuffix(manifests.SUFFIX) in seen
+        path: said for path, said in index.damaged.items() if path.removesuffix(SUFFIX) in seen
     }
     return lineage
 
 
 class _Index:
-    """Manifests by the files they name as outputs; each is read once, folder by folder, as they are asked for."""
+    """Steps by the files that they made; manifests are read once each, folder by folder, as they are asked for."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -174,19 +174,22 @@ class _Index:
         self._folders: set[Path] = set()
 
     def claims(self, path: str) -> list[StepRecord]:
-        """The steps that say they made the file; their manifests lie in its folder or one above it."""
-        for folder in self._folders_above(path):
-            self._folders.add(folder)
-            for found in sorted(folder.glob(f"*{manifests.SUFFIX}")):
-                self.step(found)
+        """Return the steps that say they made the file; their manifests lie in its folder or one above it."""
+        # nothing is computed outside these two folders, and the rest of the project may be large
+        if path.partition("/")[0] in ("results", "reports"):
+            for folder in (self.root / part for part in Path(path).parents):
+                if folder not in self._folders:
+                    self._folders.add(folder)
+                    for found in sorted(folder.glob(f"*{SUFFIX}")):
+                        self.step(found)
         return self._by_output.get(path, [])
 
     def step(self, path: Path) -> StepRecord | None:
-        """The step of one manifest, None (and a note in `damaged`) where it cannot be read."""
+        """Return the step of one manifest; None, and a note in `damaged`, where it cannot be read."""
         if path not in self._steps:
             relative = path.relative_to(self.root).as_posix()
             try:
-                self._steps[path] = step = StepRecord(relative, manifests.read_manifest(path))
+                self._steps[path] = step = StepRecord(relative, read_manifest(path))
             except PipelineError as error:
                 self.damaged[relative] = str(error).replace(str(path), relative)
                 self._steps[path] = None
@@ -195,9 +198,79 @@ class _Index:
                     self._by_output.setdefault(file.path, []).append(step)
         return self._steps[path]
 
-    def _folders_above(self, path: str) -> Iterator[Path]:
-        # nothing is computed outside these two folders, and the rest of the project may be large
-        if path.partition("/")[0] in ("results", "reports"):
-            yield from (
-                folder for part in Path(path).parents if (folder := self.root / part) not in self._folders
+
+def tree_lines(
+    lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
+) -> list[str]:
+    """Return one line per file (its sum, whether it holds) and per step (code, settings), down to what no step made.
+
+    `sums` and `problems` are what a verification found, by path. A step that was printed before is referred to by its
+    number, `[12]`.
+    """
+    numbers: dict[str, int] = {}
+
+    def said(path: str) -> str:
+        found = "".join(f"\n      !! {message}" for message in problems.get(path, []))
+        return found or ("  ok" if sums.get(path) else "")
+
+    def lines(path: str, head: str, indent: str) -> Iterator[str]:
+        step = lineage.maker(path)
+        records = step.outputs if step else [file for _, file in lineage.consumers.get(path, [])]
+        kind = "" if step else "  (no step made it)"
+        if any(record.path == path and record.volatile for record in records):
+            kind += "  (measured, outside the chain)"
+        yield f"{head}{path}  {(sums.get(path) or '-')[:12]}{kind}{said(path)}"
+        if step is None:
+            return
+        if step.path in numbers:
+            yield f"{indent}└─ [{numbers[step.path]}] {step.label}, see above"
+            return
+        numbers[step.path] = len(numbers) + 1
+        yield f"{indent}└─ [{numbers[step.path]}] {_step_words(step)}{said(step.path)}"
+        deeper = indent + "   "
+        if data := step.dataset_facts(lineage.root):
+            branch = "├─" if step.inputs else "└─"
+            parts = (data["train"]["sha256"], data["test"]["sha256"], data["sources_sha256"])
+            words = "training images {:.12}, test images {:.12}, source files {:.12}".format(*parts)
+            yield f"{deeper}{branch} dataset {data['title']}: {words}"
+        for file in step.inputs:
+            last = file is step.inputs[-1]
+            yield from lines(
+                file.path, deeper + ("└─ " if last else "├─ "), deeper + ("   " if last else "│  ")
             )
+
+    return [line for target in lineage.targets for line in lines(target, "", "")]
+
+
+def _step_words(step: StepRecord) -> str:
+    commit = step.circumstances.get("commit")
+    changed = " with changes" if step.circumstances.get("tree_clean") is False else ""
+    at = f", commit {commit[:10]}{changed}" if commit else ""
+    code, settings = str(step.lineage["source"]["digest"])[:12], digest(step.lineage["settings"])[:12]
+    return f"{step.label}: code {code}, settings {settings}, lineage {step.lineage_sha256[:12]}{at}"
+
+
+def graph(
+    lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Return `steps` (by manifest path, with inputs and outputs) and `files` for JSON, each with whether it holds."""
+    steps = [
+        {
+            "manifest": step.path,
+            "label": step.label,
+            **{key: step.lineage[key] for key in ("rule", "wildcards", "entry")},
+            "settings_sha256": digest(step.lineage["settings"]),
+            "source_digest": step.lineage["source"]["digest"],
+            "lineage_sha256": step.lineage_sha256,
+            "commit": step.circumstances.get("commit"),
+            "inputs": [file.path for file in step.inputs],
+            "outputs": [file.path for file in step.outputs],
+            "ok": step.path not in problems,
+        }
+        for step in lineage.steps.values()
+    ]
+    files = [
+        {"path": path, "sha256": sha256, "made_by": lineage.makers.get(path), "ok": path not in problems}
+        for path, sha256 in sorted(sums.items())
+    ]
+    return {"targets": lineage.targets, "steps": steps, "files": files}

@@ -13,49 +13,89 @@
      "circumstances_sha256": sha256 of canonical_json(circumstances)}
 
 `lineage` holds nothing that differs between two equal runs. Manifests form a chain: each input names, by its
-`lineage_sha256`, the manifest of the step that made it (null where no step did). What is measured, such as a duration,
-is a volatile file: the lineage names it without size and sum, which stand in the circumstances. A step that was run again
-with other code or settings and gave the same bytes says so in `reproduces`, so that what was made from them still stands.
+`lineage_sha256`, the manifest of the step that made it (null where no step did). Measurements, such as a duration, are
+volatile files: the lineage names them without size and sum, which are in the circumstances. A step that ran again with
+other code or settings and gave the same bytes says so in `reproduces`, so that files made from them still hold.
+
+Paths in a manifest are relative to the project or to the data root, and so the same on every machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, json_bytes, read_json, sha256_text, write_json
+from workflow_scripts.core.files import (
+    canonical_json,
+    json_bytes,
+    read_json,
+    sha256_file,
+    sha256_text,
+    write_json,
+)
 
 MANIFEST_VERSION = 1
 SUFFIX = ".manifest.json"
+DATA_ROOT = "data_root"
+ELSEWHERE = "elsewhere"
 _LINEAGE = {"rule", "wildcards", "entry", "settings", "source", "packages", "inputs", "outputs"}
 _TOP = {"manifest_version", "lineage", "lineage_sha256", "circumstances", "circumstances_sha256"}
 
 
+def portable_path(path: str | Path, root: Path, data_root: Path | None = None) -> str:
+    """Return `path` relative to `root`, as `data_root/…` below the data root, or else as `elsewhere/<name>`.
+
+    Links are not followed, so that a results folder may be a link to another disk.
+    """
+    absolute = Path(os.path.abspath(path))
+    # the data root first: by default it lies inside the project
+    for base, prefix in ((data_root, DATA_ROOT), (root, "")):
+        if base is not None and absolute.is_relative_to(base := Path(os.path.abspath(base))):
+            return PurePosixPath(prefix, absolute.relative_to(base).as_posix()).as_posix()
+    return f"{ELSEWHERE}/{absolute.name}"
+
+
+def local_path(name: str, root: Path, data_root: Path | None = None) -> Path | None:
+    """Return where the file that a manifest calls `name` lies here; None where that is not known."""
+    first, _, rest = name.partition("/")
+    if first == ELSEWHERE:
+        return None
+    if first == DATA_ROOT:
+        return None if data_root is None else data_root / rest
+    return root / name
+
+
 def manifest_path(first_output: str | Path) -> Path:
-    """Where the manifest of the step lies whose first output this is."""
+    """Return where the manifest of the step with this first output lies."""
     path = Path(first_output)
     return path.with_name(path.name + SUFFIX)
 
 
 def digest(value: Any) -> str:
-    """sha256 of the value's one canonical spelling as JSON: 64 hex digits."""
+    """Return the sha256 of the value's canonical JSON: 64 hex digits."""
     return sha256_text(canonical_json(value))
 
 
 def input_lineage_sha256(lineage: Mapping[str, Any]) -> str:
-    """What a step knows of its lineage before it works, as one sum: everything but the outputs."""
+    """Return one sum over everything in a lineage but the outputs, which a step knows before it works."""
     return digest({key: value for key, value in lineage.items() if key != "outputs"})
 
 
 def write_manifest(path: Path, lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> None:
     """Write both parts, each with its sum."""
-    write_json(path, sealed(lineage, circumstances))
+    write_json(path, _sealed(lineage, circumstances))
 
 
-def sealed(lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of both parts, each with its sum."""
+def is_intact(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the file is, byte for byte, what `write_manifest` writes for its content, sums included."""
+    return path.read_bytes() == json_bytes(_sealed(manifest["lineage"], manifest["circumstances"]))
+
+
+def _sealed(lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "manifest_version": MANIFEST_VERSION,
         "lineage": lineage,
@@ -65,16 +105,10 @@ def sealed(lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> dict
     }
 
 
-def is_intact(path: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether the file holds, byte for byte, what `write_manifest` would write for its content, sums included."""
-    expected = sealed(manifest["lineage"], manifest["circumstances"])
-    return path.read_bytes() == json_bytes(expected)
-
-
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest at `path`; PipelineError, one line, when it is unreadable, of another version or not a manifest.
+    """Read a manifest; PipelineError, one line, when it is unreadable, of another version or not a manifest.
 
-    Whether its sums hold is the audit's question, not this function's.
+    Its sums are not checked here; the audit does that.
     """
     manifest = read_json(path)
     version = manifest.get("manifest_version") if isinstance(manifest, dict) else None
@@ -91,36 +125,27 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
-    """Whether every value that is read from a manifest is there and of its kind, so that nobody has to ask again."""
+    """Whether every value that this project reads from a manifest is there and has its type."""
     lineage, circumstances = manifest.get("lineage"), manifest.get("circumstances")
-    if not (
-        manifest.keys() == _TOP
-        and isinstance(lineage, dict)
-        and isinstance(circumstances, dict)
-        and lineage.keys() == _LINEAGE
+    if manifest.keys() != _TOP or not isinstance(lineage, dict) or not isinstance(circumstances, dict):
+        return False
+    if lineage.keys() != _LINEAGE or not _all(
+        dict, [lineage[key] for key in ("wildcards", "settings", "source", "packages")]
     ):
         return False
+    times = [circumstances.get(key) for key in ("started", "ended")]
+    texts = [manifest["lineage_sha256"], lineage["rule"], lineage["entry"], *lineage["wildcards"].values()]
+    tables = [lineage["source"].get("files"), lineage["packages"].get("versions")]
     volatile = [circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs")]
+    files = [lineage["inputs"], lineage["outputs"], *volatile]
     builds = circumstances.get("reproduces", [])
     return (
-        all(isinstance(lineage[key], dict) for key in ("wildcards", "settings", "source", "packages"))
-        and all(isinstance(lineage[key], str) for key in ("rule", "entry"))
-        and all(
-            isinstance(value, str) for value in [*lineage["wildcards"].values(), manifest["lineage_sha256"]]
-        )
-        and all(
-            isinstance(part, dict)
-            for part in (lineage["source"].get("files"), lineage["packages"].get("versions"))
-        )
-        and all(isinstance(circumstances.get(key), str) for key in ("started", "ended"))
+        _all(str, [*times, *texts])
+        and _all(dict, [*tables, circumstances.get("machine_settings", {})])
+        and _all(list, [*files, builds])
         and isinstance(circumstances.get("threads"), int)
         and isinstance(circumstances.get("commit"), str | None)
-        and isinstance(circumstances.get("machine_settings", {}), dict)
-        and all(
-            isinstance(part, list) and all(map(_is_file, part))
-            for part in (lineage["inputs"], lineage["outputs"], *volatile)
-        )
-        and isinstance(builds, list)
+        and all(_is_file(file) for part in files for file in part)
         and all(
             isinstance(build, dict) and isinstance(build.get("outputs"), list) and "lineage_sha256" in build
             for build in builds
@@ -128,10 +153,14 @@ def _is_manifest(manifest: dict[str, Any]) -> bool:
     )
 
 
+def _all(kind: type, values: Iterable[Any]) -> bool:
+    return all(isinstance(value, kind) for value in values)
+
+
 def _is_file(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and all(isinstance(value.get(key), str) for key in ("name", "path"))
+        and _all(str, [value.get("name"), value.get("path")])
         and all(isinstance(value.get(key), str | None) for key in ("sha256", "lineage_sha256"))
         and not PurePosixPath(value["path"]).is_absolute()
         and ".." not in PurePosixPath(value["path"]).parts
@@ -139,12 +168,12 @@ def _is_file(value: Any) -> bool:
 
 
 def output_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every output with size and sum, the volatile ones from the circumstances."""
+    """Return every output with size and sum, the volatile ones from the circumstances."""
     return _with_sums(manifest, "outputs")
 
 
 def input_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every input with size and sum, the volatile ones from the circumstances."""
+    """Return every input with size and sum, the volatile ones from the circumstances."""
     return _with_sums(manifest, "inputs")
 
 
@@ -154,34 +183,73 @@ def _with_sums(manifest: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def find_maker(path: str, root: Path) -> Path | None:
-    """The manifest, below `root`, of the step that made the file `path` (as manifests name it); None where no step did.
+    """Return the manifest, below `root`, of the step that made the file `path`; None where no step did.
 
-    It lies beside the step's first output, hence under the file's own name, or in its folder or one above it.
+    It lies beside the step's first output: under the file's own name, or else in its folder or one above it. Raises
     PipelineError when the manifest under the file's own name cannot be read.
     """
     own = manifest_path(root / path)
-    if own.is_file() and names_output(read_manifest(own), path):
+    if own.is_file() and _names_output(read_manifest(own), path):
         return own
-    return next(
-        (candidate for candidate in _nearby(path, root) if candidate != own and _lists(candidate, path)), None
-    )
+    others = (candidate for candidate in _manifests_above(path, root) if candidate != own)
+    return next((candidate for candidate in others if _lists(candidate, path)), None)
 
 
-def names_output(manifest: Mapping[str, Any], path: str) -> bool:
-    """Whether the manifest's step made the file `path`."""
+def _names_output(manifest: Mapping[str, Any], path: str) -> bool:
     return any(file["path"] == path for file in manifest["lineage"]["outputs"])
 
 
-def _nearby(path: str, root: Path) -> Iterator[Path]:
+def _manifests_above(path: str, root: Path) -> Iterator[Path]:
     for folder in Path(path).parents:
         yield from sorted((root / folder).glob(f"*{SUFFIX}"))
 
 
 def _lists(candidate: Path, path: str) -> bool:
     try:
-        # most files are told apart without parsing them
-        return f'"{path}"' in candidate.read_text(encoding="utf-8") and names_output(
+        # a search in the text is enough for most files, and cheaper than parsing them
+        return f'"{path}"' in candidate.read_text(encoding="utf-8") and _names_output(
             read_manifest(candidate), path
         )
     except (PipelineError, OSError, UnicodeDecodeError):
-        return False  # a damaged manifest of another step; the audit reports it where it belongs
+        return False  # another step's damaged manifest; the audit reports it with that step
+
+
+@dataclass(frozen=True)
+class EditedOutput:
+    """A file, relative to the project, that is no longer what its step wrote, and its two sums."""
+
+    path: str
+    now: str
+    recorded: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is not what its step wrote (sha256 {self.now[:12]}, written was {self.recorded[:12]}); "
+            "delete it to have it made again, or put it back"
+        )
+
+
+def edited_outputs(root: Path, first_outputs: Iterable[str]) -> list[EditedOutput]:
+    """Return the edited or damaged files among the outputs of the steps with these first outputs, sorted.
+
+    A file of the recorded size that is no younger than its manifest is not hashed, so that this takes no time before a run;
+    `make audit` hashes everything. Steps without a readable manifest are skipped, and so are missing files, which are made
+    again anyway.
+    """
+    found = []
+    for first in sorted(set(first_outputs)):
+        path = manifest_path(root / first)
+        try:
+            manifest = read_manifest(path)
+            written = path.stat().st_mtime_ns
+        except (PipelineError, OSError):
+            continue
+        for file in output_files(manifest):
+            here = root / file["path"]
+            if file["sha256"] is None or not here.is_file():
+                continue
+            stat = here.stat()
+            untouched = stat.st_size == file["size"] and stat.st_mtime_ns <= written
+            if not untouched and (now := sha256_file(here)) != file["sha256"]:
+                found.append(EditedOutput(file["path"], now, file["sha256"]))
+    return found

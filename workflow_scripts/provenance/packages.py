@@ -1,14 +1,15 @@
 """Which packages a step's numbers depend on, in which installed versions; their digest is a parameter of every rule.
 
-Policy, what counts:
+What counts:
 
-- what the step's source closure imports (imports for type checkers left out), and what those packages require, all the
-  way down, by the lock's `via` notes; and Python's own minor version;
-- of each, the version that is **installed**, since that is what computes. Two versions are compatible when they are the
-  same public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a number.
+- the packages that the step's source closure imports (imports for type checkers left out), and what those require, all
+  the way down, by the lock's `via` notes; and Python's own minor version;
+- of each, the **installed** version, since that is what computes. Two versions are compatible when they are the same
+  public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a number.
 
 What does not count: packages that serve one kind of machine (`nvidia-…`, `cuda-…`, `triton`: torch pins them exactly);
-and packages that only lock, download, type or show progress (`_AROUND_NUMBERS`), unless the step imports them itself.
+packages that only lock, download, type or show progress (`_NO_NUMBERS`); and those that torch requires only to compile
+(`_TO_COMPILE`), unless the step imports them itself.
 """
 
 from __future__ import annotations
@@ -18,27 +19,20 @@ import re
 import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
 from workflow_scripts.provenance.source_closure import source_closure, third_party_imports
-from workflow_scripts.provenance.surroundings import version_of
 
 LOCK = "envs/requirements.lock"
-# What is imported under another name than it is installed by; a test compares this with what is installed.
+# Packages whose import name is not their distribution's name; a test compares this with what is installed.
 _DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 _ONE_MACHINE = ("nvidia-", "cuda-", "triton")
-# The first line torch needs only to compile, which no step does; the second computes nothing.
-_AROUND_NUMBERS = frozenset(
+_NO_NUMBERS = frozenset(
     [
-        "jinja2",
-        "markupsafe",
-        "mpmath",
-        "networkx",
-        "setuptools",
-        "sympy",
         "certifi",
         "charset-normalizer",
         "filelock",
@@ -50,62 +44,101 @@ _AROUND_NUMBERS = frozenset(
         "urllib3",
     ]
 )
+_TO_COMPILE = frozenset(["jinja2", "markupsafe", "mpmath", "networkx", "setuptools", "sympy"])
+
+
+class _Locked(NamedTuple):
+    version: str
+    requires: set[str]
 
 
 def package_versions(root: Path, entry: str, modules: Iterable[str] = ()) -> dict[str, Any]:
-    """`versions`, name -> installed version (None where it is not), of all that counts for a step; `digest` of them.
+    """Return `versions`, name -> installed version (None where missing), of all that counts for a step, and their `digest`.
 
-    `modules` are those that the step loads by name (see `source_closure`). Where the project has no lock, nothing is
-    known: no versions, digest None. PipelineError names an import that the lock does not hold.
+    `modules` are those that the step loads by name (see `source_closure`). Without a lock nothing is known: no versions,
+    digest None. Raises PipelineError for an import that the lock does not hold.
     """
     return _versions(root.resolve(), entry, tuple(modules))
 
 
 @cache
 def _versions(root: Path, entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
-    requires = _requirements(root)
-    if not requires:
+    locked = _lock(root)
+    if not locked:
         return {"digest": None, "versions": {}}
-    own = {
-        _distribution(name, path, requires)
+    imported = {
+        _distribution(name, path, locked)
         for path in source_closure(root, entry, modules)
         for name in third_party_imports(root, path)
     }
-    versions = {name: _installed(name) for name in sorted(own | _counting(own, requires))}
+    counting = (imported - _NO_NUMBERS) | _required(imported, locked)
+    versions = {name: installed_version(name) for name in sorted(counting)}
     versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {"digest": sha256_text(canonical_json(versions)), "versions": versions}
 
 
-def lock_differences(root: Path, versions: Iterable[str]) -> list[str]:
-    """One line for each of the named packages whose installed version is not the locked one."""
-    locked = _locked(root.resolve())
-    pairs = [(name, _installed(name), locked[name]) for name in sorted(set(versions) & locked.keys())]
-    return [
-        f"{name} {now or 'is missing'}{' is installed' if now else ''}, {LOCK} says {then}"
-        for name, now, then in pairs
-        if now != then
-    ]
+def lock_differences(root: Path, names: Iterable[str]) -> list[str]:
+    """Return one line for each of the named packages whose installed version is not the locked one."""
+    locked = _lock(root.resolve())
+    lines = []
+    for name in sorted(set(names) & locked.keys()):
+        now, then = installed_version(name), locked[name].version
+        if now != then:
+            lines.append(f"{name} {f'{now} is installed' if now else 'is missing'}, {LOCK} says {then}")
+    return lines
 
 
-def _distribution(module: str, path: str, requires: dict[str, set[str]]) -> str:
+@cache
+def installed_version(name: str) -> str | None:
+    """Return the installed public version of a distribution, None where it is missing."""
+    found = _dist_infos().get(name)
+    if found is None:
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+    return _public(found)
+
+
+def _distribution(module: str, path: str, locked: dict[str, _Locked]) -> str:
     name = _normalised(_DISTRIBUTION.get(module, module))
-    if name not in requires:
+    if name not in locked:
         raise PipelineError(
             f"{path} imports {module}, which {LOCK} does not hold; add it to envs/requirements.in and run make relock"
         )
     return name
 
 
-def _counting(names: set[str], requires: dict[str, set[str]]) -> set[str]:
+def _required(names: set[str], locked: dict[str, _Locked]) -> set[str]:
     """All that the named packages require, transitively, and that can change a number."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
-        for name in requires.get(waiting.pop(), ()):
-            if name not in found and name not in _AROUND_NUMBERS and not name.startswith(_ONE_MACHINE):
+        for name in locked[waiting.pop()].requires - found - _NO_NUMBERS - _TO_COMPILE:
+            if not name.startswith(_ONE_MACHINE):
                 found.add(name)
                 waiting.append(name)
     return found
+
+
+@cache
+def _lock(root: Path) -> dict[str, _Locked]:
+    """Name -> version and requirements of every package in the lock, as pip-compile writes it."""
+    path = root / LOCK
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    locked: dict[str, _Locked] = {}
+    needed_by: dict[str, list[str]] = {}
+    for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE):
+        if pinned := re.match(r"([\w.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", entry):
+            name = _normalised(pinned[1])
+            locked[name] = _Locked(_public(pinned[2]), set())
+            _, _, notes = entry.partition("# via")
+            needed_by[name] = [_normalised(line.strip(" #")) for line in notes.splitlines()]
+    for name, parents in needed_by.items():
+        for parent in parents:
+            if parent in locked:
+                locked[parent].requires.add(name)
+    return locked
 
 
 def _normalised(name: str) -> str:
@@ -117,42 +150,11 @@ def _public(version: str) -> str:
 
 
 @cache
-def _lock_entries(root: Path) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """(name, version, what it is there for) of every package in the lock, as pip-compile writes it."""
-    path = root / LOCK
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = []
-    for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE):
-        if pinned := re.match(r"([\w.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", entry):
-            _, _, notes = entry.partition("# via")
-            needed_by = tuple(line.strip(" #") for line in notes.splitlines() if line.strip(" #"))
-            found.append((_normalised(pinned[1]), _public(pinned[2]), needed_by))
-    return tuple(found)
-
-
-def _locked(root: Path) -> dict[str, str]:
-    return {name: version for name, version, _ in _lock_entries(root)}
-
-
-def _requirements(root: Path) -> dict[str, set[str]]:
-    """Name of every locked package -> names of the locked packages it requires."""
-    requires: dict[str, set[str]] = {name: set() for name, _, _ in _lock_entries(root)}
-    for name, _, needed_by in _lock_entries(root):
-        for parent in needed_by:
-            if (parent := _normalised(parent)) in requires:
-                requires[parent].add(name)
-    return requires
-
-
-@cache
-def _installed(name: str) -> str | None:
-    return _public(found) if (found := _dist_infos().get(name) or version_of(name)) else None
-
-
-@cache
 def _dist_infos() -> dict[str, str]:
-    """Name -> version of what is installed, from the names of the `.dist-info` folders, which is 50 times faster than
-    reading their metadata; of two on the path the first counts, as it does for imports."""
+    """Name -> version of what is installed, from the names of the `.dist-info` folders.
+
+    This is 50 times faster than reading their metadata. Of two on the path the first counts, as it does for imports.
+    """
     found: dict[str, str] = {}
     for folder in filter(os.path.isdir, sys.path):
         for child in os.listdir(folder):

@@ -1,16 +1,19 @@
-"""Recording a step: inputs are hashed before its work, outputs after it, and both are written down in a manifest.
+"""Recording a step: inputs are hashed before its work, outputs after it, and both are written into a manifest.
 
 `core/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's source
-closure: what records a step is no part of what the step does, and improving it trains nothing again.
+closure: improving how a step is recorded must not train anything again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import os
 import platform
+import re
 import resource
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,19 +22,20 @@ from typing import Any
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.core.memory import peak_resident_bytes
-from workflow_scripts.provenance import manifest, surroundings
-from workflow_scripts.provenance.packages import package_versions
-from workflow_scripts.provenance.project_paths import portable_path
+from workflow_scripts.provenance import manifest
+from workflow_scripts.provenance.manifest import portable_path
+from workflow_scripts.provenance.packages import installed_version, package_versions
 from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
+_NVIDIA = Path("/proc/driver/nvidia")
 Paths = Mapping[str, Sequence[Path]]
 
 
 class Recorder:
-    """The record of one call of a step. Made before the work; `finish` after it succeeded.
+    """The record of one call of a step. Make it before the work; call `finish` after the work succeeded.
 
-    `rule` None: the step was called by hand; its lineage is known, and nothing is written.
+    `rule` None means that the step was called by hand: its lineage is known, and nothing is written.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class Recorder:
         first = next((path for paths in outputs.values() for path in paths), None)
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
-            self._set_aside_what_was_made_before()
+            self._remove_old_manifests()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         self._lineage = {
@@ -69,12 +73,12 @@ class Recorder:
             [self._lineage["source"]["digest"], self._lineage["packages"]["digest"]]
         )
         self._circumstances = {
-            **surroundings.commit(ROOT),
+            **commit(ROOT),
             "python": platform.python_version(),
-            "snakemake": surroundings.version_of("snakemake"),
-            "machine": surroundings.machine(),
+            "snakemake": installed_version("snakemake"),
+            "machine": machine(),
             "threads": threads,
-            "machine_settings": machine_settings or {},  # what the step chose for `auto` is written into it
+            "machine_settings": machine_settings or {},  # the step writes its choice for `auto` into it
             "seeds": _seeds(settings),
         }
 
@@ -88,48 +92,45 @@ class Recorder:
         if self._path is None:
             return
         outputs, volatile_outputs = [], []
-        for name, paths in self._outputs.items():
-            for path in paths:
-                described = self._describe(name, path)
-                if described["sha256"] is None:
-                    raise PipelineError(
-                        f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it"
-                    )
-                if name in self._volatile_names:
-                    volatile_outputs.append(described)
-                    described = {**described, "size": None, "sha256": None}
-                outputs.append(described)
+        for name, path in ((name, path) for name, paths in self._outputs.items() for path in paths):
+            described = self._describe(name, path)
+            if described["sha256"] is None:
+                raise PipelineError(
+                    f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it"
+                )
+            if name in self._volatile_names:
+                volatile_outputs.append(described)
+                described = {**described, "size": None, "sha256": None}
+            outputs.append(described)
+        measured = {
+            "started": self.started,
+            "ended": _now(),
+            "wall_s": round(time.monotonic() - self._clock, 3),
+            "peak_memory_mb": _peak_memory_mb(),
+            "volatile_inputs": self._volatile_inputs,
+            "volatile_outputs": volatile_outputs,
+            "reproduces": self._reproduced(outputs),
+        }
         manifest.write_manifest(
-            self._path,
-            {**self._lineage, "outputs": outputs},
-            {
-                **self._circumstances,
-                "started": self.started,
-                "ended": _now(),
-                "wall_s": round(time.monotonic() - self._clock, 3),
-                "peak_memory_mb": _peak_memory_mb(),
-                "volatile_inputs": self._volatile_inputs,
-                "volatile_outputs": volatile_outputs,
-                "reproduces": self._reproduced(outputs),
-            },
+            self._path, {**self._lineage, "outputs": outputs}, {**self._circumstances, **measured}
         )
         self._previous.unlink(missing_ok=True)
 
-    def _set_aside_what_was_made_before(self) -> None:
-        """Remove every manifest that names one of the outputs, also one beside a file that was the first output then.
+    def _remove_old_manifests(self) -> None:
+        """Remove every manifest that names one of the outputs, wherever it lies.
 
-        The one at this place is kept aside until the step succeeds, however often it fails before.
+        The one at this step's own place is kept aside until the step succeeds, however often it fails before.
         """
         if self._path.is_file():
-            with _said_as_error(self._path.parent):
+            with _os_error_as_pipeline_error(self._path.parent):
                 os.replace(self._path, self._previous)
         for path in (path for paths in self._outputs.values() for path in paths):
             try:
                 maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
-            except PipelineError:  # damaged, hence of no use to anyone
+            except PipelineError:  # damaged, so nobody can use it
                 maker = manifest.manifest_path(path)
             if maker is not None:
-                with _said_as_error(maker.parent):
+                with _os_error_as_pipeline_error(maker.parent):
                     maker.unlink(missing_ok=True)
 
     @property
@@ -137,23 +138,18 @@ class Recorder:
         return self._path.with_name(f".{self._path.name}.previous")
 
     def _reproduced(self, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The earlier lineages that gave the same bytes, and which outputs those are.
-
-        What was made from them still stands, though this step ran with other code or settings since.
-        """
+        """The earlier lineages that gave the same bytes, and for which outputs; files made from those still hold."""
         try:
             before = manifest.read_manifest(self._previous)
         except PipelineError:
             return []
-        sums = {file["path"]: file["sha256"] for file in outputs if file["sha256"]}
-        was = {file["path"]: file["sha256"] for file in before["lineage"]["outputs"]}
-        same = sorted(path for path, sha256 in sums.items() if was.get(path) == sha256)
-        earlier = [{"lineage_sha256": before["lineage_sha256"], "outputs": same}]
-        earlier += [
-            {**build, "outputs": [p for p in build["outputs"] if p in same]}
-            for build in before["circumstances"].get("reproduces", [])
-        ]
+        sums = {(file["path"], file["sha256"]) for file in outputs if file["sha256"]}
+        was = {(file["path"], file["sha256"]) for file in before["lineage"]["outputs"]}
+        same = sorted(path for path, _ in sums & was)
         own = manifest.digest({**self._lineage, "outputs": list(outputs)})
+        earlier = [{"lineage_sha256": before["lineage_sha256"], "outputs": same}]
+        for build in before["circumstances"].get("reproduces", []):
+            earlier.append({**build, "outputs": [path for path in build["outputs"] if path in same]})
         return [build for build in earlier if build["outputs"] and build["lineage_sha256"] != own]
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
@@ -172,7 +168,7 @@ class Recorder:
         return described
 
     def _describe(self, name: str, path: Path) -> dict[str, Any]:
-        """Size and sum are null for what is no file: a folder, or what is missing, which the step itself complains about."""
+        """Size and sum are null for a folder, and for a missing file, about which the step itself complains."""
         known = path.is_file() and os.access(path, os.R_OK)
         return {
             "name": name,
@@ -182,9 +178,9 @@ class Recorder:
         }
 
     def _require_unchanged(self, path: Path, before: tuple[int, ...] | None) -> None:
-        """A new time alone is looked into: the bytes decide."""
         if path.is_dir() or _stat(path) == before:
             return
+        # a new time alone is no change: the bytes decide
         name = portable_path(path, ROOT, self._data_root)
         known = [*self._lineage["inputs"], *self._volatile_inputs]
         if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
@@ -194,8 +190,62 @@ class Recorder:
         )
 
 
+def machine() -> dict[str, Any]:
+    """Return system, CPU model, cores, memory in GiB, and GPUs with their driver; no host or user name, nothing serial."""
+    gpus = [_field(path, r"^Model:\s*(.+)$") for path in sorted(_NVIDIA.glob("gpus/*/information"))]
+    return {
+        "host_class": f"{platform.system()}-{platform.machine()}",
+        "cpu": _field(Path("/proc/cpuinfo"), r"^model name\s*:\s*(.+)$") or platform.processor() or None,
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "gpu": [name for name in gpus if name],
+        "driver": _field(_NVIDIA / "version", r"Kernel Module(?: for \S+)?\s+(\d[\d.]+)"),
+    }
+
+
+def _field(path: Path, pattern: str) -> str | None:
+    try:
+        found = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)
+    except OSError:
+        return None
+    return found[1].strip() if found else None
+
+
+def commit(root: Path) -> dict[str, Any]:
+    """Return the commit, whether the working tree was as committed, and if not the sha256 of the difference.
+
+    All null where the project is no git checkout. Files that git ignores do not count; new files count by their name, since
+    the lineage holds their content if a step read them. Two calls of git, about 5 ms together.
+    """
+    unknown = {"commit": None, "tree_clean": None, "diff_sha256": None}
+    status = _git(root, "status", "--porcelain=v2", "--branch")
+    if status is None:
+        return unknown
+    lines = status.decode(errors="replace").splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    changes = [line for line in lines if not line.startswith("#")]
+    if not commits or commits[0] == "(initial)":
+        return unknown
+    difference = None
+    if changes:
+        added = "\n".join(line for line in changes if line.startswith("?"))
+        changed = _git(root, "diff", "HEAD", "--binary", "--no-ext-diff") or b""
+        difference = hashlib.sha256(changed + added.encode()).hexdigest()
+    return {"commit": commits[0], "tree_clean": not changes, "diff_sha256": difference}
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    # no optional locks: this must never disturb a git command of the user
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 @contextlib.contextmanager
-def _said_as_error(folder: Path) -> Iterator[None]:
+def _os_error_as_pipeline_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -206,7 +256,7 @@ def _said_as_error(folder: Path) -> Iterator[None]:
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
     """`source` and `packages` of the lineage."""
-    # a step that is no entry point of the project (a test's) has no closure
+    # a test's step is no entry point of the project, and has no closure
     if not (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file():
         return {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
     source = {"digest": source_digest(ROOT, entry, modules), "files": file_digests(ROOT, entry, modules)}
@@ -238,6 +288,6 @@ def _now() -> str:
 
 
 def _peak_memory_mb() -> float:
-    """The most memory this process, or one it waited for (a notebook's kernel), held at once, in MiB."""
+    """The peak memory in MiB of this process or of a child that it waited for (a notebook's kernel)."""
     of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # Linux counts in KiB
     return round(max(peak_resident_bytes(), of_children) / 2**20, 1)

@@ -1,123 +1,215 @@
-"""Why a job would run, in words: what its last manifest recorded against what it would run with now.
+"""Why each planned job would run, in words and with its cost, for people.
 
-Snakemake says only that something changed. Where no manifest says what a step ran with, this says less, never a guess.
+Snakemake says only that something changed. Here the manifest of a step's last run is compared with what the step would run
+with now. Without a manifest the explanation says less, and guesses nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
-from workflow_scripts.provenance.manifest import manifest_path, read_manifest
+from workflow_scripts.provenance.manifest import input_files, local_path, manifest_path, read_manifest
+from workflow_scripts.provenance.packages import package_versions
 from workflow_scripts.provenance.planned_jobs import PlannedJob
-from workflow_scripts.provenance.project_paths import local_path
+from workflow_scripts.provenance.source_closure import file_digests, loaded_modules
 from workflow_scripts.provenance.verification import differences
+
+_NOUNS = {
+    "train_model": "training run",
+    "sample_images": "set of samples",
+    "extract_features": "set of features",
+    "compute_metrics": "set of metrics",
+    "probe_checkpoint": "curvature probe",
+    "render_notebook": "notebook",
+    "draw_figure": "figure",
+}
+_SELF_EXPLANATORY = (
+    "arm",
+    "figure",
+    "notebook",
+    "sampler",
+)  # wildcards whose values need no name before them
+_MOST_VALUES = 4
+_SNAKEMAKES_REASONS = {
+    "Params have changed": "its settings, code or packages changed (no manifest says what they were)",
+    "Code has changed": "its command in the rules changed",
+    "Updated input files": "its input files changed",
+    "Incomplete output": "its last run was cut off",
+    "Forced": "it is forced",
+}
 
 
 @dataclass(frozen=True)
-class Reasons:
-    """Why one job would run: `own` reasons in words, and the rules before it (`follows`) whose files it waits for."""
+class Explained:
+    """A planned job; its `own` reasons to run; the rules whose files it waits for (`follows`); seconds, None if unknown."""
 
+    job: PlannedJob
     own: tuple[str, ...]
     follows: tuple[str, ...]
+    seconds: float | None = None
 
 
-def reasons_of(
-    job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None = None
-) -> Reasons:
-    """Why `job` would run. `makers`: file -> the planned job that would make it."""
-    follows = tuple(sorted({makers[path].rule for path in job.inputs if path in makers}))
-    manifest = last_manifest(job, root)
-    missing = [path for path in job.outputs if not (root / path).exists()]
-    if len(missing) == len(job.outputs):
-        own = ["there is none yet"] if manifest is None else [f"missing: {_some(missing)}"]
-    else:
-        own = [f"missing: {_some(missing)}"] if missing else []
-    own += _changes(job, manifest, makers, root, data_root) if manifest else []
-    if not own and not follows:
-        own = [_snakemakes_words(job.reason)]
-    return Reasons(tuple(own), follows)
+def explain(
+    jobs: Sequence[PlannedJob],
+    root: Path,
+    data_root: Path | None = None,
+    seconds_of_rules: Mapping[str, float] | None = None,
+) -> list[Explained]:
+    """Say why each of `jobs` would run, and how long it took before, or else how long its rule takes on average."""
+    makers = {path: job for job in jobs for path in job.output_paths}
+    explained = []
+    for job in jobs:
+        manifest = _last_manifest(job, root)
+        follows = tuple(sorted({makers[path].rule for path in job.input_paths if path in makers}))
+        own = tuple(_own_reasons(job, manifest, makers, root, data_root))
+        if not own and not follows:
+            own = (_snakemakes_words(job.reason),)
+        seconds = past_seconds(manifest) if manifest else None
+        if seconds is None:
+            seconds = (seconds_of_rules or {}).get(job.rule)
+        explained.append(Explained(job, own, follows, seconds))
+    return explained
 
 
-def last_manifest(job: PlannedJob, root: Path) -> dict[str, Any] | None:
-    """The manifest of the job's last run, None where there is none or it cannot be read."""
+def past_seconds(manifest: Mapping[str, Any]) -> float | None:
+    """Return how long the step of a manifest worked."""
+    seconds = manifest["circumstances"].get("wall_s")
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _last_manifest(job: PlannedJob, root: Path) -> dict[str, Any] | None:
     try:
-        return read_manifest(manifest_path(root / job.outputs[0]))
+        return read_manifest(manifest_path(root / job.output_paths[0]))
     except PipelineError:
         return None
 
 
-def _changes(
+def _own_reasons(
     job: PlannedJob,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
     makers: Mapping[str, PlannedJob],
     root: Path,
     data_root: Path | None,
 ) -> Iterator[str]:
-    lineage = manifest["lineage"]
-    for line in differences(lineage["settings"], job.command.settings):
+    missing = [path for path in job.output_paths if not (root / path).exists()]
+    if manifest is None and len(missing) == len(job.outputs):
+        yield "there is none yet"
+    elif missing:
+        yield f"missing: {_some(missing)}"
+    if manifest is None:
+        return
+    lineage, loads = manifest["lineage"], loaded_modules(job.settings)
+    for line in differences(lineage["settings"], job.settings):
         yield re.sub(r"\b(\d+)\.0\b(?!\.)", r"\1", line).replace(" -> ", " → ")
-    before, now = lineage["packages"].get("versions", {}), job.packages["versions"]
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
+    before = lineage["packages"].get("versions", {})
+    now = package_versions(root, job.entry, loads)["versions"]
+    for name in _changed(before, now):
+        yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
     if before.get("python") == now.get("python"):  # another Python writes every syntax tree in another way
-        files, files_now = lineage["source"]["files"], job.source["files"]
-        changed = sorted(path for path in {*files, *files_now} if files.get(path) != files_now.get(path))
-        if changed:
+        if changed := _changed(lineage["source"]["files"], file_digests(root, job.entry, loads)):
             yield f"changed: {_some(changed)}"
-    yield from _changed_inputs(job, manifest, makers, root, data_root)
-
-
-def _changed_inputs(
-    job: PlannedJob,
-    manifest: Mapping[str, Any],
-    makers: Mapping[str, PlannedJob],
-    root: Path,
-    data_root: Path | None,
-) -> Iterator[str]:
-    recorded = {
-        file["path"]: file
-        for file in (*manifest["lineage"]["inputs"], *manifest["circumstances"]["volatile_inputs"])
-    }
-    for path in sorted(recorded.keys() - set(job.inputs)):
+    recorded = {file["path"]: file for file in input_files(manifest)}
+    for path in sorted(recorded.keys() - set(job.input_paths)):
         yield f"{path} is no input any more"
-    for path in job.inputs:
-        place = local_path(path, root, data_root)
+    for path in job.input_paths:
         if path not in recorded:
             yield f"{path} is a new input"
-        elif (
-            path not in makers
-            and place is not None
-            and place.is_file()
-            and recorded[path]["sha256"] is not None
-        ):
-            # only what is about to run is looked at, so that hashing its inputs costs little beside the run
-            if (
-                place.stat().st_size != recorded[path]["size"]
-                or sha256_file(place) != recorded[path]["sha256"]
-            ):
-                yield f"{path} changed"
+        # only inputs of jobs that are about to run are hashed, which costs little beside the run
+        elif path not in makers and _differs(local_path(path, root, data_root), recorded[path]):
+            yield f"{path} changed"
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _differs(place: Path | None, recorded: Mapping[str, Any]) -> bool:
+    if place is None or not place.is_file() or recorded["sha256"] is None:
+        return False
+    return place.stat().st_size != recorded["size"] or sha256_file(place) != recorded["sha256"]
 
 
 def _snakemakes_words(reason: str) -> str:
-    known = {
-        "Params have changed": "its settings, code or packages changed (no manifest says what they were)",
-        "Code has changed": "its command in the rules changed",
-        "Updated input files": "its input files changed",
-        "Incomplete output": "its last run was cut off",
-        "Forced": "it is forced",
-    }
-    found = [words for start, words in known.items() if start in reason]
-    return ", ".join(found) or (reason.split(":")[0].lower() or "Snakemake does not say why")
+    found = [words for start, words in _SNAKEMAKES_REASONS.items() if start in reason]
+    return ", ".join(found) or reason.split(":")[0].lower() or "Snakemake does not say why"
 
 
 def _some(paths: list[str]) -> str:
-    """The first paths and how many more."""
     more = len(paths) - 3
     return ", ".join(paths[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def plan_lines(explained: Sequence[Explained]) -> list[str]:
+    """Return one line per kind of step and reason: those with reasons of their own, longest first, then their followers."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Explained]] = defaultdict(list)
+    for item in explained:
+        groups[item.job.entry, item.own].append(item)
+    leading = [items for (_, own), items in groups.items() if own]
+    leading.sort(key=lambda items: -sum(item.seconds or 0 for item in items))
+    return [_line(items) for items in leading + [items for (_, own), items in groups.items() if not own]]
+
+
+def total_words(explained: Sequence[Explained], cores: int) -> str:
+    """Return what all of it costs: `about 12 min of work, 6 min or more on 2 cores`."""
+    known = [item.seconds for item in explained if item.seconds is not None]
+    if not known:
+        return "duration unknown: nothing like it has run here"
+    unknown = len(explained) - len(known)
+    shared = f", {duration(sum(known) / cores)} or more on {cores} cores" if cores > 1 else ""
+    never = f", and {unknown} job{'s' if unknown > 1 else ''} that never ran here" if unknown else ""
+    return f"about {duration(sum(known))} of work{shared}{never}"
+
+
+def duration(seconds: float) -> str:
+    """Format an estimate: `40 s`, `3 min`, `2.5 h`."""
+    if seconds < 99.5:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _line(items: Sequence[Explained]) -> str:
+    """One line for jobs of one kind and reason: count, cost, subject, reason."""
+    known = [item.seconds for item in items if item.seconds is not None]
+    cost = f", about {duration(sum(known) * len(items) / len(known))}" if known else ""
+    subject = _subject([item.job.wildcards or _figure(item.job) for item in items])
+    if own := items[0].own:
+        why = f"because {'; '.join(own)}"
+    else:
+        follows = sorted({name for item in items for name in item.follows})
+        why = f"after {', '.join(follows) if len(follows) <= _MOST_VALUES else f'{len(follows)} other kinds of step'}"
+    return f"{_count(items[0].job.entry, len(items))}{cost}{': ' + subject if subject else ''}, {why}"
+
+
+def _figure(job: PlannedJob) -> dict[str, str]:
+    """A figure's rule has no wildcards; the settings name the figure."""
+    return {"figure": job.settings["figure"]} if "figure" in job.settings else {}
+
+
+def _count(entry: str, number: int) -> str:
+    noun = _NOUNS.get(entry)
+    if noun is None:
+        return entry if number == 1 else f"{number} jobs {entry}"
+    first, of, rest = noun.partition(" of ")
+    return f"{number} {first}{'s' if number != 1 else ''}{of}{rest}"
+
+
+def _subject(wildcards: Sequence[Mapping[str, str]]) -> str:
+    """What the jobs are about: `E2_minsnr_linear seeds 1077, 1078`."""
+    parts = []
+    for name in dict.fromkeys(name for found in wildcards for name in found):
+        values = sorted({found[name] for found in wildcards if name in found})
+        if len(values) > _MOST_VALUES:
+            if name != "figure":  # the line has their number already
+                parts.append(f"{len(values)} {name}s")
+            continue
+        shown = ", ".join(str(int(value)) if value.isdigit() else value for value in values)
+        plural = "s" if len(values) > 1 else ""
+        parts.append(shown if name in _SELF_EXPLANATORY else f"{name}{plural} {shown}")
+    return " ".join(parts)

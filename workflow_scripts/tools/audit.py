@@ -2,7 +2,7 @@
 
 Prints the lineage of each PATH as a tree, down to the dataset, configuration, code and preregistration, hashes every
 file on the way, and says pass or what does not match. Without a PATH: everything of the configured study and preset.
-A PATH may be a computed file, a folder, a manifest, or a PNG or SVG figure found elsewhere. Exit code 0: all of it
+A PATH may be a computed file, a folder, a manifest, or a PNG or SVG figure copied elsewhere. Exit code 0: all of it
 holds; 1: something does not match; 2: bad usage.
 """
 
@@ -10,19 +10,46 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance.lineage import Lineage, computed_files, trace
-from workflow_scripts.provenance.planned_commands import PlannedCommand, planned_commands
+from workflow_scripts.core.files import sha256_file
+from workflow_scripts.provenance.figure_identity import embedded_identity
+from workflow_scripts.provenance.lineage import (
+    Lineage,
+    computed_files,
+    graph,
+    study_of,
+    trace,
+    tree_lines,
+)
+from workflow_scripts.provenance.manifest import (
+    ELSEWHERE,
+    SUFFIX,
+    find_maker,
+    input_lineage_sha256,
+    output_files,
+    portable_path,
+    read_manifest,
+)
+from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
-from workflow_scripts.provenance.targets import Targets, resolve
-from workflow_scripts.provenance.tree import graph, problem_lines, tree_lines
 from workflow_scripts.provenance.verification import Problem, Verification, verify
 from workflow_scripts.study.config import parse_overrides, read_config
+
+
+@dataclass
+class Targets:
+    """The files to audit, as manifests name them, in order; what was found out on the way, and what does not match."""
+
+    paths: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -48,24 +75,85 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     started = time.monotonic()
     try:
         study, preset, data_root = read_config(root, parse_overrides(arguments.config))
-        data_root = root / data_root
         targets = resolve(root, arguments.paths) if arguments.paths else _everything(root, study, preset)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    data_root = root / data_root
     lineage, found = _audit(root, targets, not arguments.paths, arguments.config, data_root)
+    makers = {path: step for path in targets.paths if (step := lineage.maker(path))}
     if arguments.rerun_check:
-        found.problems += _rerun(lineage, targets, data_root)
-    roots = {path: step.lineage_sha256 for path in targets.paths if (step := lineage.maker(path))}
+        for step in {step.path: step for step in makers.values()}.values():
+            found.problems += rerun(lineage, step, data_root)
+    roots = {path: step.lineage_sha256 for path, step in makers.items()}
     if arguments.expect and arguments.expect not in roots.values():
-        found.problems.append(
-            Problem(str(arguments.paths[0]), "identity", f"the lineage {arguments.expect[:12]} is expected")
-        )
+        said = f"its lineage is not the expected {arguments.expect[:12]}"
+        found.problems.append(Problem(str(arguments.paths[0]), "identity", said))
     if arguments.json:
-        print(json.dumps(_as_json(lineage, found, roots), sort_keys=True, indent=1, ensure_ascii=False))
+        shown = {"audit_version": 1, **found.as_json(), "roots": roots}
+        shown |= graph(lineage, found.sums, found.by_path())
+        print(json.dumps(shown, sort_keys=True, indent=1, ensure_ascii=False))
     else:
-        _print(lineage, found, roots, bool(arguments.paths), time.monotonic() - started)
+        _print(lineage, found, roots if arguments.paths else None, time.monotonic() - started)
     return 0 if found.passed else 1
+
+
+def resolve(root: Path, named: Iterable[Path]) -> Targets:
+    """Find the files that `named` stands for: a computed file, a folder, a manifest (its outputs), or a copy of a figure.
+
+    Raises PipelineError for a missing path, and for a file that no step made and that names no run.
+    """
+    targets = Targets()
+    for path in named:
+        name = portable_path(path, root)
+        study = study_of(name if name.count("/") > 2 else f"{name}/")
+        if study is None and path.is_dir() and not name.startswith(ELSEWHERE):
+            raise PipelineError(
+                f"{path} holds nothing that a step made; name a file or folder below results/ or reports/"
+            )
+        if study is None:
+            _copied_figure(root, path, targets)
+        elif path.is_dir():
+            below = [file for file in computed_files(root, *study) if file.startswith(f"{name}/")]
+            if not below:
+                raise PipelineError(f"{path} holds nothing that a step made; run `make report` first")
+            targets.paths += below
+        elif name.endswith(SUFFIX):
+            targets.paths += [file["path"] for file in output_files(read_manifest(path))]
+        elif path.is_file() or (root / f"{name}{SUFFIX}").is_file() or find_maker(name, root):
+            targets.paths.append(name)
+        else:
+            raise PipelineError(f"{path} is not there, and no step's manifest names it")
+    targets.paths = list(dict.fromkeys(targets.paths))
+    return targets
+
+
+def _copied_figure(root: Path, path: Path, targets: Targets) -> None:
+    """A figure outside the project's folders leads back to its run by the identity inside it."""
+    if not path.is_file():
+        raise PipelineError(f"{path} is not there")
+    says = embedded_identity(path)
+    if not {"study", "preset", "figure", "input_lineage_sha256"} <= says.keys():
+        raise PipelineError(f"no step made {path}, and it does not say what run it belongs to")
+    name = f"reports/{says['study']}/{says['preset']}/figures/{says['figure']}{path.suffix}"
+    lineage_sha256 = str(says["input_lineage_sha256"])
+    run = f"study {says['study']}, preset {says['preset']}, rule {says.get('rule')}, lineage {lineage_sha256[:12]}"
+    targets.notes.append(f"{path.name} says it is the figure {says['figure']} of {run}")
+    inside = not os.path.isabs(name) and ".." not in Path(name).parts
+    maker = find_maker(name, root) if inside else None
+    if maker is None:
+        said = f"this project holds no such run: no step made {name}"
+        targets.problems.append(Problem(path.name, "identity", said))
+        return
+    targets.paths.append(name)
+    made = read_manifest(maker)
+    here = input_lineage_sha256(made["lineage"])
+    if here != lineage_sha256:
+        said = f"belongs to another state of the run: {name} has the lineage {here[:12]}"
+        targets.problems.append(Problem(path.name, "identity", said))
+    elif sha256_file(path) not in [file["sha256"] for file in output_files(made) if file["path"] == name]:
+        said = f"names its run, but its bytes are not those of {name}: it was changed"
+        targets.problems.append(Problem(path.name, "file", said))
 
 
 def _everything(root: Path, study: str, preset: str) -> Targets:
@@ -80,16 +168,17 @@ def _everything(root: Path, study: str, preset: str) -> Targets:
 def _audit(
     root: Path, targets: Targets, everything: bool, config: list[str], data_root: Path
 ) -> tuple[Lineage, Verification]:
-    planned: dict[str, PlannedCommand] = {}
+    """Plan and verify every study that the targets belong to."""
+    planned: dict[str, PlannedJob] | None = {}
     unplanned: list[Problem] = []
     paths = list(targets.paths)
+    # settings of the machine, such as the data root, hold for every study
+    others = [word for word in config if word.partition("=")[0] not in ("study", "preset")]
     for study, preset in trace(root, paths).studies:
-        # the preregistration governs every file of a study, also those that are not made from the gate
+        # the preregistration governs every file of a study, even those that are not made from the gate
         paths.append(f"results/{study}/{preset}/gate.json")
-        # what is not said of the configured study, such as the data root, holds for the others as well
-        others = [word for word in config if word.partition("=")[0] not in ("study", "preset")]
         try:
-            planned |= planned_commands(root, [f"study={study}", f"preset={preset}", *others])
+            planned |= planned_files(root, [f"study={study}", f"preset={preset}", *others])
         except PipelineError as error:
             unplanned.append(Problem(f"{study}, preset {preset}", "plan", str(error)))
     if everything:
@@ -101,30 +190,41 @@ def _audit(
     return lineage, found
 
 
-def _rerun(lineage: Lineage, targets: Targets, data_root: Path) -> list[Problem]:
-    steps = {step.path: step for path in targets.paths if (step := lineage.maker(path))}
-    return [problem for step in steps.values() for problem in rerun(lineage, step, data_root)]
-
-
-def _as_json(lineage: Lineage, found: Verification, roots: dict[str, str]) -> dict[str, Any]:
-    return {"audit_version": 1, **found.as_json(), "roots": roots, **graph(lineage, found)}
-
-
-def _print(lineage: Lineage, found: Verification, roots: dict[str, str], tree: bool, wall_s: float) -> None:
-    for line in tree_lines(lineage, found) if tree else []:
-        print(line)
-    for path, sha256 in roots.items() if tree else []:
-        print(f"root of {path}: {sha256}")
+def _print(lineage: Lineage, found: Verification, roots: dict[str, str] | None, wall_s: float) -> None:
+    """Print notes and mismatches; with `roots`, of single paths, also their trees."""
+    if roots is not None:
+        for line in tree_lines(lineage, found.sums, found.by_path()):
+            print(line)
+        for path, sha256 in roots.items():
+            print(f"root of {path}: {sha256}")
     for study, preset in lineage.studies:
         print(
             f"checked {study}, preset {preset}: files, manifests and their links, code, packages, settings against config/"
         )
     for note in dict.fromkeys(found.notes):
         print(f"note: {note}")
-    for line in problem_lines(lineage, found):
+    for line in problem_lines(lineage, found.problems):
         print(line)
     counted = f"{len(lineage.steps)} steps, {len(found.sums)} files hashed, {wall_s:.1f} s"
     print(f"audit: {'pass' if found.passed else f'FAIL, {len(found.problems)} mismatches'} ({counted})")
+
+
+def problem_lines(lineage: Lineage, problems: Iterable[Problem]) -> list[str]:
+    """Return one line per problem; a problem that many steps of one kind share, such as a changed module, is one line."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        step = lineage.steps.get(problem.path)
+        said = problem.message.replace(step.label, "") if step else problem.message
+        kind = step.lineage["entry"] if step else problem.path
+        groups.setdefault((kind, problem.check, said), []).append(problem)
+    lines = []
+    for first, *others in groups.values():
+        steps = [lineage.steps.get(problem.path) for problem in others]
+        labels = [step.label if step else problem.path for step, problem in zip(steps, others)]
+        named = ", ".join(labels[:2]) + (", …" if len(labels) > 2 else "")
+        more = f" (the same for {len(labels)} more: {named})" if labels else ""
+        lines.append(f"MISMATCH {first.path}: {first.message}{more}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -46,38 +46,26 @@ def _check(path: Path) -> int:
 
 
 def _export(root: Path, config: list[str]) -> int:
-    study_name, preset, data_root = read_config(root, parse_overrides(config))
-    study = load_study(root, study_name, preset)
-    results, report = f"results/{study.name}/{study.preset}", f"reports/{study.name}/{study.preset}"
+    name, preset, data_root = read_config(root, parse_overrides(config))
+    study = load_study(root, name, preset)
+    results, report = f"results/{name}/{preset}", f"reports/{name}/{preset}"
     if not (root / report / "report.html").is_file():
         raise PipelineError(f"{report}/report.html is not there; run `make report PRESET={preset}` first")
-    kept = [
-        f"{report}/report.html",
-        f"{report}/summary.md",
-        f"{results}/results.jsonl",
-        f"{results}/verdict.json",
-        f"{results}/gate.json",
-    ]
-    lineage = trace(root, kept)
-    found = verify(lineage, data_root=root / data_root)
-    if found.problems:
-        first = found.problems[0]
-        more = f" (and {len(found.problems) - 1} more; see `make audit`)" if len(found.problems) > 1 else ""
+    targets = [f"{report}/{file}" for file in ("report.html", "summary.md")]
+    targets += [f"{results}/{file}" for file in ("results.jsonl", "verdict.json", "gate.json")]
+    lineage = trace(root, targets)
+    problems = verify(lineage, data_root=root / data_root).problems
+    if problems:
+        more = f" (and {len(problems) - 1} more; see `make audit`)" if len(problems) > 1 else ""
         raise PipelineError(
-            f"the lineage does not hold, so it is not packed: {first.path}: {first.message}{more}"
+            f"the lineage does not hold, so it is not packed: {problems[0].path}: {problems[0].message}{more}"
         )
-    path = root / report / f"{study.name}_{study.preset}.crate.zip"
-    licence = read_json(root / results / "data/manifest.json")["licence"]
-    count = write_crate(
-        path,
-        lineage,
-        f"{study.name}, preset {study.preset}",
-        study.question,
-        f"The project states no licence for its code and results. Training data: {licence}",
-    )
-    print(
-        f"crate: {path.relative_to(root) if path.is_relative_to(root) else path}, {count} files, {path.stat().st_size / 1e6:.1f} MB"
-    )
+    path = root / report / f"{name}_{preset}.crate.zip"
+    data_licence = read_json(root / results / "data/manifest.json")["licence"]
+    licence = f"The project states no licence for its code and results. Training data: {data_licence}"
+    count = write_crate(path, lineage, f"{name}, preset {preset}", study.question, licence)
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    print(f"crate: {shown}, {count} files, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

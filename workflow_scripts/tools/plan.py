@@ -1,9 +1,9 @@
 """Say what a run would do before it does it: python -m workflow_scripts.tools.plan [--config KEY=VALUE…] [--cores N]
 
-Prints which jobs would run, why (which setting, module, package or file changed), and what they cost by how long they
-took before; what would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset or
-weights that are not there or damaged. Whether GPU and memory suffice is looked at when a run starts. Runs nothing. Exit
-code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage.
+Prints which jobs would run, why (which setting, module, package or file changed), and how long they took before; what
+would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset or weights that are
+missing or damaged. GPU and memory are checked only when a run starts. Runs nothing. Exit code 0: the run could start,
+or has nothing to do; 1: it could not; 2: bad usage.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ import argparse
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.source_files import require_source
 from workflow_scripts.data.sources import load_source, to_download
-from workflow_scripts.provenance.edited_outputs import edited_outputs
-from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
-from workflow_scripts.provenance.packages import lock_differences
-from workflow_scripts.provenance.plan_words import Explained, plan_lines, total_words
+from workflow_scripts.provenance.manifest import SUFFIX, edited_outputs, local_path, read_manifest
+from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
-from workflow_scripts.provenance.project_paths import local_path
-from workflow_scripts.provenance.why_planned import last_manifest, reasons_of
-from workflow_scripts.study.config import Study, load_study, parse_overrides, read_config
+from workflow_scripts.provenance.source_closure import loaded_modules
+from workflow_scripts.provenance.why_planned import explain, past_seconds, plan_lines, total_words
+from workflow_scripts.study.config import load_study, parse_overrides, read_config
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -46,36 +44,27 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     if arguments.cores < 1 or any("=" not in word for word in arguments.config):
         parser.error("--cores is at least 1, and --config takes KEY=VALUE")
     try:
-        study, preset, data_root = read_config(root, parse_overrides(arguments.config))
-        loaded = load_study(root, study, preset)
+        name, preset, data_root = read_config(root, parse_overrides(arguments.config))
+        study = load_study(root, name, preset)
         jobs = planned_jobs(root, arguments.config)
-        makers = {path: job for job in jobs for path in job.outputs}
-        manifests = computed_by(root, study, preset)
-        durations = past_durations(manifests.values())
-        explained = [
-            Explained(
-                job,
-                reasons_of(job, makers, root, data_root),
-                seconds_of(job, last_manifest(job, root), durations),
-            )
-            for job in jobs
-        ]
-        downloads, not_to_be_had = supply_words(
-            root, jobs, data_root, loaded.shared("extractor").get("weights")
-        )
-        stops = [*gate_problems(root, loaded), *edited_problems(root, manifests, makers), *not_to_be_had]
+        manifests = computed_by(root, name, preset)
+        explained = explain(jobs, root, data_root, mean_seconds(manifests.values()))
+        downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
+        gate = gate_settings(root, study, read_preregistrations(root, study))
+        remade = {path for job in jobs for path in job.output_paths}
+        edited = [str(found) for found in edited_outputs(root, manifests) if found.path not in remade]
+        stops = [*_refusal(open_gate, root, gate), *edited, *stops]
+        packages = {name for job in jobs for name in _packages(root, job)}
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(
-        f"{study}, preset {preset}: "
-        + (f"{len(jobs)} jobs, {total_words(explained, arguments.cores)}" if jobs else "nothing to do")
-    )
+    total = f"{len(jobs)} jobs, {total_words(explained, arguments.cores)}" if jobs else "nothing to do"
+    print(f"{name}, preset {preset}: {total}")
     for line in plan_lines(explained):
         print(f"  {line}")
     for line in downloads:
         print(f"  first: {line}")
-    for line in lock_differences(root, {name for job in jobs for name in job.packages["versions"]}):
+    for line in lock_differences(root, packages):
         print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
     for line in stops:
         print(f"error: {line}", file=sys.stderr)
@@ -83,7 +72,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
 
 
 def computed_by(root: Path, study: str, preset: str) -> dict[str, dict[str, Any]]:
-    """First output -> manifest of every step that has one, in the study's results and report; unreadable ones left out."""
+    """Map the first output of every step to its manifest, in the study's results and report, without unreadable ones."""
     found = {}
     for folder in (root / "results" / study / preset, root / "reports" / study / preset):
         for path in sorted(folder.rglob(f"*{SUFFIX}")):
@@ -94,62 +83,47 @@ def computed_by(root: Path, study: str, preset: str) -> dict[str, dict[str, Any]
     return found
 
 
-def past_durations(manifests: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Rule -> mean seconds of work over all of its runs that left a manifest."""
+def mean_seconds(manifests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Map each rule to its mean seconds of work over all runs that left a manifest."""
     found: dict[str, list[float]] = defaultdict(list)
     for manifest in manifests:
-        if (seconds := _wall_s(manifest)) is not None:
+        if (seconds := past_seconds(manifest)) is not None:
             found[manifest["lineage"]["rule"]].append(seconds)
     return {rule: sum(seconds) / len(seconds) for rule, seconds in found.items()}
-
-
-def seconds_of(
-    job: PlannedJob, manifest: Mapping[str, Any] | None, durations: Mapping[str, float]
-) -> float | None:
-    """How long this job took before, else what its rule took on average, else None."""
-    before = _wall_s(manifest) if manifest else None
-    return durations.get(job.rule) if before is None else before
-
-
-def _wall_s(manifest: Mapping[str, Any]) -> float | None:
-    seconds = manifest["circumstances"].get("wall_s")
-    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def supply_words(
     root: Path, jobs: Sequence[PlannedJob], data_root: Path, own_weights: str | None
 ) -> tuple[list[str], list[str]]:
-    """What the run would download before its first job, and why it would stop there: what it cannot have or is damaged."""
+    """Return what the run would download before its first job, and which missing or damaged files would stop it there."""
     downloads, problems = [], []
     for job in jobs:
         if job.rule == "prepare_data":
-            data = job.command.settings["data"]
+            data = job.settings["data"]
             addresses = to_download(data, data_root)
             downloads += [f"download {address} to {data_root}" for address in addresses]
-            problems += [] if addresses else _refusals(check_source, data, data_root)
-        for name, path in job.command.inputs:
-            if name == "inception" and own_weights is not None and not (root / own_weights).is_file():
+            if not addresses:
+                problems += _refusal(check_source, data, data_root)
+        for path in (path for name, path in job.inputs if name == "inception"):
+            place = local_path(path, root, data_root)
+            if own_weights is None and not place.is_file():
+                downloads.append(f"download the Inception weights to {place}")
+            if own_weights is not None and not (root / own_weights).is_file():
                 problems.append(
                     f"{own_weights}, which extractor.weights names, is missing; put the Inception weights there"
                 )
-            if (
-                name == "inception"
-                and own_weights is None
-                and not (place := local_path(path, root, data_root)).is_file()
-            ):
-                downloads.append(f"download the Inception weights to {place}")
     return downloads, problems
 
 
 def check_source(data: Mapping[str, Any], data_root: Path) -> None:
-    """PipelineError where the dataset's files are missing or damaged; a user's own images are only looked for and hashed."""
+    """Raise PipelineError where the dataset's files are missing or damaged; a user's own images are only hashed."""
     if data["source"] == "image_folder":
         require_source(data_root / data["path"], data.get("sha256"))
     else:
         load_source(data, data_root)
 
 
-def _refusals(function: Callable[..., object], *arguments: Any) -> list[str]:
+def _refusal(function: Callable[..., object], *arguments: Any) -> list[str]:
     try:
         function(*arguments)
     except PipelineError as error:
@@ -157,21 +131,14 @@ def _refusals(function: Callable[..., object], *arguments: Any) -> list[str]:
     return []
 
 
-def gate_problems(root: Path, study: Study) -> list[str]:
-    """Why the gate is closed, if it is."""
-    return _refusals(lambda: open_gate(root, gate_settings(root, study, read_preregistrations(root, study))))
-
-
-def edited_problems(root: Path, manifests: Mapping[str, Any], makers: Mapping[str, PlannedJob]) -> list[str]:
-    """One line per computed file that was edited and is not about to be made again; no run computes from such a file."""
-    return [str(found) for found in edited_outputs(root, manifests) if found.path not in makers]
+def _packages(root: Path, job: PlannedJob) -> Iterable[str]:
+    return package_versions(root, job.entry, loaded_modules(job.settings))["versions"]
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BrokenPipeError:  # who read along has seen enough, as `head` does
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # nothing is left to say when Python flushes
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
+        # Python flushes stdout when it exits, which must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

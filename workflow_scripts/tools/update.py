@@ -1,8 +1,8 @@
-"""Run the study so that a rebuilt file with the bytes it had runs nothing: python -m workflow_scripts.tools.update [--cores N] …
+"""Run the study, but nothing after a rebuilt file that has its old bytes: python -m workflow_scripts.tools.update [--cores N] …
 
-Snakemake plans once, and takes for granted that whatever runs changes all that follows. This plans, runs only what must
-run whatever comes of the rest, and plans again, until nothing is left. `snakemake --cores N` does the same work and more.
-Exit code: that of the first failed Snakemake run, 1 for an error in one line, 2 for bad usage.
+Snakemake plans once, and assumes that every job changes everything after it. This tool runs only the jobs that must run in
+any case, plans again, and so on until nothing is left. `snakemake --cores N` does the same work and more. Exit code: that
+of the first failed Snakemake run, 1 for an error in one line, 2 for bad usage.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     )
     parser.add_argument("--cores", type=int, default=1, help="how many jobs run at once")
     arguments = parser.parse_args(argv)
+    config = ["--config", *arguments.config] if arguments.config else []
     planned_before: set[str] = set()
     number = 0
     while True:
@@ -40,30 +41,32 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
             print("nothing left to do")
             return 0
         number += 1
-        planned = {job.outputs[0] for job in jobs}
+        planned = {job.output_paths[0] for job in jobs}
         sure = certain_jobs(jobs, root)
-        # With nothing to spare, or if the last round got nowhere, Snakemake does the rest by itself.
+        # Snakemake does the rest by itself when all jobs must run, or when the last round changed nothing
         last = len(sure) == len(jobs) or planned == planned_before
         print(f"round {number}: {len(jobs) if last else len(sure)} of {len(jobs)} planned jobs", flush=True)
-        targets = [] if last else [job.outputs[0] for job in sure]
-        command = [sys.executable, "-m", "snakemake", "--cores", str(arguments.cores), *targets]
-        done = subprocess.run(
-            [*command, *(["--config", *arguments.config] if arguments.config else [])], cwd=root
-        )
+        targets = [] if last else [job.output_paths[0] for job in sure]
+        command = [sys.executable, "-m", "snakemake", "--cores", str(arguments.cores), *targets, *config]
+        done = subprocess.run(command, cwd=root)
         if done.returncode or last:
             return done.returncode
         planned_before = planned
 
 
 def certain_jobs(jobs: Sequence[PlannedJob], root: Path) -> list[PlannedJob]:
-    """The jobs that run whatever the others make: those that wait for none, and those without outputs that wait for such."""
-    makers = {path: job.outputs[0] for job in jobs for path in job.outputs}
-    waits_for = {job.outputs[0]: {makers[path] for path in job.inputs if path in makers} for job in jobs}
-    unmade = {job.outputs[0] for job in jobs if not any((root / path).exists() for path in job.outputs)}
-    sure = {name for name, before in waits_for.items() if not before}
-    while found := {name for name in unmade - sure if waits_for[name] <= sure}:
+    """Return the jobs that run whatever the others make: those that wait for none, and never-made files that follow them."""
+    maker = {path: number for number, job in enumerate(jobs) for path in job.output_paths}
+    waits_for = [{maker[path] for path in job.input_paths if path in maker} for job in jobs]
+    unmade = {
+        number
+        for number, job in enumerate(jobs)
+        if not any((root / path).exists() for path in job.output_paths)
+    }
+    sure = {number for number, before in enumerate(waits_for) if not before}
+    while found := {number for number in unmade - sure if waits_for[number] <= sure}:
         sure |= found
-    return [job for job in jobs if job.outputs[0] in sure]
+    return [job for number, job in enumerate(jobs) if number in sure]
 
 
 if __name__ == "__main__":
