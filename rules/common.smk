@@ -11,7 +11,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, require_writable, sha256_file
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
 from workflow_scripts.core.snakemake_internals import executor_name, other_jobs, planned_jobs
-from workflow_scripts.provenance.edited_outputs import edited_outputs
+from workflow_scripts.provenance.manifest import edited_outputs
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import source_digest
 from workflow_scripts.report.terminal import verdict_table
@@ -171,9 +171,9 @@ def check_outputs(jobs):
     read = {str(path) for job in jobs for path in job.input}
     firsts = [str(job.output[0]) for job in other_jobs(workflow) if job.output]
     edited = edited_outputs(ROOT, firsts)
-    for found in edited:
-        print(f"{'error' if found.path in read else 'warning'}: {found}", file=sys.stderr)
-    if any(found.path in read for found in edited):
+    for path, said in edited.items():
+        print(f"{'error' if path in read else 'warning'}: {said}", file=sys.stderr)
+    if read & edited.keys():
         sys.exit(1)
 
 

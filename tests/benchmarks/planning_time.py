@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 from project_copy import copy_project, snakemake  # noqa: E402
 from side_by_side import Row  # noqa: E402
 
-from workflow_scripts.provenance.planned_commands import planned_commands  # noqa: E402
+from workflow_scripts.provenance.planned_jobs import planned_files  # noqa: E402
 
 CONFIG = ["preset=cifar10"]
 # Instead of running the first job: write down every job as if it had run, then stop.
@@ -45,7 +45,7 @@ def fake_project(target: Path, seeds: int) -> int:
     # the preregistrations name the seeds too, and planning would refuse a preset that differs from them
     for path in (target / "config/preset/cifar10.yaml", *(target / "docs/experiments").glob("*_pre_reg.md")):
         path.write_text(set_seeds(path.read_text(encoding="utf-8"), seeds), encoding="utf-8")
-    outputs = planned_commands(target, CONFIG)
+    outputs = planned_files(target, CONFIG)
     for path in outputs:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text("")

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 from project_copy import copy_project, environment, snakemake  # noqa: E402
 from side_by_side import Row  # noqa: E402
 
-from workflow_scripts.provenance.planned_commands import COMMAND, dry_run  # noqa: E402
+from workflow_scripts.provenance.planned_jobs import dry_run  # noqa: E402
 
 CORES = 2
 # What no clock has a part in; the costs and the report hold measured seconds.
@@ -69,8 +69,8 @@ def pipeline(project: Path, preset: str) -> float:
 
 def calls(project: Path, preset: str) -> float:
     """Seconds of the same commands one after another, each with one thread, as the pipeline gives them."""
-    said = dry_run(project, [f"preset={preset}"])
-    commands = [line[line.index(COMMAND) :] for line in said if COMMAND in line]
+    jobs = dry_run(project, [f"preset={preset}"])
+    commands = [job["shellcmd"] for job in jobs if job["shellcmd"]]
     one_thread = {**environment(), "OMP_NUM_THREADS": "1"}  # as Snakemake sets it for a job of one thread
     started = time.perf_counter()
     for command in commands:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance.planned_commands import PlannedCommand
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.tools import plan as plan_study
 
@@ -30,7 +29,7 @@ def test_numbers_are_numbers(monkeypatch, capsys, word, said):
 
 
 def job(rule, settings, inputs=()):
-    return PlannedJob(PlannedCommand(rule, rule, {}, settings, list(inputs), []), {}, {}, "")
+    return PlannedJob(rule, rule, {}, settings, list(inputs), [])
 
 
 def supply(root, data, own_weights=None):

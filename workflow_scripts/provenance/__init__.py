@@ -1,1 +1,1 @@
-"""The provenance of computed files: what a step consists of, its manifest, lineage, audit, plan and crate. No torch."""
+"""Where computed files come from: code and packages, manifests, lineage, audit, plan, crate. No torch."""

@@ -1,14 +1,16 @@
 """A finished study as an RO-Crate (https://w3id.org/ro/crate), profile Provenance Run Crate 0.5.
 
-The crate holds the report, the results, every step's manifest, the code and the configuration, each with its sha256. Data,
-weights and samples would make it gigabytes: they are described with size and sha256, and not packed. A reader needs no
-software of ours: the graph is JSON-LD, and the manifests in it are the lineage that `audit` reads.
+The crate holds the report, the results, every step's manifest, the code and the configuration, each with its
+sha256. Data, weights and samples would make it gigabytes: they are described with size and sha256, and not
+packed. A reader needs no software of ours: the graph is JSON-LD, and the manifests in it are the lineage that
+`audit` reads.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mimetypes
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,34 +29,19 @@ _PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-# As RO-Crate's own context 1.1 and the Workflow Run terms define them, so that the crate means the same without a network:
-# later contexts moved the Bioschemas terms.
+# As RO-Crate's own context 1.1 and the Workflow Run terms define them, so that the crate means the same
+# without a network: later contexts moved the Bioschemas terms.
 _TERMS = {
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     "sha256": "https://w3id.org/ro/terms/workflow-run#sha256",
 }
 _NOT_PACKED = (".npz", ".pt", ".pth")
-_MEDIA_TYPES = {
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".ipynb": "application/x-ipynb+json",
-    ".j2": "text/plain",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".md": "text/markdown",
-    ".png": "image/png",
-    ".py": "text/x-python",
-    ".rst": "text/x-rst",
-    ".smk": "text/plain",
-    ".svg": "image/svg+xml",
-    ".yaml": "application/yaml",
-}
 _CODE_AND_CONFIGURATION = ("rules/*.smk", "config/**/*.yaml", "profiles/*/*.yaml", "envs/*.lock")
 _ENGINE = "https://snakemake.github.io"
 
 
 def write_crate(path: Path, lineage: Lineage, title: str, description: str, licence: str) -> int:
-    """Write the crate of `lineage` as a zip; return how many files it names. The same lineage gives the same metadata."""
+    """Write the crate of `lineage` as a zip; return how many files it names."""
     crate = build_crate(lineage, title, description, licence)
     with atomic_path(path) as temporary:
         crate.write_zip(temporary)
@@ -155,7 +142,7 @@ def _action(entities: _Entities, step: StepRecord, tool: Any) -> Any:
         "CreateAction",
         name=step.label,
         identifier=step.lineage_sha256,
-        description=f"rule {rule} ran {PACKAGE}/steps/{entry}.py; {step.path} has settings, packages and machine",
+        description=f"rule {rule} ran {PACKAGE}/steps/{entry}.py; {step.path} says with what",
         instrument=tool,
         object=[entities.file(file.path, file) for file in step.inputs],
         result=[entities.file(file.path, file) for file in step.outputs],
@@ -167,7 +154,7 @@ def _action(entities: _Entities, step: StepRecord, tool: Any) -> Any:
 
 
 class _Entities:
-    """The crate's entities; a file is packed where it is small and of this project, and described where it is not."""
+    """The crate's entities. Small files of this project are packed, others only described."""
 
     def __init__(self, crate: Any, lineage: Lineage):
         self._crate, self._root = crate, lineage.root
@@ -198,14 +185,17 @@ class _Entities:
 
 def _properties(place: Path, path: str) -> dict[str, str]:
     facts = {"name": path, "contentSize": str(place.stat().st_size), "sha256": sha256_file(place)}
-    media_type = _MEDIA_TYPES.get(place.suffix)
+    media_type, _ = mimetypes.MimeTypes().guess_type(
+        place.name
+    )  # Python's own table, the same on every machine
     return {**facts, "encodingFormat": media_type} if media_type else facts
 
 
 def check_crate(path: Path) -> list[str]:
-    """Compare each file in a crate (zip or folder) with the sha256 in its metadata; return one line per mismatch.
+    """Compare a crate's files (zip or folder) with the sums in its metadata; return one line per mismatch.
 
-    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD graph.
+    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no
+    JSON-LD graph.
     """
     read = _from_folder(path) if path.is_dir() else _from_zip(path)
     try:

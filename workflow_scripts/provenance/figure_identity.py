@@ -1,7 +1,7 @@
-"""Which run a file belongs to, as the file itself says: figures, the verdict and the report carry the sum of their lineage.
+"""Which run a file belongs to: figures, the verdict and the report carry the sum of their lineage inside.
 
-A PNG has it in a text chunk, an SVG in its RDF metadata (`report/style.py` writes both), so that a figure found on a slide
-leads back to its run.
+A PNG has it in a text chunk, an SVG in its RDF metadata (`report/style.py` writes both), so that a figure
+found on a slide leads back to its run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 def identity_text(
     input_lineage_sha256: str | None, report: Mapping[str, Any], rule: str | None, figure: str
 ) -> str:
-    """Return study, preset, rule, figure and the sum of the lineage as canonical JSON, to put inside a figure."""
+    """Return study, preset, rule, figure and lineage as canonical JSON, to put inside a figure."""
     return canonical_json(
         {
             "figure": figure,
@@ -37,7 +37,7 @@ def identity_text(
 
 
 def embedded_identity(path: Path) -> dict[str, Any]:
-    """Read the identity inside a figure (.png, .svg), a verdict (.json) or a report (.html); empty where there is none.
+    """Read the identity inside a figure (.png, .svg), verdict (.json) or report (.html); empty if none.
 
     A damaged file has none: its sum, not this function, says that it is damaged.
     """

@@ -1,7 +1,7 @@
-"""Where files come from: the graph of files and of the steps that made them, read from manifests, and how to show it.
+"""Where files come from: the graph of files and of the steps that made them, read from manifests.
 
-A graph reaches from the targets down to what no step made: preregistrations, templates, the data root. `verification.py`
-says whether it holds.
+A graph reaches from the targets down to what no step made: preregistrations, templates, the data root.
+`verification.py` says whether it holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STUDY_FILE = re.compile(r"(?:results|reports)/([^/]+)/([^/]+)/")
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as a manifest names it. Size and sum are null for a folder; `lineage_sha256` where no step made it."""
+    """A file in a manifest. Size and sum are null for a folder; `lineage_sha256` where no step made it."""
 
     name: str
     path: str
@@ -66,7 +66,7 @@ class StepRecord:
         return " ".join([self.lineage["rule"], *wildcards])
 
     def dataset_facts(self, root: Path) -> dict[str, Any]:
-        """The data manifest that the step wrote (data/prepare.py); empty where it wrote none, or an unreadable one."""
+        """Read the data manifest that the step wrote (data/prepare.py); empty if none or unreadable."""
         path = next((root / file.path for file in self.outputs if file.name == "manifest"), None)
         try:
             facts = read_json(path) if path else {}
@@ -85,7 +85,8 @@ class StepRecord:
 class Lineage:
     """The graph. `steps` by manifest path, `makers` from file to manifest path.
 
-    `damaged` says, by manifest path, why it cannot be read; `claimed_twice` holds the files that two manifests claim.
+    `damaged` says, by manifest path, why it cannot be read; `claimed_twice` holds the files that two
+    manifests claim.
     """
 
     root: Path
@@ -139,7 +140,7 @@ def computed_files(root: Path, study: str, preset: str) -> list[str]:
 
 
 def trace(root: Path, targets: Iterable[str]) -> Lineage:
-    """Return the lineage of `targets`, paths as manifests name them. Damaged manifests are noted in it, never raised."""
+    """Return the lineage of `targets`, paths as in manifests. Damaged manifests are noted, never raised."""
     targets = list(targets)
     index = _Index(root)
     lineage = Lineage(root, targets)
@@ -164,7 +165,7 @@ def trace(root: Path, targets: Iterable[str]) -> Lineage:
 
 
 class _Index:
-    """Steps by the files that they made; manifests are read once each, folder by folder, as they are asked for."""
+    """Steps by the files that they made. Each manifest is read once, when its folder is first needed."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -202,10 +203,10 @@ class _Index:
 def tree_lines(
     lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
 ) -> list[str]:
-    """Return one line per file (its sum, whether it holds) and per step (code, settings), down to what no step made.
+    """Return one line per file (sum, whether it holds) and step (code, settings), down to what no step made.
 
-    `sums` and `problems` are what a verification found, by path. A step that was printed before is referred to by its
-    number, `[12]`.
+    `sums` and `problems` are what a verification found, by path. A step that was printed before is referred
+    to by its number, `[12]`.
     """
     numbers: dict[str, int] = {}
 
@@ -253,7 +254,7 @@ def _step_words(step: StepRecord) -> str:
 def graph(
     lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
 ) -> dict[str, Any]:
-    """Return `steps` (by manifest path, with inputs and outputs) and `files` for JSON, each with whether it holds."""
+    """Return `steps`, with inputs and outputs, and `files` for JSON, each with whether it holds."""
     steps = [
         {
             "manifest": step.path,

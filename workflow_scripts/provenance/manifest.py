@@ -1,4 +1,6 @@
-"""A step's manifest: what went in, what came out, and by what code, beside its first output as `<output>.manifest.json`.
+"""A step's manifest: what went in, what came out, and by what code.
+
+It lies beside the step's first output, as `<output>.manifest.json`.
 
     {"manifest_version": 1,
      "lineage": {"rule", "wildcards", "entry", "settings",
@@ -7,15 +9,17 @@
                  "inputs":  [{"name", "path", "size", "sha256", "lineage_sha256"}],
                  "outputs": [{"name", "path", "size", "sha256"}]},
      "lineage_sha256": sha256 of canonical_json(lineage),
-     "circumstances": {"commit", "tree_clean", "diff_sha256", "python", "snakemake", "machine", "threads", "seeds",
-                       "started", "ended", "wall_s", "peak_memory_mb", "volatile_inputs", "volatile_outputs",
+     "circumstances": {"commit", "tree_clean", "diff_sha256", "python", "snakemake", "machine", "threads",
+                       "machine_settings", "seeds", "started", "ended", "wall_s", "peak_memory_mb",
+                       "volatile_inputs", "volatile_outputs",
                        "reproduces": [{"lineage_sha256", "outputs"}]},
      "circumstances_sha256": sha256 of canonical_json(circumstances)}
 
 `lineage` holds nothing that differs between two equal runs. Manifests form a chain: each input names, by its
-`lineage_sha256`, the manifest of the step that made it (null where no step did). Measurements, such as a duration, are
-volatile files: the lineage names them without size and sum, which are in the circumstances. A step that ran again with
-other code or settings and gave the same bytes says so in `reproduces`, so that files made from them still hold.
+`lineage_sha256`, the manifest of the step that made it (null where no step did). Measurements, such as a
+duration, are volatile files: the lineage names them without size and sum, which are in the circumstances. A
+step that ran again with other code or settings and gave the same bytes says so in `reproduces`, so that files
+made from them still hold.
 
 Paths in a manifest are relative to the project or to the data root, and so the same on every machine.
 """
@@ -24,7 +28,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -185,8 +188,8 @@ def _with_sums(manifest: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
 def find_maker(path: str, root: Path) -> Path | None:
     """Return the manifest, below `root`, of the step that made the file `path`; None where no step did.
 
-    It lies beside the step's first output: under the file's own name, or else in its folder or one above it. Raises
-    PipelineError when the manifest under the file's own name cannot be read.
+    It lies beside the step's first output: under the file's own name, or else in its folder or one above it.
+    Raises PipelineError when the manifest under the file's own name cannot be read.
     """
     own = manifest_path(root / path)
     if own.is_file() and _names_output(read_manifest(own), path):
@@ -214,29 +217,14 @@ def _lists(candidate: Path, path: str) -> bool:
         return False  # another step's damaged manifest; the audit reports it with that step
 
 
-@dataclass(frozen=True)
-class EditedOutput:
-    """A file, relative to the project, that is no longer what its step wrote, and its two sums."""
+def edited_outputs(root: Path, first_outputs: Iterable[str]) -> dict[str, str]:
+    """Find edited or damaged files among the outputs of the steps with these first outputs: path -> one line.
 
-    path: str
-    now: str
-    recorded: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} is not what its step wrote (sha256 {self.now[:12]}, written was {self.recorded[:12]}); "
-            "delete it to have it made again, or put it back"
-        )
-
-
-def edited_outputs(root: Path, first_outputs: Iterable[str]) -> list[EditedOutput]:
-    """Return the edited or damaged files among the outputs of the steps with these first outputs, sorted.
-
-    A file of the recorded size that is no younger than its manifest is not hashed, so that this takes no time before a run;
-    `make audit` hashes everything. Steps without a readable manifest are skipped, and so are missing files, which are made
-    again anyway.
+    A file of the recorded size that is no younger than its manifest is not hashed, so that this takes no time
+    before a run; `make audit` hashes everything. Steps without a readable manifest are skipped, and so are
+    missing files, which are made again anyway.
     """
-    found = []
+    found = {}
     for first in sorted(set(first_outputs)):
         path = manifest_path(root / first)
         try:
@@ -245,11 +233,14 @@ def edited_outputs(root: Path, first_outputs: Iterable[str]) -> list[EditedOutpu
         except (PipelineError, OSError):
             continue
         for file in output_files(manifest):
-            here = root / file["path"]
-            if file["sha256"] is None or not here.is_file():
+            here, recorded = root / file["path"], file["sha256"]
+            if recorded is None or not here.is_file():
                 continue
             stat = here.stat()
             untouched = stat.st_size == file["size"] and stat.st_mtime_ns <= written
-            if not untouched and (now := sha256_file(here)) != file["sha256"]:
-                found.append(EditedOutput(file["path"], now, file["sha256"]))
+            if not untouched and (now := sha256_file(here)) != recorded:
+                found[file["path"]] = (
+                    f"{file['path']} is not what its step wrote (sha256 {now[:12]}, "
+                    f"written was {recorded[:12]}); delete it to have it made again, or put it back"
+                )
     return found

@@ -1,15 +1,16 @@
-"""Which packages a step's numbers depend on, in which installed versions; their digest is a parameter of every rule.
+"""The packages that a step's numbers depend on. Their digest is a parameter of every rule.
 
 What counts:
 
-- the packages that the step's source closure imports (imports for type checkers left out), and what those require, all
-  the way down, by the lock's `via` notes; and Python's own minor version;
-- of each, the **installed** version, since that is what computes. Two versions are compatible when they are the same
-  public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a number.
+- the packages that the step's source closure imports (imports for type checkers left out), and what those
+  require, all the way down, by the lock's `via` notes; and Python's own minor version;
+- of each, the **installed** version, since that is what computes. Two versions are compatible when they are
+  the same public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a
+  number.
 
-What does not count: packages that serve one kind of machine (`nvidia-…`, `cuda-…`, `triton`: torch pins them exactly);
-packages that only lock, download, type or show progress (`_NO_NUMBERS`); and those that torch requires only to compile
-(`_TO_COMPILE`), unless the step imports them itself.
+What does not count: packages that serve one kind of machine (`nvidia-…`, `cuda-…`, `triton`: torch pins them
+exactly); packages that only lock, download, type or show progress (`_NO_NUMBERS`); and those that torch
+requires only to compile (`_TO_COMPILE`), unless the step imports them itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import re
 import sys
 from collections.abc import Iterable
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,10 +53,10 @@ class _Locked(NamedTuple):
 
 
 def package_versions(root: Path, entry: str, modules: Iterable[str] = ()) -> dict[str, Any]:
-    """Return `versions`, name -> installed version (None where missing), of all that counts for a step, and their `digest`.
+    """Return `versions` (name -> installed version, None if missing) of all that counts for a step; `digest`.
 
-    `modules` are those that the step loads by name (see `source_closure`). Without a lock nothing is known: no versions,
-    digest None. Raises PipelineError for an import that the lock does not hold.
+    `modules` are those that the step loads by name (see `source_closure`). Without a lock nothing is known:
+    no versions, digest None. Raises PipelineError for an import that the lock does not hold.
     """
     return _versions(root.resolve(), entry, tuple(modules))
 
@@ -88,23 +88,17 @@ def lock_differences(root: Path, names: Iterable[str]) -> list[str]:
     return lines
 
 
-@cache
 def installed_version(name: str) -> str | None:
     """Return the installed public version of a distribution, None where it is missing."""
-    found = _dist_infos().get(name)
-    if found is None:
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return None
-    return _public(found)
+    return _dist_infos().get(name)
 
 
 def _distribution(module: str, path: str, locked: dict[str, _Locked]) -> str:
     name = _normalised(_DISTRIBUTION.get(module, module))
     if name not in locked:
         raise PipelineError(
-            f"{path} imports {module}, which {LOCK} does not hold; add it to envs/requirements.in and run make relock"
+            f"{path} imports {module}, which {LOCK} does not hold; "
+            "add it to envs/requirements.in and run make relock"
         )
     return name
 
@@ -151,13 +145,14 @@ def _public(version: str) -> str:
 
 @cache
 def _dist_infos() -> dict[str, str]:
-    """Name -> version of what is installed, from the names of the `.dist-info` folders.
+    """Name -> public version of what is installed, from the names of the `.dist-info` folders.
 
-    This is 50 times faster than reading their metadata. Of two on the path the first counts, as it does for imports.
+    This is 50 times faster than reading their metadata. Of two on the path the first counts, as it does for
+    imports.
     """
     found: dict[str, str] = {}
     for folder in filter(os.path.isdir, sys.path):
         for child in os.listdir(folder):
             if match := re.fullmatch(r"([^-]+)-([^-]+)\.dist-info", child):
-                found.setdefault(_normalised(match[1]), match[2])
+                found.setdefault(_normalised(match[1]), _public(match[2]))
     return found

@@ -1,8 +1,9 @@
 """The jobs that Snakemake would run, as data: what each would run, on which files, and why. Nothing is run.
 
-Snakemake describes every job of a dry run to its logger plugins (package snakemake-interface-logger-plugins), the public way
-to learn its plan. This module is such a plugin in a process of its own: `python -m workflow_scripts.provenance.planned_jobs`
-takes Snakemake's arguments and prints, as its last line, the jobs as JSON.
+Snakemake describes every job of a dry run to its logger plugins (package snakemake-interface-logger-plugins),
+the public way to learn its plan. This module is such a plugin in a process of its own: `python -m
+workflow_scripts.provenance.planned_jobs` takes Snakemake's arguments and prints, as its last line, the jobs
+as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PLUGIN = "jobs"
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One step as it would be called: (name, path) of its files, with paths as manifests have them; Snakemake's reason."""
+    """One step as it would be called: (name, path) of its files, as in manifests, and Snakemake's reason."""
 
     entry: str
     rule: str
@@ -53,8 +54,9 @@ class PlannedJob:
 def planned_jobs(root: Path, config: Sequence[str] = (), *arguments: str) -> list[PlannedJob]:
     """Return every job that would run now below `root`, in order, without the targets, which run nothing.
 
-    `config` holds Snakemake's KEY=VALUE words, `arguments` more of its arguments. Takes as long as Snakemake's planning.
-    Raises PipelineError when the workflow cannot be planned, or when a job calls no step.
+    `config` holds Snakemake's KEY=VALUE words, `arguments` more of its arguments. Takes as long as
+    Snakemake's planning. Raises PipelineError when the workflow cannot be planned, or when a job calls no
+    step.
     """
     return [
         _planned(job, root) for job in dry_run(root, config, *arguments) if job["output"] or job["shellcmd"]
@@ -85,7 +87,7 @@ def _planned(job: dict[str, Any], root: Path) -> PlannedJob:
     _, found, call = (job["shellcmd"] or "").partition(COMMAND)
     if not found:
         raise PipelineError(
-            f"rule {job['rule']} does not run {COMMAND}…, so it cannot be planned; call a step in its shell command"
+            f"rule {job['rule']} cannot be planned: its shell command must call {COMMAND}<name>"
         )
     return parse_command(call, root, job["reason"])
 
@@ -143,7 +145,7 @@ def main() -> None:
 
     LoggerPluginRegistry().register_plugin(f"{logger_plugin_module_prefix}{_PLUGIN}", sys.modules[__name__])
     try:
-        snakemake(["--dry-run", "--nolock", "--logger", _PLUGIN, *sys.argv[1:]])
+        snakemake(["--logger", _PLUGIN, "--dry-run", "--nolock", *sys.argv[1:]])
     except SystemExit as ended:
         if ended.code:
             # a message means that the Snakefile itself gave up; otherwise Snakemake logged why

@@ -1,12 +1,11 @@
-"""Recording a step: inputs are hashed before its work, outputs after it, and both are written into a manifest.
+"""Record a step: hash its inputs before the work and its outputs after it, and write the manifest.
 
-`core/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's source
-closure: improving how a step is recorded must not train anything again.
+`core/step.py` loads this module by its name and not by an import statement, so that it belongs to no step's
+source closure: improving how a step is recorded must not train anything again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import os
@@ -15,7 +14,7 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,24 +120,28 @@ class Recorder:
 
         The one at this step's own place is kept aside until the step succeeds, however often it fails before.
         """
-        if self._path.is_file():
-            with _os_error_as_pipeline_error(self._path.parent):
+        try:
+            if self._path.is_file():
                 os.replace(self._path, self._previous)
-        for path in (path for paths in self._outputs.values() for path in paths):
-            try:
-                maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
-            except PipelineError:  # damaged, so nobody can use it
-                maker = manifest.manifest_path(path)
-            if maker is not None:
-                with _os_error_as_pipeline_error(maker.parent):
+            for path in (path for paths in self._outputs.values() for path in paths):
+                try:
+                    maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
+                except PipelineError:  # damaged, so nobody can use it
+                    maker = manifest.manifest_path(path)
+                if maker is not None:
                     maker.unlink(missing_ok=True)
+        except OSError as error:
+            raise PipelineError(
+                f"cannot write in {self._path.parent}: {error.strerror or error}; "
+                "fix the permissions and run again"
+            ) from error
 
     @property
     def _previous(self) -> Path:
         return self._path.with_name(f".{self._path.name}.previous")
 
     def _reproduced(self, outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The earlier lineages that gave the same bytes, and for which outputs; files made from those still hold."""
+        """The earlier lineages that gave the same bytes, and for which outputs; files made from them hold."""
         try:
             before = manifest.read_manifest(self._previous)
         except PipelineError:
@@ -168,7 +171,7 @@ class Recorder:
         return described
 
     def _describe(self, name: str, path: Path) -> dict[str, Any]:
-        """Size and sum are null for a folder, and for a missing file, about which the step itself complains."""
+        """Size and sum are null for a folder, and for a missing file (the step itself reports that)."""
         known = path.is_file() and os.access(path, os.R_OK)
         return {
             "name": name,
@@ -191,7 +194,7 @@ class Recorder:
 
 
 def machine() -> dict[str, Any]:
-    """Return system, CPU model, cores, memory in GiB, and GPUs with their driver; no host or user name, nothing serial."""
+    """Return system, CPU model, cores, memory in GiB, and GPUs with their driver; no host or user name."""
     gpus = [_field(path, r"^Model:\s*(.+)$") for path in sorted(_NVIDIA.glob("gpus/*/information"))]
     return {
         "host_class": f"{platform.system()}-{platform.machine()}",
@@ -214,8 +217,9 @@ def _field(path: Path, pattern: str) -> str | None:
 def commit(root: Path) -> dict[str, Any]:
     """Return the commit, whether the working tree was as committed, and if not the sha256 of the difference.
 
-    All null where the project is no git checkout. Files that git ignores do not count; new files count by their name, since
-    the lineage holds their content if a step read them. Two calls of git, about 5 ms together.
+    All null where the project is no git checkout. Files that git ignores do not count; new files count by
+    their name, since the lineage holds their content if a step read them. Two calls of git, about 5 ms
+    together.
     """
     unknown = {"commit": None, "tree_clean": None, "diff_sha256": None}
     status = _git(root, "status", "--porcelain=v2", "--branch")
@@ -242,16 +246,6 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-@contextlib.contextmanager
-def _os_error_as_pipeline_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PipelineError(
-            f"cannot write in {folder}: {error.strerror or error}; fix the permissions and run again"
-        ) from error
 
 
 def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from workflow_scripts.provenance.verification import Problem
 def rerun(lineage: Lineage, step: StepRecord, data_root: Path | None) -> list[Problem]:
     """Run the step with the code that is here, its recorded settings and its inputs; return what differs.
 
-    The scratch folder has the project's layout, because a page links relative to where it lies. Measured outputs, such
-    as durations, must exist and may differ. As slow as the step itself.
+    The scratch folder has the project's layout, because a page links relative to where it lies. Measured
+    outputs, such as durations, must exist and may differ. As slow as the step itself.
     """
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         scratch = Path(folder)
@@ -70,7 +70,8 @@ def _command(step: StepRecord, data_root: Path | None) -> list[str]:
 
 
 def _differences(step: StepRecord, scratch: Path) -> Iterator[Problem]:
-    # only a step that measures differs from run to run; a page that shows recorded durations gets the same ones again
+    # only a step that measures differs from run to run; a page that shows recorded durations gets the same
+    # ones again
     measures = not any(file.volatile for file in step.inputs)
     for file in step.outputs:
         again = scratch / file.path

@@ -1,10 +1,11 @@
-"""The source closure of an entry point: every module of the project that it imports, transitively, found by parsing.
+"""The source closure of an entry point: all modules of the project that it imports, found by parsing.
 
-Its digest is a parameter of the rule, because Snakemake does not notice a change in an imported module. The digest covers
-syntax trees, so comments, docstrings and formatting do not count.
+Its digest is a parameter of the rule, because Snakemake does not notice a change in an imported module. The
+digest covers syntax trees, so comments, docstrings and formatting do not count.
 
-A step that loads a module by name (one figure of many) has no import statement for it. Its rule lists such modules in the
-setting `loads`, as dotted names below the package, and they count as if the entry point imported them.
+A step that loads a module by name (one figure of many) has no import statement for it. Its rule lists such
+modules in the setting `loads`, as dotted names below the package, and they count as if the entry point
+imported them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from workflow_scripts.core.errors import PipelineError
 
 PACKAGE = "workflow_scripts"
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class _Source(NamedTuple):
@@ -34,9 +36,10 @@ def loaded_modules(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def source_closure(root: Path, entry: str, modules: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the sorted paths, relative to `root`, of `workflow_scripts/steps/<entry>.py` and all that it imports.
+    """Return the sorted paths, relative to `root`, of steps/<entry>.py and of all that it imports.
 
-    `modules` are loaded by name: `report.figures.sample_grid`. Raises PipelineError where the entry or one of them is missing.
+    `modules` are loaded by name: `report.figures.sample_grid`. Raises PipelineError where the entry or one of
+    them is missing.
     """
     return _closure(root.resolve(), entry, tuple(modules))
 
@@ -53,7 +56,7 @@ def source_digest(root: Path, entry: str, modules: Iterable[str] = ()) -> str:
 
 
 def third_party_imports(root: Path, path: str) -> tuple[str, ...]:
-    """Return the top-level packages, neither ours nor the standard library's, that a file imports when it runs."""
+    """Return the third-party packages that a file imports when it runs."""
     return _read(root.resolve() / path).packages
 
 
@@ -118,9 +121,8 @@ def _read(path: Path) -> _Source:
             imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for_type_checkers |= {inner for statement in node.body for inner in ast.walk(statement)}
-        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
+        elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
         names.update(imported)
         if node not in for_type_checkers:
             at_run_time.update(name.partition(".")[0] for name in imported)

@@ -1,4 +1,4 @@
-"""Whether a lineage holds: every file hashed again, every link followed, code and settings compared with today's."""
+"""Verify a lineage: hash every file again, follow every link, compare code and settings with today's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Problem:
 
 @dataclass
 class Verification:
-    """The outcome. `sums` holds every file hashed, null where it is gone; `notes` what could not be checked, and why."""
+    """The outcome. `sums` has every hashed file, null if gone; `notes` says what could not be checked."""
 
     problems: list[Problem]
     notes: list[str]
@@ -59,7 +59,7 @@ class Verification:
 def verify(
     lineage: Lineage, planned: Mapping[str, PlannedJob] | None = None, data_root: Path | None = None
 ) -> Verification:
-    """Check everything in `lineage`; with `planned` (file -> the job that makes it) also against today's configuration.
+    """Check all of `lineage`; with `planned` (file -> job that makes it) also against today's configuration.
 
     Each file is hashed once. Mismatches are collected, never raised.
     """
@@ -127,7 +127,7 @@ def _file_problems(
 
 
 def _link_problems(lineage: Lineage, step: StepRecord, found: Verification) -> Iterator[Problem]:
-    """Follow each input to the manifest of its maker, which must be the one that was there when the step ran."""
+    """Compare each input's recorded lineage with the manifest of the step that made it."""
     for file in step.inputs:
         maker = lineage.maker(file.path)
         if maker is None:
@@ -138,19 +138,21 @@ def _link_problems(lineage: Lineage, step: StepRecord, found: Verification) -> I
             continue
         elif _reproduced(maker, file):
             found.notes.append(
-                f"{maker.label} was run again and gave {file.path} the bytes it had, so what was made from it stands"
+                f"{maker.label} was run again and gave {file.path} the bytes it had, "
+                "so what was made from it stands"
             )
         else:
             names = f"names {_short(file.lineage_sha256)}" if file.lineage_sha256 else "names none"
             yield Problem(
                 step.path,
                 "link",
-                f"{step.label} {names} as the lineage of {file.path}, whose manifest has {_short(maker.lineage_sha256)}",
+                f"{step.label} {names} as the lineage of {file.path}, "
+                f"whose manifest has {_short(maker.lineage_sha256)}",
             )
 
 
 def _reproduced(maker: StepRecord, file: FileRecord) -> bool:
-    """Whether the maker says that an earlier build of it, the one that the file names, gave the same bytes."""
+    """Whether the maker says that the build of it that the file names gave the same bytes."""
     builds = maker.circumstances.get("reproduces", [])
     return any(
         build["lineage_sha256"] == file.lineage_sha256 and file.path in build["outputs"] for build in builds
@@ -236,7 +238,7 @@ def _identity_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
 def _dataset_problems(
     root: Path, step: StepRecord, data_root: Path | None, found: Verification
 ) -> Iterator[Problem]:
-    """Hash the dataset's source files that still lie below the data root, against the sums in the data manifest."""
+    """Compare the dataset's source files below the data root with the sums in the data manifest."""
     sources = step.dataset_facts(root).get("sources", [])
     settings = step.lineage["settings"].get("data", {})
     absent = 0

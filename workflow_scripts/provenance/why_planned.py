@@ -1,7 +1,7 @@
 """Why each planned job would run, in words and with its cost, for people.
 
-Snakemake says only that something changed. Here the manifest of a step's last run is compared with what the step would run
-with now. Without a manifest the explanation says less, and guesses nothing.
+Snakemake says only that something changed. Here the manifest of a step's last run is compared with what the
+step would run with now. Without a manifest the explanation says less, and guesses nothing.
 """
 
 from __future__ import annotations
@@ -21,34 +21,12 @@ from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.source_closure import file_digests, loaded_modules
 from workflow_scripts.provenance.verification import differences
 
-_NOUNS = {
-    "train_model": "training run",
-    "sample_images": "set of samples",
-    "extract_features": "set of features",
-    "compute_metrics": "set of metrics",
-    "probe_checkpoint": "curvature probe",
-    "render_notebook": "notebook",
-    "draw_figure": "figure",
-}
-_SELF_EXPLANATORY = (
-    "arm",
-    "figure",
-    "notebook",
-    "sampler",
-)  # wildcards whose values need no name before them
 _MOST_VALUES = 4
-_SNAKEMAKES_REASONS = {
-    "Params have changed": "its settings, code or packages changed (no manifest says what they were)",
-    "Code has changed": "its command in the rules changed",
-    "Updated input files": "its input files changed",
-    "Incomplete output": "its last run was cut off",
-    "Forced": "it is forced",
-}
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A planned job; its `own` reasons to run; the rules whose files it waits for (`follows`); seconds, None if unknown."""
+    """A planned job, its `own` reasons to run, the rules that it waits for (`follows`), and past seconds."""
 
     job: PlannedJob
     own: tuple[str, ...]
@@ -62,7 +40,7 @@ def explain(
     data_root: Path | None = None,
     seconds_of_rules: Mapping[str, float] | None = None,
 ) -> list[Explained]:
-    """Say why each of `jobs` would run, and how long it took before, or else how long its rule takes on average."""
+    """Say why each job would run, and how long it took before, or else its rule on average."""
     makers = {path: job for job in jobs for path in job.output_paths}
     explained = []
     for job in jobs:
@@ -70,7 +48,7 @@ def explain(
         follows = tuple(sorted({makers[path].rule for path in job.input_paths if path in makers}))
         own = tuple(_own_reasons(job, manifest, makers, root, data_root))
         if not own and not follows:
-            own = (_snakemakes_words(job.reason),)
+            own = (f"Snakemake says: {job.reason.split(':')[0] or 'no reason'}",)
         seconds = past_seconds(manifest) if manifest else None
         if seconds is None:
             seconds = (seconds_of_rules or {}).get(job.rule)
@@ -112,9 +90,10 @@ def _own_reasons(
     now = package_versions(root, job.entry, loads)["versions"]
     for name in _changed(before, now):
         yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
-    if before.get("python") == now.get("python"):  # another Python writes every syntax tree in another way
-        if changed := _changed(lineage["source"]["files"], file_digests(root, job.entry, loads)):
-            yield f"changed: {_some(changed)}"
+    changed = _changed(lineage["source"]["files"], file_digests(root, job.entry, loads))
+    # another Python writes every syntax tree in another way
+    if changed and before.get("python") == now.get("python"):
+        yield f"changed: {_some(changed)}"
     recorded = {file["path"]: file for file in input_files(manifest)}
     for path in sorted(recorded.keys() - set(job.input_paths)):
         yield f"{path} is no input any more"
@@ -136,18 +115,13 @@ def _differs(place: Path | None, recorded: Mapping[str, Any]) -> bool:
     return place.stat().st_size != recorded["size"] or sha256_file(place) != recorded["sha256"]
 
 
-def _snakemakes_words(reason: str) -> str:
-    found = [words for start, words in _SNAKEMAKES_REASONS.items() if start in reason]
-    return ", ".join(found) or reason.split(":")[0].lower() or "Snakemake does not say why"
-
-
 def _some(paths: list[str]) -> str:
     more = len(paths) - 3
     return ", ".join(paths[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def plan_lines(explained: Sequence[Explained]) -> list[str]:
-    """Return one line per kind of step and reason: those with reasons of their own, longest first, then their followers."""
+    """Return one line per kind of step and reason: own reasons first, by duration, then what follows."""
     groups: dict[tuple[str, tuple[str, ...]], list[Explained]] = defaultdict(list)
     for item in explained:
         groups[item.job.entry, item.own].append(item)
@@ -183,8 +157,9 @@ def _line(items: Sequence[Explained]) -> str:
         why = f"because {'; '.join(own)}"
     else:
         follows = sorted({name for item in items for name in item.follows})
-        why = f"after {', '.join(follows) if len(follows) <= _MOST_VALUES else f'{len(follows)} other kinds of step'}"
-    return f"{_count(items[0].job.entry, len(items))}{cost}{': ' + subject if subject else ''}, {why}"
+        many = f"{len(follows)} other kinds of step"
+        why = f"after {', '.join(follows) if len(follows) <= _MOST_VALUES else many}"
+    return f"{len(items)} × {items[0].job.entry}{cost}{': ' + subject if subject else ''}, {why}"
 
 
 def _figure(job: PlannedJob) -> dict[str, str]:
@@ -192,24 +167,11 @@ def _figure(job: PlannedJob) -> dict[str, str]:
     return {"figure": job.settings["figure"]} if "figure" in job.settings else {}
 
 
-def _count(entry: str, number: int) -> str:
-    noun = _NOUNS.get(entry)
-    if noun is None:
-        return entry if number == 1 else f"{number} jobs {entry}"
-    first, of, rest = noun.partition(" of ")
-    return f"{number} {first}{'s' if number != 1 else ''}{of}{rest}"
-
-
 def _subject(wildcards: Sequence[Mapping[str, str]]) -> str:
-    """What the jobs are about: `E2_minsnr_linear seeds 1077, 1078`."""
+    """The values of each wildcard: `arm E2_minsnr_linear; seed 1077, 1078`."""
     parts = []
     for name in dict.fromkeys(name for found in wildcards for name in found):
         values = sorted({found[name] for found in wildcards if name in found})
-        if len(values) > _MOST_VALUES:
-            if name != "figure":  # the line has their number already
-                parts.append(f"{len(values)} {name}s")
-            continue
-        shown = ", ".join(str(int(value)) if value.isdigit() else value for value in values)
-        plural = "s" if len(values) > 1 else ""
-        parts.append(shown if name in _SELF_EXPLANATORY else f"{name}{plural} {shown}")
-    return " ".join(parts)
+        shown = ", ".join(values) if len(values) <= _MOST_VALUES else f"{len(values)} values"
+        parts.append(f"{name} {shown}")
+    return "; ".join(parts)

@@ -1,14 +1,13 @@
-"""Verify where computed files come from: python -m workflow_scripts.tools.audit [PATH…] [--config KEY=VALUE…] [--json] …
+"""Verify where computed files come from: python -m workflow_scripts.tools.audit [PATH…] [OPTIONS]
 
-Prints the lineage of each PATH as a tree, down to the dataset, configuration, code and preregistration, hashes every
-file on the way, and says pass or what does not match. Without a PATH: everything of the configured study and preset.
-A PATH may be a computed file, a folder, a manifest, or a PNG or SVG figure copied elsewhere. Exit code 0: all of it
-holds; 1: something does not match; 2: bad usage.
+Prints the lineage of each PATH as a tree, down to the dataset, configuration, code and preregistration,
+hashes every file on the way, and says pass or what does not match. Without a PATH: everything of the
+configured study and preset. A PATH may be a computed file, a folder, a manifest, or a PNG or SVG figure
+copied elsewhere. Exit code 0: all of it holds; 1: something does not match; 2: bad usage.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -41,11 +40,12 @@ from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.verification import Problem, Verification, verify
 from workflow_scripts.study.config import parse_overrides, read_config
+from workflow_scripts.tools import command_line
 
 
 @dataclass
 class Targets:
-    """The files to audit, as manifests name them, in order; what was found out on the way, and what does not match."""
+    """The files to audit, as manifests name them, with notes and mismatches found on the way."""
 
     paths: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -53,15 +53,8 @@ class Targets:
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m workflow_scripts.tools.audit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("audit", __doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
-    parser.add_argument(
-        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument(
         "--rerun-check", action="store_true", help="also make each PATH again and compare the bytes"
@@ -99,7 +92,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
 
 
 def resolve(root: Path, named: Iterable[Path]) -> Targets:
-    """Find the files that `named` stands for: a computed file, a folder, a manifest (its outputs), or a copy of a figure.
+    """Find the files that the paths stand for: a file, a folder, a manifest (its outputs), a copied figure.
 
     Raises PipelineError for a missing path, and for a file that no step made and that names no run.
     """
@@ -137,8 +130,9 @@ def _copied_figure(root: Path, path: Path, targets: Targets) -> None:
         raise PipelineError(f"no step made {path}, and it does not say what run it belongs to")
     name = f"reports/{says['study']}/{says['preset']}/figures/{says['figure']}{path.suffix}"
     lineage_sha256 = str(says["input_lineage_sha256"])
-    run = f"study {says['study']}, preset {says['preset']}, rule {says.get('rule')}, lineage {lineage_sha256[:12]}"
-    targets.notes.append(f"{path.name} says it is the figure {says['figure']} of {run}")
+    run = ", ".join(f"{key} {says.get(key)}" for key in ("study", "preset", "rule"))
+    said = f"{path.name} says it is the figure {says['figure']} of {run}, lineage {lineage_sha256[:12]}"
+    targets.notes.append(said)
     inside = not os.path.isabs(name) and ".." not in Path(name).parts
     maker = find_maker(name, root) if inside else None
     if maker is None:
@@ -198,9 +192,7 @@ def _print(lineage: Lineage, found: Verification, roots: dict[str, str] | None, 
         for path, sha256 in roots.items():
             print(f"root of {path}: {sha256}")
     for study, preset in lineage.studies:
-        print(
-            f"checked {study}, preset {preset}: files, manifests and their links, code, packages, settings against config/"
-        )
+        print(f"checked {study}, preset {preset}: files, manifests and their links, code, packages, settings")
     for note in dict.fromkeys(found.notes):
         print(f"note: {note}")
     for line in problem_lines(lineage, found.problems):
@@ -210,7 +202,7 @@ def _print(lineage: Lineage, found: Verification, roots: dict[str, str] | None, 
 
 
 def problem_lines(lineage: Lineage, problems: Iterable[Problem]) -> list[str]:
-    """Return one line per problem; a problem that many steps of one kind share, such as a changed module, is one line."""
+    """Return one line per problem; one that many steps share, such as a changed module, is said once."""
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         step = lineage.steps.get(problem.path)

@@ -1,13 +1,12 @@
-"""Pack a finished study as an RO-Crate: python -m workflow_scripts.tools.crate [--config KEY=VALUE…] | --check CRATE
+"""Pack a finished study as an RO-Crate: python -m workflow_scripts.tools.crate [--config …] [--check CRATE]
 
-Writes reports/<study>/<preset>/<study>_<preset>.crate.zip with report, results, manifests, code and configuration, each
-with its sha256, after verifying the report's lineage. `--check` verifies a crate, zip or folder. Exit code 0: written,
-or all of it holds; 1: it does not hold; 2: bad usage.
+Writes reports/<study>/<preset>/<study>_<preset>.crate.zip with report, results, manifests, code and
+configuration, each with its sha256, after verifying the report's lineage. `--check` verifies a crate, zip or
+folder. Exit code 0: written, or all of it holds; 1: it does not hold; 2: bad usage.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,17 +16,11 @@ from workflow_scripts.provenance.crate import check_crate, write_crate
 from workflow_scripts.provenance.lineage import trace
 from workflow_scripts.provenance.verification import verify
 from workflow_scripts.study.config import load_study, parse_overrides, read_config
+from workflow_scripts.tools import command_line
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m workflow_scripts.tools.crate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
-    )
+    parser = command_line("crate", __doc__)
     parser.add_argument("--check", type=Path, metavar="CRATE", help="verify this crate and write nothing")
     arguments = parser.parse_args(argv)
     try:

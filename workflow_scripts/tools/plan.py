@@ -1,14 +1,13 @@
-"""Say what a run would do before it does it: python -m workflow_scripts.tools.plan [--config KEY=VALUE…] [--cores N]
+"""Say what a run would do: python -m workflow_scripts.tools.plan [--config KEY=VALUE…] [--cores N]
 
-Prints which jobs would run, why (which setting, module, package or file changed), and how long they took before; what
-would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset or weights that are
-missing or damaged. GPU and memory are checked only when a run starts. Runs nothing. Exit code 0: the run could start,
-or has nothing to do; 1: it could not; 2: bad usage.
+Prints which jobs would run, why (which setting, module, package or file changed), and how long they took
+before; what would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset
+or weights that are missing or damaged. GPU and memory are checked only when a run starts. Runs nothing. Exit
+code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections import defaultdict
@@ -28,17 +27,11 @@ from workflow_scripts.study.config import load_study, parse_overrides, read_conf
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.tools import command_line
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m workflow_scripts.tools.plan",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
-    )
+    parser = command_line("plan", __doc__)
     parser.add_argument("--cores", type=int, default=1, help="how many jobs would run at once")
     arguments = parser.parse_args(argv)
     if arguments.cores < 1 or any("=" not in word for word in arguments.config):
@@ -52,7 +45,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
         gate = gate_settings(root, study, read_preregistrations(root, study))
         remade = {path for job in jobs for path in job.output_paths}
-        edited = [str(found) for found in edited_outputs(root, manifests) if found.path not in remade]
+        edited = [said for path, said in edited_outputs(root, manifests).items() if path not in remade]
         stops = [*_refusal(open_gate, root, gate), *edited, *stops]
         packages = {name for job in jobs for name in _packages(root, job)}
     except PipelineError as error:
@@ -72,7 +65,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
 
 
 def computed_by(root: Path, study: str, preset: str) -> dict[str, dict[str, Any]]:
-    """Map the first output of every step to its manifest, in the study's results and report, without unreadable ones."""
+    """Map the first output of every step of the study to its manifest, without unreadable ones."""
     found = {}
     for folder in (root / "results" / study / preset, root / "reports" / study / preset):
         for path in sorted(folder.rglob(f"*{SUFFIX}")):
@@ -95,7 +88,7 @@ def mean_seconds(manifests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 def supply_words(
     root: Path, jobs: Sequence[PlannedJob], data_root: Path, own_weights: str | None
 ) -> tuple[list[str], list[str]]:
-    """Return what the run would download before its first job, and which missing or damaged files would stop it there."""
+    """Return what would be downloaded before the first job, and the missing or damaged files that stop it."""
     downloads, problems = [], []
     for job in jobs:
         if job.rule == "prepare_data":
@@ -110,13 +103,14 @@ def supply_words(
                 downloads.append(f"download the Inception weights to {place}")
             if own_weights is not None and not (root / own_weights).is_file():
                 problems.append(
-                    f"{own_weights}, which extractor.weights names, is missing; put the Inception weights there"
+                    f"{own_weights}, which extractor.weights names, is missing; "
+                    "put the Inception weights there"
                 )
     return downloads, problems
 
 
 def check_source(data: Mapping[str, Any], data_root: Path) -> None:
-    """Raise PipelineError where the dataset's files are missing or damaged; a user's own images are only hashed."""
+    """Raise PipelineError if the dataset's files are missing or damaged; own images are only hashed."""
     if data["source"] == "image_folder":
         require_source(data_root / data["path"], data.get("sha256"))
     else:

@@ -1,13 +1,12 @@
-"""Run the study, but nothing after a rebuilt file that has its old bytes: python -m workflow_scripts.tools.update [--cores N] …
+"""Skip steps whose inputs come out byte-identical: python -m workflow_scripts.tools.update [--cores N] …
 
-Snakemake plans once, and assumes that every job changes everything after it. This tool runs only the jobs that must run in
-any case, plans again, and so on until nothing is left. `snakemake --cores N` does the same work and more. Exit code: that
-of the first failed Snakemake run, 1 for an error in one line, 2 for bad usage.
+Snakemake plans once, and assumes that every job changes everything after it. This tool runs only the jobs
+that must run in any case, plans again, and so on until nothing is left. `snakemake --cores N` does the same
+work and more. Exit code: that of the first failed Snakemake run, 1 for an error in one line, 2 for bad usage.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,17 +14,11 @@ from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
+from workflow_scripts.tools import command_line
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m workflow_scripts.tools.update",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
-    )
+    parser = command_line("update", __doc__)
     parser.add_argument("--cores", type=int, default=1, help="how many jobs run at once")
     arguments = parser.parse_args(argv)
     config = ["--config", *arguments.config] if arguments.config else []
@@ -55,7 +48,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
 
 
 def certain_jobs(jobs: Sequence[PlannedJob], root: Path) -> list[PlannedJob]:
-    """Return the jobs that run whatever the others make: those that wait for none, and never-made files that follow them."""
+    """Return the jobs that must run in any case: those that wait for none, and new files that follow them."""
     maker = {path: number for number, job in enumerate(jobs) for path in job.output_paths}
     waits_for = [{maker[path] for path in job.input_paths if path in maker} for job in jobs]
     unmade = {

@@ -23,6 +23,8 @@ solver[fast]==1.4 \\
     # via -r requirements.in
 tqdm==4.0 \\
     # via solver
+jinja2==3.0 \\
+    # via solver
 nvidia-driver==13.0 ; platform_system == "Linux" \\
     # via solver
 Progress.Bar==1.0 \\
@@ -44,6 +46,7 @@ def project(tmp_path, monkeypatch):
         ("maths", "2.0.1"),
         ("solver", "1.4+cpu"),
         ("tqdm", "4.0"),
+        ("jinja2", "3.0"),
         ("nvidia_driver", "13.0"),
     ):
         install(tmp_path, name, version)
@@ -59,7 +62,7 @@ def install(project, name, version):
 
 def forget():
     source_closure.forget()
-    for cached in (packages._versions, packages._lock_entries, packages._installed, packages._dist_infos):
+    for cached in (packages._versions, packages._lock, packages._dist_infos):
         cached.cache_clear()
 
 
@@ -73,16 +76,28 @@ def versions(project):
     return package_versions(project, "step")["versions"]
 
 
-def test_what_is_imported_counts_and_what_that_requires_but_not_what_serves_the_machine_or_shows_progress(
-    project,
-):
-    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert versions(project) == {"maths": "2.0.1", "python": minor, "solver": "1.4"}
+def write_step(project, text):
+    (project / "workflow_scripts" / "steps" / "step.py").write_text(text)
+    forget()
 
 
-def test_what_the_step_imports_itself_always_counts(project):
-    (project / "workflow_scripts" / "steps" / "step.py").write_text("import tqdm\n")
-    assert set(versions(project)) == {"python", "tqdm"}
+@pytest.mark.parametrize(
+    ("text", "counting"),
+    [
+        # required: maths; not: what serves one machine, shows progress or only compiles
+        ("import json\nfrom solver.fast import solve\n", {"maths", "solver"}),
+        ("import jinja2\n", {"jinja2"}),
+        ("import tqdm\n", set()),
+        (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import solver\nelse:\n    import maths\n",
+            {"maths"},
+        ),
+    ],
+)
+def test_what_counts(project, text, counting):
+    write_step(project, text)
+    assert versions(project).keys() - {"python"} == counting
+    assert versions(project)["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @pytest.mark.parametrize(
@@ -101,33 +116,22 @@ def test_only_another_public_version_of_what_counts_changes_the_digest(project, 
     assert (package_versions(project, "step")["digest"] != before) is counts
 
 
-def test_a_missing_package_is_no_version(project):
+def test_a_missing_package_and_what_differs_from_the_lock_are_named(project):
+    assert lock_differences(project, versions(project)) == []
+    install(project, "solver", "2.1.0")
     (project / "site" / "maths-2.0.1.dist-info").rmdir()
     forget()
     assert versions(project)["maths"] is None
-    assert lock_differences(project, ["maths"]) == ["maths is missing, envs/requirements.lock says 2.0.1"]
-
-
-def test_what_differs_from_the_lock_is_named(project):
-    assert lock_differences(project, versions(project)) == []
-    install(project, "maths", "2.1.0")
     assert lock_differences(project, versions(project)) == [
-        "maths 2.1.0 is installed, envs/requirements.lock says 2.0.1"
+        "maths is missing, envs/requirements.lock says 2.0.1",
+        "solver 2.1.0 is installed, envs/requirements.lock says 1.4",
     ]
 
 
 def test_an_import_that_is_not_locked_is_named(project):
-    (project / "workflow_scripts" / "steps" / "step.py").write_text("import numpyy\n")
-    forget()
+    write_step(project, "import numpyy\n")
     with pytest.raises(PipelineError, match=r"workflow_scripts/steps/step.py imports numpyy, .*make relock"):
         package_versions(project, "step")
-
-
-def test_imports_for_type_checkers_do_not_count(project):
-    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas\nelse:\n    import maths\n"
-    (project / "workflow_scripts" / "steps" / "step.py").write_text(text)
-    forget()
-    assert set(versions(project)) == {"maths", "python"}
 
 
 def test_without_a_lock_nothing_is_known(project):
@@ -142,13 +146,13 @@ def test_every_import_of_this_project_is_mapped_to_the_package_that_installs_it(
     assert {"numpy", "torch", "PIL", "sklearn"} <= modules
     installed = importlib.metadata.packages_distributions()
     for name in modules:
-        mapped = packages._distribution(name, "", packages._requirements(ROOT))
+        mapped = packages._distribution(name, "", packages._lock(ROOT))
         assert mapped in {packages._normalised(found) for found in installed[name]}, name
 
 
 def test_versions_from_folder_names_are_those_of_the_metadata():
     for name in ("torch", "numpy", "scikit-learn", "pillow"):
-        assert packages._installed(name) == importlib.metadata.version(name).partition("+")[0]
+        assert packages.installed_version(name) == importlib.metadata.version(name).partition("+")[0]
 
 
 def test_a_step_without_torch_does_not_depend_on_it():

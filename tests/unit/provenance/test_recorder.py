@@ -13,9 +13,9 @@ import pytest
 from tests.unit.provenance.made_up_project import ENTRY, make_project, record
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text
-from workflow_scripts.provenance import manifest, recorder, source_closure, surroundings
-from workflow_scripts.provenance.project_paths import local_path, portable_path
-from workflow_scripts.provenance.surroundings import commit, machine
+from workflow_scripts.provenance import manifest, recorder, source_closure
+from workflow_scripts.provenance.manifest import local_path, portable_path
+from workflow_scripts.provenance.recorder import commit, machine
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_it_names_no_machine_no_user_and_no_absolute_path(root, tmp_path):
     ],
 )
 def test_the_driver_of_a_gpu_is_named_for_either_kernel_module(monkeypatch, tmp_path, module, driver):
-    monkeypatch.setattr(surroundings, "_NVIDIA", tmp_path)
+    monkeypatch.setattr(recorder, "_NVIDIA", tmp_path)
     (tmp_path / "version").write_text(
         f"NVRM version: NVIDIA UNIX {module}\nGCC version:  gcc version 12.3.0\n"
     )
