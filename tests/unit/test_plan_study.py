@@ -1,4 +1,4 @@
-"""The plan before anything is planned: what is typed after --config, and what a run would first look for or download."""
+"""The plan: words after --config, and what a run would first look for or download."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("save_every_s=3", "planned"), ("save_every_s=x", "save_every_s is 'x', must be a number")]
+    ("word", "said"),
+    [("save_every_s=3", "planned"), ("save_every_s=x", "save_every_s is 'x', must be a number")],
 )
 def test_numbers_are_numbers(monkeypatch, capsys, word, said):
     def planned(root, config):
@@ -33,7 +34,7 @@ def job(rule, settings, inputs=()):
 
 
 def supply(root, data, own_weights=None):
-    """(what would be downloaded, what would stop the run) where the dataset is to be prepared and Inception is asked for."""
+    """(downloads, problems) where the dataset is to be prepared and Inception is asked for."""
     weights = ("inception", "data_root/weights.pth" if own_weights is None else "elsewhere/mine.pth")
     jobs = [job("prepare_data", {"data": data}), job("train_extractor", {}, [("train", "x"), weights])]
     return plan_study.supply_words(root, jobs, root / "data", own_weights)

@@ -42,7 +42,7 @@ def entities(crate) -> dict[str, dict]:
 
 
 def serve_context(requester) -> None:
-    """Put the JSON-LD context into the validator's cache, from the copy that the rocrate package brings along."""
+    """Put the JSON-LD context into the validator's cache, from the copy in the rocrate package."""
     text = (Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld").read_bytes()
     response = requests.Response()
     response.status_code, response.url, response._content = 200, CONTEXT, text
@@ -60,7 +60,7 @@ def serve_context(requester) -> None:
 
 @pytest.fixture
 def issues(tmp_path, monkeypatch):
-    """Validate a crate against the Provenance Run Crate profile at the required level; what the validator objects to."""
+    """Validate a crate against the Provenance Run Crate profile, required level; return its objections."""
     from rocrate_validator import models, services
     from rocrate_validator.utils.http import HttpRequester
 

@@ -10,7 +10,7 @@ from tests.workflow.projects import run_module, snakemake
 from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.lineage import computed_files, trace
 from workflow_scripts.provenance.manifest import find_maker, write_manifest
-from workflow_scripts.provenance.planned_commands import planned_commands
+from workflow_scripts.provenance.planned_jobs import planned_files
 from workflow_scripts.tools import audit
 
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
@@ -22,15 +22,15 @@ PAGE, FIGURE = f"{REPORT}/report.html", f"{REPORT}/figures/hypotheses.png"
 @pytest.fixture(scope="session")
 def plan(smoke_run):
     """What Snakemake would run for the untouched project."""
-    return planned_commands(smoke_run[0], ["preset=smoke"])
+    return planned_files(smoke_run[0], ["preset=smoke"])
 
 
 @pytest.fixture
 def mismatches(finished, plan, monkeypatch, capsys):
-    """Audit everything; {path: [(check, message)]} of what does not match. The configuration is untouched, so planned once."""
+    """Audit everything; return mismatches as {path: [(check, message)]}. The untouched plan is reused."""
 
     def call(*arguments: str) -> dict[str, list[tuple[str, str]]]:
-        monkeypatch.setattr(audit, "planned_commands", lambda root, config: plan)
+        monkeypatch.setattr(audit, "planned_files", lambda root, config: plan)
         code = audit.main([*arguments, "--json", "--config", "preset=smoke"], root=finished)
         said = json.loads(capsys.readouterr().out)
         found: dict[str, list[tuple[str, str]]] = {}
@@ -223,7 +223,7 @@ def test_an_output_of_older_settings_is_found(finished):
 
 
 def test_a_touched_output_of_older_settings_and_code_is_found(finished):
-    """`snakemake --touch` makes Snakemake believe that everything is up to date; the manifests know better."""
+    """`snakemake --touch` makes Snakemake believe that everything is up to date; the manifests do not."""
     replace(finished, "config/preset/smoke.yaml", "batch_size: 32", "batch_size: 16")
     replace(finished, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise")
     assert snakemake(finished, "--touch").returncode == 0
@@ -250,7 +250,7 @@ def test_a_figure_on_a_slide_leads_back_to_its_run(finished, mismatches, tmp_pat
 
 
 def test_a_folder_and_a_manifest_stand_for_what_they_hold(finished, plan, monkeypatch, capsys):
-    monkeypatch.setattr(audit, "planned_commands", lambda root, config: plan)
+    monkeypatch.setattr(audit, "planned_files", lambda root, config: plan)
     drawn = [path for path in (finished / REPORT / "figures").iterdir() if not path.name.endswith(MANIFEST)]
     for name, number in ((f"{REPORT}/figures", len(drawn)), (f"{RUN}/log.csv{MANIFEST}", 4)):
         assert audit.main([str(finished / name), "--json"], root=finished) == 0
@@ -286,7 +286,7 @@ def test_what_nothing_depends_on_needs_a_rerun_or_a_noted_sum(finished, mismatch
 
 
 def test_two_equal_runs_of_a_step_have_one_lineage(finished):
-    """Training, a figure and the report, run again: only what was measured differs, and that stands outside the lineage."""
+    """Training, a figure and the report, run again: only measurements differ, outside the lineage."""
     outputs = [f"{RUN}/log.csv", f"{REPORT}/figures/training_curves.svg", PAGE]
     before = [read_json(finished / f"{path}{MANIFEST}") for path in outputs]
     # in two calls: in one, everything between training and the report would run as well

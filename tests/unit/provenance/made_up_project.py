@@ -1,4 +1,4 @@
-"""A project of one entry point in a temporary folder, and steps recorded in it as the workflow would record them."""
+"""A project of one entry point in a temporary folder, and steps recorded in it."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def write_step(project, text):
         ("import jinja2\n", {"jinja2"}),
         ("import tqdm\n", set()),
         (
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import solver\nelse:\n    import maths\n",
+            "from typing import TYPE_CHECKING\n"
+            "if TYPE_CHECKING:\n    import solver\nelse:\n    import maths\n",
             {"maths"},
         ),
     ],

@@ -32,7 +32,7 @@ rule all:
 rule one:
     input: "in.txt"
     output: log="out/{name}.txt"
-    shell: "exec python -m workflow_scripts.steps.one --settings '{{{{\\"x\\": 1}}}}' --input rows {input}"
+    shell: "exec python -m workflow_scripts.steps.one --settings '{{\\"x\\": 1}}' --input rows {input}"
            " --output log {output} --wildcard name {wildcards.name} --rule {rule}"
 """
 
@@ -146,7 +146,10 @@ def made(root, done, settings=None):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(path)
     inputs, outputs = (
-        [{"name": n, "path": p, "size": len(p), "sha256": sha256_text(p), "lineage_sha256": None} for n, p in kind]
+        [
+            {"name": n, "path": p, "size": len(p), "sha256": sha256_text(p), "lineage_sha256": None}
+            for n, p in kind
+        ]
         for kind in (done.inputs, done.outputs)
     )
     lineage = {
@@ -210,9 +213,7 @@ def test_without_a_manifest_only_snakemake_is_quoted(root):
 
 def test_jobs_of_one_reason_are_one_line_with_their_cost():
     why = ("loss.min_snr_gamma 5 → 1",)
-    runs = [
-        Explained(job(wildcards={"arm": "E2", "seed": seed}), why, (), 90.0) for seed in ("1077", "1078")
-    ]
+    runs = [Explained(job(wildcards={"arm": "E2", "seed": seed}), why, (), 90.0) for seed in ("1077", "1078")]
     samples = job("sample_images", wildcards={"arm": "E2", "seed": "1077", "nfe": "0050"})
     after = Explained(samples, (), ("train_model",), None)
     assert plan_lines([after, *runs]) == [

@@ -18,7 +18,8 @@ def project(tmp_path):
         "import json\nfrom workflow_scripts.maths.sums import add\n\nprint(add(1, 2))\n"
     )
     (package / "maths" / "sums.py").write_text(
-        '"""Sums."""\nfrom workflow_scripts.maths import deep\n\n\ndef add(a, b):\n    """Add."""\n    return deep.plus(a, b)\n'
+        '"""Sums."""\nfrom workflow_scripts.maths import deep\n\n\n'
+        'def add(a, b):\n    """Add."""\n    return deep.plus(a, b)\n'
     )
     (package / "maths" / "deep.py").write_text("def plus(a, b):\n    return a + b\n")
     (package / "other.py").write_text("X = 1\n")

@@ -171,7 +171,7 @@ def nodes(value, path=()):
 
 
 def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
-    """Every value replaced by one of another kind: the audit says that something is wrong and where, and never breaks."""
+    """Replace every value by one of another kind: the audit finds it and never breaks."""
     rebuild_first("made")  # so that `reproduces` is filled
     place = manifest.manifest_path(FIRST)
     original = place.read_text()
@@ -188,9 +188,11 @@ def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
             lineage = trace(root, [LAST])
             found = verify(lineage, plan())
             assert not found.passed, path
-            assert tree_lines(lineage, found.sums, found.by_path()) and problem_lines(lineage, found.problems) and graph(lineage, found.sums, found.by_path()), (
-                path
-            )
+            assert (
+                tree_lines(lineage, found.sums, found.by_path())
+                and problem_lines(lineage, found.problems)
+                and graph(lineage, found.sums, found.by_path())
+            ), path
 
 
 def test_changed_code_is_named(root):
@@ -313,7 +315,10 @@ def test_a_datasets_source_file_is_checked_where_it_still_lies(root, place):
     lineage = trace(root, [path])
     found = verify(lineage, data_root=root / "data")
     assert found.passed and found.notes == []
-    assert any("dataset Own: training images 000000000000" in line for line in tree_lines(lineage, found.sums, found.by_path()))
+    assert any(
+        "dataset Own: training images 000000000000" in line
+        for line in tree_lines(lineage, found.sums, found.by_path())
+    )
     Path(place).write_text("[2]")
     (problem,) = verify(lineage, data_root=root / "data").problems
     assert problem.path == "data_root/own.zip" and "collect seed=1 read" in problem.message
