@@ -1,5 +1,5 @@
 "use strict";
-// What the page does on a click. It looks things up in the JSON that stands before it and loads nothing.
+// Behaviour of the page. All data is in the JSON element before this script; nothing is loaded.
 const data = JSON.parse(document.getElementById("data").textContent);
 const graph = data.graph;
 const byId = (id) => document.getElementById(id);
@@ -14,7 +14,7 @@ function el(tag, properties, ...children) {
   return node;
 }
 
-// Copying, and saying so
+// Copying
 function say(text) {
   byId("said").textContent = text;
   setTimeout(() => { if (byId("said").textContent === text) byId("said").textContent = ""; }, 2500);
@@ -23,7 +23,7 @@ async function copy(text, from) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Where the clipboard is refused, an old way that needs a selection; inside the open dialog, which owns the focus.
+    // Fallback without clipboard access: select and copy, inside the open dialog because it owns the focus.
     const field = el("textarea", { "aria-hidden": "true", style: "position:fixed;top:0;opacity:0" }, text);
     (from.closest("dialog") || document.body).append(field);
     field.select();
@@ -35,7 +35,7 @@ async function copy(text, from) {
 }
 const hash = (digest) => digest
   ? el("button", { type: "button", class: "hash", "data-hash": digest, title: digest, "aria-label": `Copy ${digest.slice(0, 12)}… in full` }, digest.slice(0, 12))
-  : el("span", {}, "not fixed: measured anew in each run");
+  : el("span", {}, "no fixed hash: measured again in every run");
 const command = (...paths) => {
   const text = `python -m workflow_scripts.tools.audit ${[...new Set(paths)].join(" ")}`;
   return el("p", { class: "command" }, el("code", {}, text), el("button", { type: "button", "data-copy": text }, "Copy"));
@@ -44,10 +44,10 @@ const number = (value) => value === null || value === undefined ? "–" : String
 const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const percent = (value) => value === null ? "–" : `${value < 0 ? "\u2212" : "+"}${(100 * Math.abs(value)).toFixed(1)} %`;
 
-// Looking up
+// Lookups
 function row(place) {
   const values = data.rows[place], found = { place };
-  data.columns.forEach((name, index) => { found[name] = index < data.num_texts ? data.texts[values[index]] : values[index]; });
+  data.columns.forEach((name, index) => { found[name] = name === "maker" ? values[index] : data.values[values[index]]; });
   return found;
 }
 const label = (arm) => data.labels[arm] || arm;
@@ -69,12 +69,12 @@ function upstream(starts) {
   return [...seen].sort((a, b) => b - a);
 }
 
-// Showing steps
+// Steps
 function files(items, isInput) {
   return el("ul", { class: "paths" }, items.map((item) => el("li", {},
     el("code", {}, item[1]), " ", hash(item[2]),
     isInput && item[4] !== null ? [" from ", el("button", { type: "button", class: "n", "data-from": `s:${item[4]}` }, stepName(graph.steps[item[4]]))] : null,
-    isInput && !item[5] ? el("span", { class: "broken" }, " (the manifest of the step that made it is gone or has changed since)") : null)));
+    isInput && !item[5] ? el("span", { class: "broken" }, " (the manifest of the step that made it is missing or has changed)") : null)));
 }
 function settingText(value) { return typeof value === "object" && value !== null ? JSON.stringify(value, null, 1) : String(value); }
 function stepBody(step) {
@@ -86,7 +86,7 @@ function stepBody(step) {
       el("dt", {}, "Rule"), el("dd", {}, step.rule || "none"),
       el("dt", {}, "Lineage"), el("dd", {}, hash(step.sha256)),
       el("dt", {}, "Code"), el("dd", {}, hash(source.digest)),
-      el("dt", {}, "Packages"), el("dd", {}, packages.digest ? hash(packages.digest) : "none counted")),
+      el("dt", {}, "Packages"), el("dd", {}, packages.digest ? hash(packages.digest) : "none")),
     el("details", {}, el("summary", {}, "Settings"), el("pre", { tabindex: 0, role: "group", "aria-label": "Settings" },
       Object.entries(step.settings).map(([key, place]) => `${key}: ${settingText(graph.settings[place])}\n`).join("") || "none")),
     el("details", {}, el("summary", {}, `Code: ${counted(modules.length, "file")}`), el("ul", { class: "paths" }, modules.map((name) => el("li", {}, el("code", {}, name))))),
@@ -117,13 +117,13 @@ function stepList(places) {
     return node;
   });
 }
-function chain(starts, nothing) {
+function chain(starts) {
   const known = starts.filter((start) => start !== null && start !== undefined);
-  if (!known.length) return [el("h3", {}, "Steps"), el("p", { class: "note" }, nothing || "No manifest of the step that made this was found, so the lineage ends here.")];
+  if (!known.length) return [el("h3", {}, "Steps"), el("p", { class: "note" }, "The step that made this left no manifest, so its lineage ends here.")];
   return [el("h3", {}, "Made by, nearest first"), ...stepList(upstream(known))];
 }
 
-// What a number, a hypothesis, a figure came from
+// Lineage of a number, hypothesis, figure, setting or stage
 const FIELDS = [["step", "Training step"], ["sampler", "Sampler"], ["eta", "η"], ["nfe", "NFE"], ["num_samples", "Samples"], ["objective", "Objective"],
   ["num_probes", "Probes"], ["ema", "Averaged weights (EMA)"], ["extractor", "Extractor"], ["extractor_sha256", "Extractor's hash"],
   ["reference_sha256", "Reference's hash"], ["probe_sha256", "Probe set's hash"]];
@@ -139,7 +139,7 @@ function aboutRows(places) {
   const items = places.map(row), first = items[0];
   const common = FIELDS.filter(([name]) => items.every((item) => item[name] === first[name]) && first[name] !== null);
   const table = el("table", {},
-    el("thead", {}, el("tr", {}, ["Arm", "Seed", "Value", "95 % interval", "Its own spread", "Checkpoint"].map((name) => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, ["Arm", "Seed", "Value", "95 % interval", "Std. error", "Checkpoint"].map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, items.map((item) => el("tr", {}, el("th", { scope: "row" }, label(item.arm)), el("td", {}, String(item.seed)), el("td", {}, number(item.value)),
       el("td", {}, item.interval_low === null ? "–" : `${number(item.interval_low)} to ${number(item.interval_high)}`), el("td", {}, number(item.stderr)), el("td", {}, hash(item.checkpoint_sha256))))));
   return {
@@ -182,12 +182,12 @@ const madeFirst = (places) => places.map((place) => graph.steps[place].outputs[0
 function aboutStage(entry, cost) {
   const places = stepsOf(entry);
   const parts = cost
-    ? [el("p", {}, "Time, memory and counts are measured where each step runs, and gathered from these steps' manifests. They differ between machines and from run to run, and are part of no result."),
-      el("h3", {}, "Verify"), command(data.costs.path), el("h3", {}, "The steps that were measured")]
-    : [el("h3", {}, "Verify"), command(...madeFirst(places)), el("h3", {}, "The steps that did this")];
+    ? [el("p", {}, "Time and memory are measured where each step runs and collected from the manifests of these steps. They differ between machines and runs, and no result depends on them."),
+      el("h3", {}, "Verify"), command(data.costs.path), el("h3", {}, "The measured steps")]
+    : [el("h3", {}, "Verify"), command(...madeFirst(places)), el("h3", {}, "The steps")];
   return { title: `${cost ? "Cost of " : ""}${words(entry)}: ${counted(places.length, "step")}`, parts: [...parts, ...places.map((place) => stepDetails(place))] };
 }
-// The steps whose own settings hold this value; what arms and seeds there are shows in the training runs.
+// The steps that have this value among their settings; for arms and seeds, the training runs.
 function ranWith(arm, name, value) {
   if (name === "arms" || name === "seeds") return stepsOf("train_model");
   const [section, ...inner] = name.split("."), text = JSON.stringify(value);
@@ -199,13 +199,13 @@ function ranWith(arm, name, value) {
 function aboutSetting(key) {
   const [name, arm] = key.split("/").reverse(), [value, file] = data.settings[key], places = ranWith(arm, name, value);
   const locked = data.gate.locked === data.preset
-    ? ["The preregistration's lock holds this setting: "] : [`This is a rehearsal; the preregistration's lock holds the settings of the preset ${data.gate.locked}: `];
+    ? ["The preregistration's lock contains this setting: "] : [`This is a rehearsal; the preregistration's lock contains the settings of the preset ${data.gate.locked}: `];
   const facts = [["Value", el("code", {}, settingText(value))], ["File", el("code", {}, file)], ...(arm ? [["Arm", label(arm)]] : [])];
   return { title: `Setting: ${name}`, parts: [
     el("dl", { class: "facts-of" }, facts.flatMap(([title, shown]) => [el("dt", {}, title), el("dd", {}, shown)])),
     el("p", {}, locked, el("code", {}, data.gate.lock), "."),
     el("h3", {}, "Verify"), command(data.gate.path),
-    el("h3", {}, "Steps that ran with it"), ...(places.length ? stepList(places) : [el("p", { class: "note" }, "None of the steps that this page knows has it among its own settings.")]),
+    el("h3", {}, "Steps that ran with it"), ...(places.length ? stepList(places) : [el("p", { class: "note" }, "No known step has it among its own settings.")]),
   ] };
 }
 function about(key) {
@@ -255,29 +255,21 @@ for (const table of document.querySelectorAll("table[data-csv]")) {
   table.closest(".table").append(el("p", { class: "tools" }, save));
 }
 
-// Enlarging: the figure itself moves into the dialog and back, since ids must stay unique.
-let home = null;
+// Enlarging
 function zoom(name) {
-  const figure = byId(`figure-${name}`), svg = figure.querySelector("svg");
-  home = svg.parentNode;
-  home.style.minHeight = `${home.offsetHeight}px`;
   byId("zoom-title").textContent = data.figures[name].title;
-  byId("zoom").querySelector(".body").replaceChildren(svg);
+  byId("zoom").querySelector(".body").replaceChildren(byId(`figure-${name}`).querySelector("img").cloneNode());
   byId("zoom").showModal();
 }
-byId("zoom").addEventListener("close", () => {
-  home.append(byId("zoom").querySelector("svg"));
-  home.style.minHeight = "";
-});
 
-// The graph: boxes of steps of one kind and arm, from data on the left to this report on the right
+// The graph: each box holds the steps of one kind and arm, from data on the left to this report on the right
 const WIDTH = 168, HEIGHT = 48, GAP_X = 64, GAP_Y = 14;
 let haystacks = null, edges = [];
 const left = (box) => box.column * (WIDTH + GAP_X), top_ = (box) => box.row * (HEIGHT + GAP_Y);
 function showSteps(title, places) {
   const limit = 60, more = places.length - limit;
   byId("graph").querySelector(".side").replaceChildren(el("h3", {}, title), ...places.slice(0, limit).map((place) => stepDetails(place, places.length === 1)),
-    ...(more > 0 ? [el("p", { class: "note" }, `and ${more} more; search for less`)] : []));
+    ...(more > 0 ? [el("p", { class: "note" }, `and ${more} more; narrow the search`)] : []));
 }
 function choose(place) {
   const box = graph.boxes[place];
@@ -327,18 +319,16 @@ function search(query) {
   byId("found").textContent = wanted.length ? `${hits.length} of ${graph.steps.length} steps` : "";
   byId("graph").querySelector(".split").classList.toggle("wide", !wanted.length && graph.steps.length > 0);
   if (wanted.length) showSteps(`Steps that match “${query.trim()}”`, hits);
-  else if (!graph.steps.length) showSteps("No manifest of a step was found when this page was built", []);
+  else if (!graph.steps.length) showSteps("No step manifests were found when this page was built", []);
 }
 function openGraph() {
   drawGraph();
   search(byId("search").value);
   byId("graph").showModal();
-  const canvas = byId("graph").querySelector(".canvas");
-  canvas.scrollTop = (canvas.scrollHeight - canvas.clientHeight) / 2;
 }
 byId("search").addEventListener("input", (event) => search(event.target.value));
 
-// One listener for everything that can be clicked
+// One listener for all buttons
 document.addEventListener("click", (event) => {
   const target = event.target.closest("button");
   if (event.target.localName === "dialog") event.target.close();
@@ -351,7 +341,7 @@ document.addEventListener("click", (event) => {
   else if ("close" in target.dataset) target.closest("dialog").close();
 });
 
-// Light and dark: as the system has it, until the reader chooses
+// Light and dark: the system's choice until the reader makes one
 const system = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
 const nameTheme = () => { byId("theme").textContent = isDark() ? "Light" : "Dark"; };
@@ -359,7 +349,7 @@ byId("theme").addEventListener("click", () => { document.documentElement.dataset
 system.addEventListener("change", nameTheme);
 nameTheme();
 
-// Where the reader is
+// Mark the current section in the contents
 const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.getAttribute("href").slice(1), link]));
 const visible = new Set();
 const watcher = new IntersectionObserver((entries) => {
@@ -369,7 +359,7 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "-10% 0px -60% 0px" });
 document.querySelectorAll("main > section").forEach((section) => watcher.observe(section));
 
-// Paper shows what is folded away
+// Print what is folded
 let opened = [];
 addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("main details:not([open])")]; opened.forEach((node) => { node.open = true; }); });
 addEventListener("afterprint", () => { opened.forEach((node) => { node.open = false; }); });

@@ -1,38 +1,47 @@
-"""A comparison of two reports: what changed in settings, code and results, as text for a terminal and as a page."""
+"""Compare two reports: what differs in settings, code and results, as text for a terminal and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.report import compared_code, compared_results
-from workflow_scripts.report.labels import OUTCOME_WORDS, counted
+from workflow_scripts.report.labels import (
+    OUTCOME_WORDS,
+    change_text,
+    counted,
+    estimand_label,
+    interval_text,
+    number,
+    sampler_label,
+    threshold_text,
+)
 from workflow_scripts.report.page import render
-from workflow_scripts.report.tables import Table
+from workflow_scripts.report.statistics import geometric_interval, t_interval
+from workflow_scripts.report.tables import NONE, Table, setting_value
 from workflow_scripts.report.terminal import text_table
-from workflow_scripts.study.results import Row
+from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.results import IDENTITY_FIELDS, Row
 
-# How many rows of a table the terminal shows; the page holds all.
+# The terminal shows this many rows of a table; the page shows all.
 TERMINAL_ROWS = 20
+# Rows that share these fields measure the same thing; they may still differ in identity and be incomparable.
+POINT = ("metric", "sampler", "eta", "nfe", "objective", "ema")
+IDENTICAL = "identical"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of two reports: result rows, verdict, sha256 of the results, and what is known of how they were made.
-
-    `settings` are flat, by arm; None where neither a manifest nor a configuration says. `settings_from` says which did.
-    `lineages` are those of every step's manifest; empty where there are none. `commits` are the steps' commits.
-    """
+    """One of two reports; `settings` are flat, by arm; `lineages` and `commits` are from its manifests."""
 
     rows: Sequence[Row]
     verdict: Mapping[str, Any]
     results_sha256: str
     settings: Mapping[str, Mapping[str, Any]] | None = None
-    settings_from: str = ""
     lineages: Sequence[Mapping[str, Any]] = ()
-    commits: Sequence[str] = field(default=())
+    commits: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -41,7 +50,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, sentences under it, and a table (None or empty: the sentences say it all)."""
+    """A heading, sentences, and a table unless the sentences say it all."""
 
     heading: str
     notes: list[str]
@@ -49,106 +58,255 @@ class Section:
 
 
 def compare(a: Side, b: Side) -> list[Section]:
-    """Overview, settings, code, packages, hypotheses and metrics; all plain text."""
+    """Overview, settings, code, packages, hypotheses and metrics, all in plain text."""
     return [_overview(a, b), _settings(a, b), *_code(a, b), _hypotheses(a, b), _metrics(a, b)]
 
 
-def _overview(a: Side, b: Side) -> Section:
-    def facts(side: Side) -> list[str]:
-        verdict = side.verdict
-        seeds = sorted({row["seed"] for row in side.rows})
-        return [
-            side.name,
-            f"yes (preregistered: {verdict['preregistered_preset']})" if verdict["rehearsal"] else "no",
-            OUTCOME_WORDS[verdict["outcome"]],
-            ", ".join(sorted({row["arm"] for row in side.rows})) or "none",
-            ", ".join(map(str, seeds)) or "none",
-            ", ".join(commit[:12] for commit in side.commits) or "not recorded",
-            f"{side.results_sha256[:12]} ({len(side.rows):,} rows)",
-        ]
-
-    names = ["study / preset", "rehearsal", "outcome", "arms", "seeds", "commit", "results.jsonl"]
-    rows = [list(row) for row in zip(names, facts(a), facts(b))]
-    notes = ["The results are the same, byte for byte."] if a.results_sha256 == b.results_sha256 else []
-    return Section("Overview", notes, {"columns": ["", "A", "B"], "rows": rows})
-
-
-def _settings(a: Side, b: Side) -> Section:
-    unknown = [name for name, side in (("A", a), ("B", b)) if side.settings is None]
-    if unknown:
-        return Section(
-            "Settings",
-            [
-                f"Not known for {' and '.join(unknown)}: there is no manifest and no configuration beside the results."
-            ],
-        )
-    notes = [f"{name}: {side.settings_from}." for name, side in (("A", a), ("B", b))]
-    table = compared_code.settings_table(a.settings, b.settings)
-    return Section("Settings", notes if table["rows"] else [*notes, "No setting differs."], table)
-
-
-def _code(a: Side, b: Side) -> list[Section]:
-    unknown = [name for name, side in (("A", a), ("B", b)) if not side.lineages]
-    if unknown:
-        return [
-            Section(
-                "Code",
-                [f"Not known: {' and '.join(unknown)} {'have' if len(unknown) > 1 else 'has'} no manifests."],
-            )
-        ]
-    code, packages = (
-        compared_code.code_table(a.lineages, b.lineages),
-        compared_code.package_table(a.lineages, b.lineages),
-    )
-    files = "Sums of syntax trees: comments and docstrings do not count."
-    return [
-        Section("Code", [files] if code["rows"] else ["No source file differs."], code),
-        Section("Packages", [] if packages["rows"] else ["No package differs."], packages),
-    ]
-
-
-def _hypotheses(a: Side, b: Side) -> Section:
-    note = "Each side's own verdict. Two verdicts are no test of their difference."
-    return Section("Hypotheses", [note], compared_results.hypothesis_table(a.verdict, b.verdict))
-
-
-def _metrics(a: Side, b: Side) -> Section:
-    table = compared_results.metric_table(a.rows, b.rows)
-    refused = sum(row[-1].startswith("not comparable") for row in table["rows"])
-    notes = [
-        "Last training step of each side. Exploratory: no hypothesis is about the difference between A and B."
-    ]
-    if refused:
-        notes.append(
-            f"{counted(refused, 'row')} of {len(table['rows'])} may not be compared; the note says which fields of their identity differ."
-        )
-    return Section("Metrics", notes, table)
-
-
 def as_text(sections: Sequence[Section]) -> str:
-    """For the terminal: every section, long tables cut with the number of rows left out."""
+    """All sections for the terminal; long tables are cut and say how many rows are left out."""
     blocks = []
     for section in sections:
         lines = [section.heading.upper(), *section.notes]
-        if section.table and section.table["rows"]:
-            rows = section.table["rows"]
+        rows = section.table["rows"] if section.table else []
+        if rows:
             lines.append(text_table([section.table["columns"], *rows[:TERMINAL_ROWS]]))
-            lines += (
-                [f"… and {len(rows) - TERMINAL_ROWS} more rows in the page"]
-                if len(rows) > TERMINAL_ROWS
-                else []
-            )
+        if len(rows) > TERMINAL_ROWS:
+            lines.append(f"… and {len(rows) - TERMINAL_ROWS} more rows in the page")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
 def as_page(a: Side, b: Side, sections: Sequence[Section], templates: Sequence[Path]) -> str:
-    """One self-contained page; everything is escaped, and nothing depends on when or where it is made."""
-    rehearsals = [side.name for side in (a, b) if side.verdict["rehearsal"]]
+    """One self-contained HTML page, escaped, with the same bytes wherever it is made."""
+    rehearsals = dict.fromkeys(side.name for side in (a, b) if side.verdict["rehearsal"])
     return render(
         list(templates),
         "compare.html.j2",
         title=f"{a.name} and {b.name}",
-        banner=f"REHEARSAL: {' and '.join(dict.fromkeys(rehearsals))}" if rehearsals else "",
+        banner=f"REHEARSAL: {' and '.join(rehearsals)}" if rehearsals else "",
         sections=sections,
     )
+
+
+def _overview(a: Side, b: Side) -> Section:
+    def facts(side: Side) -> dict[str, str]:
+        verdict = side.verdict
+        preregistered = f"yes (preregistered: {verdict['preregistered_preset']})"
+        return {
+            "study / preset": side.name,
+            "rehearsal": preregistered if verdict["rehearsal"] else "no",
+            "outcome": OUTCOME_WORDS[verdict["outcome"]],
+            "arms": ", ".join(sorted({row["arm"] for row in side.rows})) or "none",
+            "seeds": ", ".join(map(str, sorted({row["seed"] for row in side.rows}))) or "none",
+            "commit": ", ".join(commit[:12] for commit in side.commits) or "not recorded",
+            "results.jsonl": f"{side.results_sha256[:12]} ({len(side.rows):,} rows)",
+        }
+
+    left, right = facts(a), facts(b)
+    notes = ["The results are identical, byte for byte."] if a.results_sha256 == b.results_sha256 else []
+    rows = [[name, left[name], right[name]] for name in left]
+    return Section("Overview", notes, {"columns": ["", "A", "B"], "rows": rows})
+
+
+def _settings(a: Side, b: Side) -> Section:
+    """The settings that differ; one that differs in the same way in all shared arms is one row."""
+    unknown = [name for name, side in (("A", a), ("B", b)) if side.settings is None]
+    if unknown:
+        return Section("Settings", [f"Unknown for {' and '.join(unknown)}: the gate's manifest is missing."])
+    rows = [
+        [arm, "the arm", *("run" if arm in side.settings else "not run" for side in (a, b))]
+        for arm in sorted(a.settings.keys() ^ b.settings.keys())
+    ]
+    by_key: dict[str, dict[str, list[str]]] = {}
+    shared = sorted(a.settings.keys() & b.settings.keys())
+    for arm in shared:
+        texts = [
+            {key: setting_value(_sorted(value)) for key, value in side.settings[arm].items()}
+            for side in (a, b)
+        ]
+        for key, *pair in _differences(*texts):
+            by_key.setdefault(key, {})[arm] = pair
+    for key, pairs in sorted(by_key.items()):
+        first = next(iter(pairs.values()))
+        if len(pairs) == len(shared) > 1 and all(pair == first for pair in pairs.values()):
+            pairs = {"every arm": first}
+        rows += [[arm, key, *pair] for arm, pair in pairs.items()]
+    return _section("Settings", "No setting differs.", ["Arm", "Setting", "A", "B"], rows)
+
+
+def _code(a: Side, b: Side) -> list[Section]:
+    unknown = [name for name, side in (("A", a), ("B", b)) if not side.lineages]
+    if unknown:
+        return [Section("Code", [f"Unknown for {' and '.join(unknown)}: there are no manifests."])]
+    files, packages = (
+        [_joined(lineage[part][inner] for lineage in side.lineages) for side in (a, b)]
+        for part, inner in (("source", "files"), ("packages", "versions"))
+    )
+    code = _section("Code", "No source file differs.", ["Source file", "A", "B"], _differences(*files))
+    if code.table:
+        code.notes.append("Hashes of syntax trees: comments and docstrings do not count.")
+    columns = ["Package", "A", "B"]
+    return [code, _section("Packages", "No package differs.", columns, _differences(*packages))]
+
+
+def _section(heading: str, otherwise: str, columns: list[str], rows: list[list[str]]) -> Section:
+    """A section with a table or, without rows, one sentence."""
+    return Section(heading, [], {"columns": columns, "rows": rows}) if rows else Section(heading, [otherwise])
+
+
+def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[list[str]]:
+    """`[key, A, B]` for every key whose text differs."""
+    return [
+        [key, a.get(key, "absent"), b.get(key, "absent")]
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    ]
+
+
+def _joined(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """One text per key, listing all its values; hashes are shortened."""
+    found: dict[str, set[str]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            found.setdefault(key, set()).add(_short(str(value)))
+    return {key: ", ".join(sorted(values)) for key, values in found.items()}
+
+
+def _sorted(value: Any) -> Any:
+    """Nested settings with sorted keys, since two files may order the same setting differently."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(item) for key, item in sorted(value.items())}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _hypotheses(a: Side, b: Side) -> Section:
+    left, right = ({item["id"]: item for item in side.verdict["hypotheses"]} for side in (a, b))
+    rows = []
+    for name in {**left, **right}:
+        here, there = left.get(name), right.get(name)
+        known = here or there
+        arms = f"{known['arm']} / {known['comparator']}"
+        rows.append([name, known["role"], arms, *map(_estimate, (here, there)), _claim_note(here, there)])
+    note = "Each side's own verdict; comparing two verdicts does not test their difference."
+    columns = ["Hypothesis", "Role", "Arm / comparator", "A", "B", "Note"]
+    return Section("Hypotheses", [note], {"columns": columns, "rows": rows})
+
+
+def _estimate(item: Mapping[str, Any] | None) -> str:
+    if item is None:
+        return "no such hypothesis"
+    words = OUTCOME_WORDS[item["outcome"]]
+    if item["interval"] is None:
+        return words
+    level = f"{100 * item['confidence']:.4g} %"
+    return f"{words}: {change_text(item['relative_change'])} ({level}: {interval_text(item['interval'])})"
+
+
+def _claim_note(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> str:
+    """What the two sides' hypotheses claim differently."""
+    if a is None or b is None or a["outcome"] == b["outcome"] == "not_run":
+        return ""
+
+    def claims(item: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            "measured": estimand_label(item["metric_used"]),
+            "claimed": f"{threshold_text(item['threshold'])} {item['direction']}",
+            "arms": f"{item['arm']} / {item['comparator']}",
+        }
+
+    notes = [f"{name}: {left} | {right}" for name, left, right in _differences(claims(a), claims(b))]
+    return "; ".join(notes) or (IDENTICAL if a["seeds"] and a["seeds"] == b["seeds"] else "")
+
+
+def _metrics(a: Side, b: Side) -> Section:
+    """One row per arm and measurement at each side's last training step.
+
+    A and B are means over seeds with 95 % t intervals (of the logarithm if all values are positive). The
+    change is B against A, paired by seed, and only given if the rows' identities are equal; otherwise the
+    note says what differs.
+    """
+    left, right = _by_point(a.rows), _by_point(b.rows)
+    rows = []
+    for key in sorted(left.keys() | right.keys(), key=_order):
+        here, there = left.get(key, []), right.get(key, [])
+        point = dict(zip(POINT, key[1:]))
+        names = [key[0], metric_name(point["metric"]), _where(point)]
+        rows.append([*names, _mean(here), _mean(there), *_change(here, there)])
+    notes = ["Last training step of each side. Exploratory: no hypothesis is about the change from A to B."]
+    refused = sum(row[-1].startswith("not comparable") for row in rows)
+    if refused:
+        counts = f"{counted(refused, 'row')} of {len(rows)}"
+        notes.append(f"{counts} cannot be compared; the note names the identity fields that differ.")
+    columns = ["A", "B", "B against A"]
+    columns = ["Arm", "Metric", "Where", *(f"{name} (95 % interval)" for name in columns), "Note"]
+    return Section("Metrics", notes, {"columns": columns, "rows": rows})
+
+
+def _by_point(rows: Sequence[Row]) -> dict[tuple, list[Row]]:
+    last = max((row["step"] for row in rows), default=0)
+    found: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if row["step"] == last:
+            found.setdefault((row["arm"], *(row[name] for name in POINT)), []).append(row)
+    return found
+
+
+def _order(key: tuple) -> tuple:
+    """Numbers by size, and None, which cannot be compared with them, first."""
+    return tuple((value is not None, value) for value in key)
+
+
+def _where(point: Mapping[str, Any]) -> str:
+    where = f"{point['objective']} objective"
+    if point["sampler"]:
+        where = f"{sampler_label(point['sampler'], point['eta'])}, NFE {point['nfe']}"
+    return where if point["ema"] else f"{where}, without EMA"
+
+
+def _mean(rows: Sequence[Row]) -> str:
+    if not rows:
+        return NONE
+    values = [row["value"] for row in rows]
+    mean, low, high = (geometric_interval if min(values) > 0 else t_interval)(values)
+    interval = f" ({number(low)} to {number(high)}, {len(rows)} seeds)"
+    return number(mean) + ("" if math.isnan(low) else interval)
+
+
+def _change(a: Sequence[Row], b: Sequence[Row]) -> tuple[str, str]:
+    """The change from A to B with its interval, and a note."""
+    if not a or not b:
+        return NONE, f"only in {'A' if a else 'B'}"
+    if differing := _differing_identity(a, b):
+        return NONE, f"not comparable: {'; '.join(differing)}"
+    left, right = ({row["seed"]: row["value"] for row in rows} for rows in (a, b))
+    seeds, alone = sorted(left.keys() & right.keys()), sorted(left.keys() ^ right.keys())
+    if not seeds:
+        return NONE, "no seed in common"
+    without = f"; without seed {', '.join(map(str, alone))}" if alone else ""
+    if all(left[seed] == right[seed] for seed in seeds):
+        return "0 %", IDENTICAL + without
+    if min(*left.values(), *right.values()) > 0:
+        ratio, *ends = geometric_interval([right[seed] / left[seed] for seed in seeds])
+        low, high = (end - 1 for end in ends)
+        text, interval = change_text(ratio - 1), interval_text([low, high])
+    else:
+        difference, low, high = t_interval([right[seed] - left[seed] for seed in seeds])
+        text, interval = f"difference {number(difference, 3)}", f"{number(low, 3)} to {number(high, 3)}"
+    if len(seeds) == 1:
+        return text, "one seed, no interval" + without
+    zero = "the interval includes zero" if low <= 0 <= high else "the interval excludes zero"
+    return f"{text} ({interval})", zero + without
+
+
+def _differing_identity(a: Sequence[Row], b: Sequence[Row]) -> list[str]:
+    """`field (value of A | value of B)` for every identity field that differs."""
+    found = []
+    for name in IDENTITY_FIELDS:
+        here, there = (", ".join(sorted({_short(str(row[name])) for row in rows})) for rows in (a, b))
+        if {str(row[name]) for row in a} != {str(row[name]) for row in b}:
+            found.append(f"{name} ({here} | {there})")
+    return found
+
+
+def _short(text: str) -> str:
+    return text[:12] + "…" if len(text) == 64 else text

@@ -1,16 +1,12 @@
-"""The figures of the report by name: heading, title, and text for who cannot see them (no matplotlib)."""
+"""The figures of the report by name: section, title and alt text. Imports no plotting library."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class FigureInfo:
-    """A figure's title, its text for who cannot see it, and `section`: the heading it has in Snakemake's own report.
-
-    In report.html it stands under the same heading, where the main metric's own name replaces "Fréchet distance".
-    """
+class FigureInfo(NamedTuple):
+    """Titles and alt text; `section` is the heading in report.html and in Snakemake's own report."""
 
     section: str
     title: str
@@ -21,7 +17,8 @@ FIGURES = {
     "hypotheses": FigureInfo(
         "Hypotheses",
         "Hypotheses",
-        "Forest plot: one row per hypothesis with the estimated relative change, its interval and the threshold band.",
+        "Forest plot: one row per hypothesis with the estimated relative change, its interval "
+        "and the threshold band.",
     ),
     "snr_and_weights": FigureInfo(
         "Loss weights",
@@ -38,23 +35,25 @@ FIGURES = {
     "sample_grid": FigureInfo(
         "Samples",
         "Samples",
-        "Grid of generated images: one row per arm, and in each column images that began from the same noise.",
+        "Grid of generated images: one row per arm; the images in a column start from the same noise.",
     ),
     "training_curves": FigureInfo(
         "Training",
         "Training curves",
-        "Three line charts over training steps: the arm's own loss, the unweighted squared error, the gradient norm.",
+        "Three line charts over training steps: the arm's own loss, the unweighted squared error, "
+        "the gradient norm.",
     ),
     "timestep_mse": FigureInfo(
         "Training",
         "Error per timestep",
-        "Two line charts over the diffusion timestep: the noise prediction error of each arm, and its ratio to the baseline.",
+        "Two line charts over the diffusion timestep: the noise prediction error of each arm, "
+        "and its ratio to the baseline.",
     ),
     "curvature_vs_step": FigureInfo(
         "Curvature",
         "Curvature during training",
-        "Three line charts over training steps: Hessian trace on the common objective, Hessian trace on the arm's own "
-        "objective, and the largest eigenvalue on the common objective.",
+        "Three line charts over training steps: Hessian trace on the common objective, "
+        "Hessian trace on the arm's own objective, and the largest eigenvalue on the common objective.",
     ),
     "curvature_vs_frechet": FigureInfo(
         "Curvature",

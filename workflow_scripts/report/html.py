@@ -1,4 +1,4 @@
-"""report.html: one self-contained file with verdict, figures, tables, cost and the lineage of every number in them."""
+"""report.html: one offline file with verdict, figures, tables, costs and the lineage of every number."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.report import interpretation
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.report.html_tables import inline_html
-from workflow_scripts.report.inline_svg import color_variables, inline_svg
 from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line
-from workflow_scripts.report.manifests import Manifest
-from workflow_scripts.report.page import render
+from workflow_scripts.report.lineage_graph import Manifest
+from workflow_scripts.report.page import inline_html, render
 from workflow_scripts.report.page_data import Lineage, json_for_script
 from workflow_scripts.report.page_sections import Sections
 from workflow_scripts.report.sourced_numbers import linked, source_numbers
@@ -38,13 +36,13 @@ def build_report(
     input_lineage_sha256: str | None = None,
     setting_files: Mapping[str, str] | None = None,
 ) -> str:
-    """The page as text; `output` is where it will lie, so that links to notebooks and CSV files are relative.
+    """Build the page as text; links to notebooks and CSV files are relative to `output`.
 
-    Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data), extractor_info, costs,
-    figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are those of the steps that made them,
-    `input_lineage_sha256` (core/step.py) stands for the whole of their lineage, and `setting_files`
-    (study/setting_files.py) says which file each setting stands in. Everything from files and settings is
-    escaped. PipelineError when a figure is unknown or has no caption, or the verdict was decided from other results.
+    Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data),
+    extractor_info, costs, figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are
+    those of the steps upstream, `input_lineage_sha256` is one hash over their lineage (core/step.py), and
+    `setting_files` maps a setting to its file (study/setting_files.py). All text from files and settings is
+    escaped. Raises PipelineError for an unknown figure, a missing caption, or a verdict on other results.
     """
     context = ReportContext.load(
         dict(report), {name: paths for name, paths in inputs.items() if name != "samples"}
@@ -53,14 +51,13 @@ def build_report(
     data_manifest, extractor = read_json(inputs["manifest"][0]), read_json(inputs["extractor_info"][0])
     files_read = [path.as_posix() for paths in inputs.values() for path in paths]
     lineage = Lineage(context, manifests, files_read, setting_files or {}, gate["lock"]["path"])
-    colors: set[str] = set()
-    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, colors, lineage)
+    figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, lineage)
     words = summary_content(context, gate, data_manifest, extractor)
     costs = read_json(inputs["costs"][0])
-    files = {path.name: path for path in inputs["templates"]}
-    style, script = (_text_of(files, name) for name in (STYLE, SCRIPT))
+    templates = {path.name: path for path in inputs["templates"]}
+    script = _page_file(templates, SCRIPT)
     return render(
-        [files[TEMPLATE]] if TEMPLATE in files else [],
+        [path for name, path in templates.items() if name == TEMPLATE],
         TEMPLATE,
         title=f"{report['study_title']}: {report['preset_title']}",
         study_title=report["study_title"],
@@ -70,7 +67,7 @@ def build_report(
         outcome=verdict["outcome"],
         outcome_words=OUTCOME_WORDS[verdict["outcome"]],
         answer=linked(inline_html(interpretation.answer(report, verdict)), lineage.key),
-        facts=[linked(inline_html(fact), lineage.key) for fact in _facts(context)],
+        facts=[linked(inline_html(fact), lineage.key) for fact in _facts(report)],
         sections=Sections(context, gate, words, figures, costs, lineage).all(),
         hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
         input_lineage_sha256=input_lineage_sha256,
@@ -81,16 +78,13 @@ def build_report(
         data_files=[(figure["title"], figure["data"]) for figure in figures.values()],
         summary=_relative(inputs["summary"][0], output) if inputs.get("summary") else None,
         data=json_for_script(lineage.data(figures, verdict)),
-        style=Markup(style),
+        style=Markup(_page_file(templates, STYLE)),
         script=Markup(script),
-        script_sha256=_csp_sha256(script),
-        light_colors=Markup(color_variables(colors, dark=False)),
-        dark_colors=Markup(color_variables(colors, dark=True)),
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _facts(context: ReportContext) -> list[str]:
-    report = context.report
+def _facts(report: Mapping[str, Any]) -> list[str]:
     counts = {
         "arms": counted(len(report["arms"]), "arm"),
         "seeds": f"{counted(len(report['seeds']), 'seed')} per arm",
@@ -103,47 +97,36 @@ def _facts(context: ReportContext) -> list[str]:
     ]
 
 
-def _text_of(files: Mapping[str, Path], name: str) -> str:
-    """A style sheet or script; it stands inside an element that only its own end tag may close."""
-    if name not in files:
-        raise PipelineError(
-            f"the template {name} was not handed over; got {', '.join(sorted(files)) or 'none'}"
-        )
+def _page_file(templates: Mapping[str, Path], name: str) -> str:
+    """Read a style sheet or script, which must not hold the end tag of the element around it."""
+    if name not in templates:
+        raise PipelineError(f"the template {name} is missing; given are {', '.join(sorted(templates))}")
     try:
-        text = files[name].read_text(encoding="utf-8")
+        text = templates[name].read_text(encoding="utf-8")
     except OSError as error:
-        raise PipelineError(f"cannot read the template {files[name]}: {error.strerror}") from error
+        raise PipelineError(f"cannot read the template {templates[name]}: {error.strerror}") from error
     if "</" in text:
-        raise PipelineError(
-            f"{files[name]} holds '</', which would end it early inside the page; write it another way"
-        )
+        raise PipelineError(f"{templates[name]} contains '</', which would end its element in the page early")
     return "\n" + text
 
 
-def _csp_sha256(script: str) -> str:
-    """What the page's policy names so that this script runs and no other."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
 def _figures(
-    paths: Sequence[Path], captions: Sequence[Path], output: Path, colors: set[str], lineage: Lineage
+    paths: Sequence[Path], captions: Sequence[Path], output: Path, lineage: Lineage
 ) -> dict[str, dict[str, Any]]:
     by_name = {path.stem: path for path in captions}
     drawn = {path.stem: path for path in paths}
     for name in drawn:
         if name not in FIGURES or name not in by_name:
-            raise PipelineError(
-                f"figure {name!r} is unknown or has no caption; known are {', '.join(FIGURES)}"
-            )
+            raise PipelineError(f"figure {name!r} is unknown or has no caption; known: {', '.join(FIGURES)}")
     figures = {}
     for name in (name for name in FIGURES if name in drawn):
-        svg, used = inline_svg(drawn[name], name, FIGURES[name].alt, f"caption-{name}")
-        colors |= used
         caption = source_numbers(markdown(by_name[name].read_text(encoding="utf-8")), f"figure/{name}")
         figures[name] = {
             "name": name,
             "title": FIGURES[name].title,
-            "svg": Markup(svg),
+            "alt": FIGURES[name].alt,
+            # As an image, an SVG runs no script and loads nothing, whatever it contains.
+            "svg_base64": base64.b64encode(drawn[name].read_bytes()).decode(),
             "caption": linked(inline_html(caption), lineage.key),
             "data": _relative(drawn[name].with_suffix(".csv"), output),
         }
@@ -157,10 +140,10 @@ def _hashes(
     manifest: Mapping[str, Any],
     extractor: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
-    results = sha256_file(inputs["results"][0])
+    path, results = inputs["results"][0], sha256_file(inputs["results"][0])
     if results != verdict["results_sha256"]:
         raise PipelineError(
-            f"{inputs['verdict'][0]} was decided from other results than {inputs['results'][0]}; delete both and run again"
+            f"{inputs['verdict'][0]} was decided from other results than {path}; delete both and run again"
         )
     return [
         ("results.jsonl", results),

@@ -1,20 +1,30 @@
-"""Jinja rendering from template files that were handed over by path."""
+"""HTML from templates and Markdown: whole pages, paragraphs, and tables whose numbers open their lineage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import mistune
+from markupsafe import Markup
 
 from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.report.sourced_numbers import linked
+from workflow_scripts.report.tables import NONE, Cell, Table
+
+# Exactly one number, which the CSV can hold unrounded: 12.3, −2.9 %, 1.0e−06.
+SINGLE_NUMBER = re.compile(r"[+−-]?\d[\d,]*(\.\d+)?(e[−+-]?\d+)?( %)?")
+to_html = mistune.create_markdown(escape=True, plugins=["table"])
 
 
 def render(templates: Sequence[Path], name: str, autoescape: bool = True, **content: Any) -> str:
-    """Render the template called `name`; the others may be extended or included by file name.
+    """Render the template called `name`; it may extend or include the others by file name.
 
-    With `autoescape` (HTML) every value is escaped unless it is markupsafe.Markup. A missing value is an error.
+    With `autoescape` (HTML), every value is escaped unless it is markupsafe.Markup. Raises PipelineError
+    for a missing or broken template and for a missing value.
     """
     try:
         sources = {path.name: path.read_text(encoding="utf-8") for path in templates}
@@ -31,8 +41,48 @@ def render(templates: Sequence[Path], name: str, autoescape: bool = True, **cont
     try:
         return environment.get_template(name).render(**content)
     except jinja2.TemplateNotFound as error:
-        raise PipelineError(
-            f"the template {error.name} was not handed over; got {', '.join(sources) or 'none'}"
-        ) from error
+        given = ", ".join(sources) or "none"
+        raise PipelineError(f"the template {error.name} is missing; given are {given}") from error
     except jinja2.TemplateError as error:
         raise PipelineError(f"the template {name} cannot be rendered: {error}") from error
+
+
+def inline_html(text: str) -> Markup:
+    """Convert one paragraph of Markdown to HTML without the `<p>` tags; markup in it is escaped."""
+    return Markup(to_html(text).strip().removeprefix("<p>").removesuffix("</p>"))
+
+
+def block_html(text: str) -> Markup:
+    """Convert Markdown to HTML; markup in it is escaped."""
+    return Markup(to_html(text))
+
+
+def page_table(
+    name: str, caption: str, table: Table, origin: Callable[[Cell], str], key: Callable[[str], str]
+) -> dict[str, Any]:
+    """Prepare a table for the template: name (of its CSV), caption, columns, and rows of cells.
+
+    `origin` maps a cell, and `key` a mark in a text, to a lineage key on the page, or to "".
+    """
+    rows = [[_cell(cell, origin, key) for cell in row] for row in table["rows"]]
+    columns = [
+        {"html": inline_html(column), "numeric": bool(rows) and all(row[place]["numeric"] for row in rows)}
+        for place, column in enumerate(table["columns"])
+    ]
+    return {"name": name, "caption": linked(inline_html(caption), key), "columns": columns, "rows": rows}
+
+
+def _cell(cell: str, origin: Callable[[Cell], str], key: Callable[[str], str]) -> dict[str, Any]:
+    value = cell.value if isinstance(cell, Cell) else None
+    html = linked(inline_html(cell), key)
+    csv = ""
+    if value is not None and SINGLE_NUMBER.fullmatch(cell):
+        csv = str(value) if isinstance(value, int) else repr(float(value))
+    text = html.striptags()
+    return {
+        "html": html,
+        "value": value,
+        "csv": csv,
+        "numeric": value is not None or text in (NONE, "") or bool(SINGLE_NUMBER.fullmatch(text)),
+        "origin": origin(cell) if isinstance(cell, Cell) else "",
+    }

@@ -1,4 +1,4 @@
-"""What the page knows about every number and figure, as the compact JSON that its script reads on a click."""
+"""What the page knows about every number and figure, as compact JSON that its script looks up on a click."""
 
 from __future__ import annotations
 
@@ -10,43 +10,31 @@ from markupsafe import Markup
 
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
-from workflow_scripts.report.lineage_graph import Interned, lineage_graph
-from workflow_scripts.report.manifests import Manifest
+from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_graph
 from workflow_scripts.report.tables import NONE, Cell
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.results import FIELDS
 
-# The columns of a result row that hold text; each text is kept once.
-TEXT = (
-    "arm",
-    "metric",
-    "checkpoint_sha256",
-    "sampler",
-    "extractor",
-    "extractor_sha256",
-    "reference_sha256",
-    "objective",
-    "probe_sha256",
-)
-NUMBERS = (
-    "seed",
-    "step",
-    "value",
-    "stderr",
-    "interval_low",
-    "interval_high",
-    "eta",
-    "nfe",
-    "num_samples",
-    "num_probes",
-    "ema",
-)
-# The sections of the settings that every arm of a report shares.
+# The columns of a result row on the page; each distinct value is stored once.
+COLUMNS = tuple(name for name in FIELDS if name not in ("study", "preset"))
+# The parts of a metric's identity that a hypothesis states.
+MEASURED = ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema")
+# The sections of the settings that all arms of a report share.
 SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
+FILES = {
+    "lock": "gate.json",
+    "reference": "stats/scale_marks.json",
+    "data": "data/manifest.json",
+    "costs": "costs.json",
+    "extractor": "extractor/extractor.json",
+    "verdict": "verdict.json",
+    "results": "results.jsonl",
+}
 
 
 class Lineage:
-    """The lineage of one report: the graph of steps, and which of them made a result row, a figure or a file."""
+    """The lineage of one report: the graph of its steps, and the step behind each row, figure and file."""
 
     def __init__(
         self,
@@ -56,8 +44,7 @@ class Lineage:
         setting_files: Mapping[str, str],
         lock: str,
     ) -> None:
-        """`inputs` are the report's inputs and `lock` the preregistration's lock as manifests spell them, relative to the
-        project's root; `setting_files` says which file each setting stands in."""
+        """`inputs` are the report's input paths, `lock` that of the preregistration's lock."""
         report = context.report
         self.context, self.lock = context, lock
         self.settings = {
@@ -68,73 +55,34 @@ class Lineage:
         self.results = f"results/{report['study']}/{report['preset']}"
         self.rendered = f"reports/{report['study']}/{report['preset']}"
         self.graph = lineage_graph(manifests, inputs, context.arms)
-        self._maker = {
+        self._makers = {
             output[1]: number for number, step in enumerate(self.graph["steps"]) for output in step["outputs"]
         }
 
-    def maker(self, path: str) -> int | None:
-        """The step that made the file, or None where no manifest says so."""
-        return self._maker.get(path)
-
-    def row_path(self, row: Mapping[str, Any]) -> str:
-        """The file of a run in which a result row was first written."""
-        run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
-        if row["sampler"] is not None:
-            return f"{run}/metrics/{row['sampler']}_nfe{row['nfe']:04d}.json"
-        return f"{run}/probes/step{row['step']:07d}.json"
-
-    def _made_by(self, path: str) -> str:
-        step = self.maker(path)
-        return "" if step is None else f"s:{step}"
-
     def key(self, origin: str) -> str:
-        """The key of a lineage, for an origin by name; empty where the page knows nothing of it.
+        """The page's key for the lineage of an origin; empty if the page has none.
 
         hypothesis/<id> <id> …       h:  hypotheses
-        setting/[<arm>/]<name>       c:  a setting and its file; where the study has no such arm here, as `lock`
+        setting/[<arm>/]<name>       c:  a setting and its file; as `lock` if it is not known here
         figure/<name>                f:
-        stage/<entry>, cost/<entry>  e: and k:  every step of one entry point, and what these steps cost; as `costs`
-                                     where the page knows none of them
-        lock, reference, data, extractor, verdict, results, costs, run/<arm>/<seed>, finite_sample/<arm>/<seed>
+        stage/<entry>, cost/<entry>  e: and k:  all steps of one entry point, and their cost
+        run/<arm>/<seed>, finite_sample/<arm>/<seed>, and the names in FILES
                                      s:  the step that made the file
         """
         kind, _, rest = origin.partition("/")
-        if kind == "hypothesis":
-            return f"h:{rest}"
-        if kind == "figure":
-            return f"f:{rest}"
-        if kind in ("stage", "cost"):
-            if any(step["entry"] == rest for step in self.graph["steps"]):
-                return f"{'e' if kind == 'stage' else 'k'}:{rest}"
-            return self._made_by(self.file_of("costs")) if kind == "cost" else ""
-        if kind == "setting":
-            return f"c:{rest}" if rest in self.settings else self._made_by(self.file_of("lock"))
-        return self._made_by(self.file_of(origin))
-
-    def file_of(self, origin: str) -> str:
-        """The file that an origin with a step stands for."""
-        kind, *run = origin.split("/")
-        report = self.context.report
-        if kind == "run":
-            return f"{self.results}/runs/{run[0]}/seed{run[1]}/timing.json"
-        if kind == "finite_sample":
-            name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
-            return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{name}.json"
-        return (
-            f"{self.results}/"
-            + {
-                "lock": "gate.json",
-                "reference": "stats/scale_marks.json",
-                "data": "data/manifest.json",
-                "costs": "costs.json",
-                "extractor": "extractor/extractor.json",
-                "verdict": "verdict.json",
-                "results": "results.jsonl",
-            }[kind]
-        )
+        if kind in ("hypothesis", "figure"):
+            return f"{kind[0]}:{rest}"
+        if kind == "setting" and rest in self.settings:
+            return f"c:{rest}"
+        if kind in ("stage", "cost") and any(step["entry"] == rest for step in self.graph["steps"]):
+            return f"{'e' if kind == 'stage' else 'k'}:{rest}"
+        if kind == "stage":
+            return ""
+        maker = self._makers.get(self._path({"setting": "lock", "cost": "costs"}.get(kind, origin)))
+        return "" if maker is None else f"s:{maker}"
 
     def origin(self, cell: Cell) -> str:
-        """The key of a cell's lineage: that of its hypothesis, of its result rows (`r:`), or of its origins by name."""
+        """The key for a cell: its hypothesis, its result rows (`r:`), or its named origins, or ""."""
         if cell == NONE:
             return ""
         if cell.hypothesis is not None:
@@ -147,80 +95,77 @@ class Lineage:
         return "s:" + " ".join(map(str, sorted({int(found.removeprefix("s:")) for found in keys})))
 
     def data(self, figures: Mapping[str, Mapping[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything the page's script looks things up in."""
-        texts, report = Interned(), self.context.report
+        """Everything that the page's script looks up."""
+        values, report = Interned(), self.context.report
         rows = [
-            [
-                *(texts.place(row.get(name)) for name in TEXT),
-                *(row.get(name) for name in NUMBERS),
-                self.maker(self.row_path(row)),
-            ]
+            [*(values.place(row.get(name)) for name in COLUMNS), self._makers.get(self._row_path(row))]
             for row in self.context.results
         ]
-        metrics = {row["metric"] for row in self.context.results}
+        locked = {"lock": self.lock, "locked": report["preregistered_preset"]}
         return {
             "folders": {"results": self.results, "rendered": self.rendered},
             "settings": self.settings,
-            "gate": {
-                "path": self.file_of("lock"),
-                "maker": self.maker(self.file_of("lock")),
-                "lock": self.lock,
-                "locked": report["preregistered_preset"],
-            },
-            "costs": {"path": self.file_of("costs"), "maker": self.maker(self.file_of("costs"))},
+            "gate": {**self._file(self._path("lock")), **locked},
+            "costs": self._file(self._path("costs")),
+            "verdict": self._file(self._path("verdict")),
             "preset": report["preset"],
             "labels": {arm["name"]: arm["label"] for arm in report["arms"]},
-            "metrics": {metric: metric_name(metric) for metric in sorted(metrics)},
-            "columns": [*TEXT, *NUMBERS, "maker"],
-            "num_texts": len(TEXT),
-            "texts": texts.values,
+            "metrics": {
+                metric: metric_name(metric)
+                for metric in sorted({row["metric"] for row in self.context.results})
+            },
+            "columns": [*COLUMNS, "maker"],
+            "values": values.values,
             "rows": rows,
             "hypotheses": {item["id"]: self._hypothesis(item) for item in verdict["hypotheses"]},
-            "verdict": {
-                "path": f"{self.results}/verdict.json",
-                "maker": self.maker(f"{self.results}/verdict.json"),
-            },
             "figures": {
-                name: {
-                    "title": figure["title"],
-                    "path": f"{self.rendered}/figures/{name}.svg",
-                    "maker": self.maker(f"{self.rendered}/figures/{name}.svg"),
-                }
+                name: {"title": figure["title"], **self._file(f"{self.rendered}/figures/{name}.svg")}
                 for name, figure in figures.items()
             },
             "graph": self.graph,
         }
 
+    def _file(self, path: str) -> dict[str, Any]:
+        return {"path": path, "maker": self._makers.get(path)}
+
+    def _path(self, origin: str) -> str:
+        """The file that an origin `s:` stands for."""
+        kind, *run = origin.split("/")
+        if kind == "run":
+            return f"{self.results}/runs/{run[0]}/seed{run[1]}/timing.json"
+        if kind == "finite_sample":
+            report = self.context.report
+            name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
+            return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{name}.json"
+        return f"{self.results}/{FILES[kind]}"
+
+    def _row_path(self, row: Mapping[str, Any]) -> str:
+        """The file of a run in which a result row was first written."""
+        run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
+        if row["sampler"] is not None:
+            return f"{run}/metrics/{row['sampler']}_nfe{row['nfe']:04d}.json"
+        return f"{run}/probes/step{row['step']:07d}.json"
+
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        used = item["metric_used"]
-        wanted = [
-            key
-            for key in ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema")
-            if used.get(key) is not None
-        ]
-        step = self.context.report["final_step"]
+        used = {name: item["metric_used"].get(name) for name in MEASURED}
+        wanted = {name: value for name, value in used.items() if value is not None}
+        wanted["step"] = self.context.report["final_step"]
         places = {
             (row["arm"], row["seed"]): place
             for place, row in enumerate(self.context.results)
-            if row["step"] == step and all(row.get(key) == used[key] for key in wanted)
+            if all(row.get(name) == value for name, value in wanted.items())
         }
+        copied = ("statement", "role", "reason", "arm", "comparator", "confidence", "interval")
         return {
-            "statement": item["statement"],
-            "role": item["role"],
-            "reason": item["reason"],
+            **{name: item[name] for name in copied},
             "outcome": OUTCOME_WORDS[item["outcome"]],
-            "arm": item["arm"],
-            "comparator": item["comparator"],
-            "metric": estimand_label(used),
+            "metric": estimand_label(item["metric_used"]),
             "threshold": f"{threshold_text(item['threshold'])} {item['direction']}",
-            "confidence": item["confidence"],
             "change": item["relative_change"],
-            "interval": item["interval"],
             "seeds": [
                 [
                     seed["seed"],
-                    places.get((item["arm"], seed["seed"])),
-                    places.get((item["comparator"], seed["seed"])),
+                    *(places.get((item[side], seed["seed"])) for side in ("arm", "comparator")),
                     seed["relative_change"],
                 ]
                 for seed in item["seeds"]
@@ -229,7 +174,7 @@ class Lineage:
 
 
 def _setting_values(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting that the report knows, by the name it has in `study/setting_files.py`."""
+    """Every setting of the report, by its name in study/setting_files.py."""
     shared = {section: report[section] for section in SETTING_SECTIONS}
     values = {"arms": [arm["name"] for arm in report["arms"]], "seeds": report["seeds"], **flatten(shared)}
     for arm in report["arms"]:
@@ -239,6 +184,6 @@ def _setting_values(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_for_script(value: Any) -> Markup:
-    """JSON that may stand between script tags: nothing in it can end the element or open another."""
+    """JSON that is safe between script tags: it can neither end the element nor open another."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

@@ -1,17 +1,16 @@
-"""Put two reports side by side, in the terminal and as a page: python -m workflow_scripts.tools.compare A B [--output PATH]"""
+"""Compare two reports in the terminal and as a page: python -m workflow_scripts.tools.compare A B"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, sha256_file, write_text
 from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
 from workflow_scripts.report.comparison import Side, as_page, as_text, compare
-from workflow_scripts.study.config import flatten, load_study
+from workflow_scripts.study.config import flatten
 from workflow_scripts.study.results import read_rows
 from workflow_scripts.study.schema import nearest
 
@@ -21,22 +20,21 @@ PROJECT = Path(__file__).parents[2]
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.compare", description=__doc__)
+    where = "STUDY/PRESET of this project, or the path of a results or report folder of any checkout"
     for name in ("A", "B"):
-        parser.add_argument(
-            name,
-            help="STUDY/PRESET of this project, or the path of a results or report folder of any checkout",
-        )
-    parser.add_argument("--output", type=Path, help="the page; default: reports/comparisons/<A>_and_<B>.html")
+        parser.add_argument(name, help=where)
+    parser.add_argument(
+        "--output", type=Path, help="where to write the page; default: reports/comparisons/<A>_and_<B>.html"
+    )
     arguments = parser.parse_args(argv)
     try:
         folders = [find_results(root, text, name) for name, text in (("A", arguments.A), ("B", arguments.B))]
         if folders[0].resolve() == folders[1].resolve():
-            raise PipelineError(f"A and B are both {arguments.A}; name two")
+            raise PipelineError(f"A and B are both {arguments.A}; give two different reports")
         a, b = (load_side(folder) for folder in folders)
         sections = compare(a, b)
-        output = (
-            arguments.output or root / "reports" / "comparisons" / f"{_file_name(a)}_and_{_file_name(b)}.html"
-        )
+        name = "_and_".join(f"{side.name.replace('/', '.')}.{side.results_sha256[:8]}" for side in (a, b))
+        output = arguments.output or root / "reports" / "comparisons" / f"{name}.html"
         page = as_page(a, b, sections, [PROJECT / "reports" / "templates" / name for name in TEMPLATES])
         write_text(output, page)
     except PipelineError as error:
@@ -46,80 +44,47 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 
 
 def find_results(root: Path, text: str, name: str) -> Path:
-    """The results folder that `text` names; PipelineError, in one line, when there is none. `name` is A or B."""
+    """Return the results folder that `text` names; raise PipelineError if there is none. `name` is A or B."""
     if not text:
         raise PipelineError(
-            f"{name} is missing: make compare A=STUDY/PRESET B=STUDY/PRESET, or paths of results or report folders"
+            f"{name} is missing: make compare A=STUDY/PRESET B=STUDY/PRESET (or paths of results folders)"
         )
     given = Path(text)
-    here = root / "results" / given
-    beside = [given, here] if given.is_dir() else [here]
-    parts = given.absolute().parts
-    if given.is_dir() and "reports" in parts[-3:-2]:
-        # a report's numbers lie in the results beside it
-        beside.append(given.absolute().parents[2] / "results" / Path(*parts[-2:]))
-    for folder in beside:
+    candidates = [root / "results" / given]
+    if given.is_dir():
+        candidates.insert(0, given)
+        *_, reports, study, preset = ("", "", *given.absolute().parts)
+        if reports == "reports":
+            candidates.append(given.absolute().parents[2] / "results" / study / preset)
+    for folder in candidates:
         if (folder / "results.jsonl").is_file():
             return folder
-    known = sorted(
-        path.parent.relative_to(root / "results").as_posix()
-        for path in root.glob("results/*/*/results.jsonl")
-    )
     if given.is_dir():
-        raise PipelineError(
-            f"{name}: {text} holds no results.jsonl, and no results folder lies beside it; name the folder of finished results"
-        )
-    hint = nearest(text, known) if known else "nothing has been run here yet"
-    raise PipelineError(
-        f"{name}: there are no results of {text!r} (STUDY/PRESET, or the path of a folder); {hint}"
-    )
+        raise PipelineError(f"{name}: neither {text} nor a results folder beside it contains results.jsonl")
+    known = [path.parent.relative_to(root / "results") for path in root.glob("results/*/*/results.jsonl")]
+    hint = nearest(text, sorted(map(Path.as_posix, known))) if known else "nothing has been run here yet"
+    raise PipelineError(f"{name}: no results of {text!r} (STUDY/PRESET, or the path of a folder); {hint}")
 
 
 def load_side(folder: Path) -> Side:
-    """Results, verdict and, as far as they are recorded, settings and code of one results folder."""
+    """Read results, verdict and, if there are manifests, settings and code of one results folder."""
     verdict = read_json(folder / "verdict.json")
-    if (
-        not isinstance(verdict, dict)
-        or not {"study", "preset", "hypotheses", "results_sha256"} <= verdict.keys()
-    ):
+    needed = {"study", "preset", "hypotheses", "results_sha256"}
+    if not isinstance(verdict, dict) or not needed <= verdict.keys():
         raise PipelineError(f"{folder / 'verdict.json'} is not a verdict; delete it and run again")
     digest = sha256_file(folder / "results.jsonl")
     if digest != verdict["results_sha256"]:
         raise PipelineError(
-            f"{folder}: the verdict was decided from other results than results.jsonl holds; run: make report"
+            f"{folder}: verdict.json was decided from other results than results.jsonl; run: make report"
         )
-    checkout = folder.resolve().parents[2]
-    rendered = checkout / "reports" / verdict["study"] / verdict["preset"]
-    manifests = [
-        read_manifest(path) for place in (folder, rendered) for path in sorted(place.rglob(f"*{SUFFIX}"))
-    ]
-    settings, source = _settings(checkout, verdict, manifests)
-    commits = sorted({item["circumstances"].get("commit") for item in manifests} - {None})
-    lineages = [item["lineage"] for item in manifests]
-    return Side(read_rows(folder / "results.jsonl"), verdict, digest, settings, source, lineages, commits)
-
-
-def _settings(
-    checkout: Path, verdict: dict[str, Any], manifests: list[dict[str, Any]]
-) -> tuple[dict[str, dict] | None, str]:
-    """Flat settings by arm from the gate's manifest, else from the configuration of the checkout."""
-    for manifest in manifests:
-        if manifest["lineage"]["entry"] == "check_preregistration":
-            by_arm = manifest["lineage"]["settings"]["settings"]
-            return {
-                arm: flatten(settings) for arm, settings in by_arm.items()
-            }, "settings from the manifest of the run"
-    try:
-        study = load_study(checkout, verdict["study"], verdict["preset"])
-    except PipelineError:
-        return None, ""
-    return {
-        arm.name: flatten(arm.settings) for arm in study.arms
-    }, "no manifest, so settings are those that the configuration gives now"
-
-
-def _file_name(side: Side) -> str:
-    return f"{side.name.replace('/', '.')}.{side.results_sha256[:8]}"
+    rendered = folder.resolve().parents[2] / "reports" / verdict["study"] / verdict["preset"]
+    paths = [path for place in (folder, rendered) for path in sorted(place.rglob(f"*{SUFFIX}"))]
+    manifests = [read_manifest(path) for path in paths]
+    lineages = [manifest["lineage"] for manifest in manifests]
+    gates = [lineage for lineage in lineages if lineage["entry"] == "check_preregistration"]
+    settings = {arm: flatten(own) for arm, own in gates[0]["settings"]["settings"].items()} if gates else None
+    commits = sorted({manifest["circumstances"].get("commit") for manifest in manifests} - {None})
+    return Side(read_rows(folder / "results.jsonl"), verdict, digest, settings, lineages, commits)
 
 
 if __name__ == "__main__":

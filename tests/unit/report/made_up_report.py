@@ -1,9 +1,10 @@
-"""A made-up study with known numbers: settings, results, verdict and files, for each outcome the rule can give."""
+"""A made-up study with known numbers: settings, results, verdict and files, for each outcome of the rule."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,15 @@ from workflow_scripts.core.files import (
     write_json_lines,
     write_npz,
 )
+from workflow_scripts.core.step import run
+from workflow_scripts.report.costs import collect_costs
+from workflow_scripts.report.page_data import SETTING_SECTIONS
+from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
+from workflow_scripts.study.results import FIELDS
 from workflow_scripts.study.verdict import decide
 
+REPORTS = Path(__file__).resolve().parents[3] / "reports"
+TEMPLATES = REPORTS / "templates"
 SEEDS = (11, 12, 13)
 ARMS = ("A_plain", "B_weighted", "C_cosine")
 DIFFUSION = {
@@ -49,10 +57,23 @@ def report_settings(
     seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, title: str = "A made-up study"
 ) -> dict[str, Any]:
     """The `report` settings of a study with three arms."""
+    weighted, cosine = {"weighting": "min_snr", "min_snr_gamma": 5.0}, {**DIFFUSION, "schedule": "cosine"}
     arms = [
-        ("A_plain", "plain", True, DIFFUSION, UNIFORM),
-        ("B_weighted", "weighted γ=5", False, DIFFUSION, {"weighting": "min_snr", "min_snr_gamma": 5.0}),
-        ("C_cosine", "cosine, plain", True, {**DIFFUSION, "schedule": "cosine"}, UNIFORM),
+        {"name": "A_plain", "label": "plain", "baseline": True, "diffusion": DIFFUSION, "loss": UNIFORM},
+        {
+            "name": "B_weighted",
+            "label": "weighted γ=5",
+            "baseline": False,
+            "diffusion": DIFFUSION,
+            "loss": weighted,
+        },
+        {
+            "name": "C_cosine",
+            "label": "cosine, plain",
+            "baseline": True,
+            "diffusion": cosine,
+            "loss": UNIFORM,
+        },
     ]
     return {
         "study": "S1_made_up",
@@ -68,16 +89,7 @@ def report_settings(
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
-            {
-                "name": name,
-                "label": label,
-                "look": look,
-                "experiment": name[0],
-                "baseline": baseline,
-                "diffusion": diffusion,
-                "loss": loss,
-            }
-            for look, (name, label, baseline, diffusion, loss) in enumerate(arms, start=1)
+            {**arm, "look": look, "experiment": arm["name"][0]} for look, arm in enumerate(arms, start=1)
         ],
         "seeds": list(seeds),
         "final_step": 200,
@@ -95,13 +107,8 @@ def report_settings(
 
 
 def setting_files(report: dict[str, Any]) -> dict[str, str]:
-    """Which file each setting of the study stands in, as study/setting_files.py says it."""
-    names = ["arms", "seeds"]
-    names += [
-        f"{part}.{key}"
-        for part in ("data", "extractor", "model", "training", "sampling", "curvature")
-        for key in report[part]
-    ]
+    """The file of each setting, as study/setting_files.py gives it."""
+    names = ["arms", "seeds", *(f"{part}.{key}" for part in SETTING_SECTIONS for key in report[part])]
     for arm in report["arms"]:
         names += [f"{arm['name']}/{part}.{key}" for part in ("diffusion", "loss") for key in arm[part]]
     return dict.fromkeys(names, "config/preset/tiny.yaml")
@@ -113,168 +120,93 @@ def result_rows(
     """Metric rows in which B_weighted differs from A_plain so that the rule gives `outcome`."""
     change, spread = CHANGES[outcome]
     rows = []
-    for arm in arms:
-        for index, seed in enumerate(report["seeds"]):
-            factor = {"A_plain": 1.0, "C_cosine": 1.1}.get(
-                arm, (1 + change) * math.exp(spread * SPREAD[index % 3])
-            )
-            base = {
-                "study": report["study"],
-                "preset": report["preset"],
-                "arm": arm,
-                "seed": seed,
-                "ema": True,
-                "checkpoint_sha256": f"{arm}{seed}",
-                "step": 200,
-                "stderr": None,
-                "interval_low": None,
-                "interval_high": None,
-                "sampler": None,
-                "eta": None,
-                "nfe": None,
-                "num_samples": None,
-                "extractor": None,
-                "extractor_sha256": None,
-                "reference_sha256": None,
-                "objective": None,
-                "num_probes": None,
-                "probe_sha256": None,
+    for arm, (index, seed) in ((arm, place) for arm in arms for place in enumerate(report["seeds"])):
+        weighted = (1 + change) * math.exp(spread * SPREAD[index % 3])
+        factor = {"A_plain": 1.0, "C_cosine": 1.1}.get(arm, weighted)
+        base = dict.fromkeys(FIELDS) | {
+            "study": report["study"],
+            "preset": report["preset"],
+            "arm": arm,
+            "seed": seed,
+            "step": 200,
+            "ema": True,
+            "checkpoint_sha256": f"{arm}{seed}",
+        }
+        for sampler, nfe in ((each, nfe) for each in report["samplers"] for nfe in each["nfe"]):
+            value = factor * (4.0 + 60.0 / nfe) * (1 + 0.02 * index)
+            value *= 1.2 if sampler["name"] == "ddim" else 1.0
+            images = base | {
+                "sampler": sampler["name"],
+                "eta": sampler["eta"],
+                "nfe": nfe,
+                "num_samples": 40,
+                "extractor": "fd_toy",
+                "extractor_sha256": "e",
+                "reference_sha256": "r",
             }
-            for sampler in report["samplers"]:
-                for nfe in sampler["nfe"]:
-                    value = (
-                        factor
-                        * (4.0 + 60.0 / nfe)
-                        * (1 + 0.02 * index)
-                        * (1.2 if sampler["name"] == "ddim" else 1.0)
-                    )
-                    images = base | {
-                        "sampler": sampler["name"],
-                        "eta": sampler["eta"],
-                        "nfe": nfe,
-                        "num_samples": 40,
-                        "extractor": "fd_toy",
-                        "extractor_sha256": "e",
-                        "reference_sha256": "r",
-                    }
-                    rows.append(images | {"metric": "fd_toy", "value": value})
-                    interval = {
-                        "interval_low": value / 250 - value / 800,
-                        "interval_high": value / 250 + value / 800,
-                    }
-                    rows.append(
-                        images
-                        | {"metric": "kd_toy", "value": value / 250, "stderr": value / 1000, **interval}
-                    )
-                    rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
-            for step in (100, 200):
-                for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
-                    for objective in ("common", "own"):
-                        value = factor * scale * (200 / step) ** 0.5 * (1 + 0.03 * index)
-                        rows.append(
-                            base
-                            | {
-                                "metric": metric,
-                                "step": step,
-                                "value": value,
-                                "stderr": 0.05 * value,
-                                "objective": objective,
-                                "num_probes": 16 if metric == "hessian_trace" else None,
-                                "probe_sha256": "p",
-                            }
-                        )
+            kernel, half = value / 250, value / 800
+            ends = {"interval_low": kernel - half, "interval_high": kernel + half}
+            rows.append(images | {"metric": "fd_toy", "value": value})
+            rows.append(images | {"metric": "kd_toy", "value": kernel, "stderr": value / 1000, **ends})
+            rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
+        for step in (100, 200):
+            for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
+                value = factor * scale * (200 / step) ** 0.5 * (1 + 0.03 * index)
+                probed = {"metric": metric, "step": step, "value": value, "stderr": 0.05 * value}
+                probed |= {"num_probes": 16 if metric == "hessian_trace" else None, "probe_sha256": "p"}
+                rows += [base | probed | {"objective": objective} for objective in ("common", "own")]
     return rows
 
 
 def hypotheses(rehearsal: bool = True) -> list[dict[str, Any]]:
-    """A confirmatory hypothesis on the distance, one on curvature, an exploratory one, and one that is not run."""
+    """Confirmatory hypotheses on distance and curvature, an exploratory one, and one that is not run."""
     name, num_samples = ("fid", 10000) if rehearsal else ("fd_toy", 40)
-    distance = {
-        "name": name,
-        "sampler": "ddpm",
-        "nfe": 50,
-        "num_samples": num_samples,
-        "ema": True,
-        "step": "final",
-    }
-    trace = {"name": "hessian_trace", "objective": "common", "num_probes": 16, "ema": True, "step": "final"}
-    common = {"experiment": "B", "comparator": "A_plain", "direction": "lower"}
+    distance = {"name": name, "sampler": "ddpm", "nfe": 50, "num_samples": num_samples, "ema": True}
+    trace = {"name": "hessian_trace", "objective": "common", "num_probes": 16, "ema": True}
     return [
         {
-            "id": "B.H1",
-            "statement": "Weighting lowers the distance by 7 %.",
-            "role": "confirmatory",
-            "arm": "B_weighted",
-            "metric": distance,
-            "threshold": 0.07,
-            **common,
-        },
-        {
-            "id": "B.H2",
-            "statement": "Weighting lowers the trace by 10 %.",
-            "role": "confirmatory",
-            "arm": "B_weighted",
-            "metric": trace,
-            "threshold": 0.10,
-            **common,
-        },
-        {
-            "id": "B.X1",
-            "statement": "Cosine lowers the distance.",
-            "role": "exploratory",
-            "arm": "C_cosine",
-            "metric": distance,
-            "threshold": 0.07,
-            **common,
-        },
-        {
-            "id": "B.X2",
-            "statement": "Another arm lowers the distance.",
-            "role": "exploratory",
-            "arm": "D_absent",
-            "metric": distance,
-            "threshold": 0.07,
-            **common,
-        },
+            "id": identity,
+            "statement": statement,
+            "role": "confirmatory" if identity.startswith("B.H") else "exploratory",
+            "arm": arm,
+            "metric": {**metric, "step": "final"},
+            "threshold": threshold,
+            "experiment": "B",
+            "comparator": "A_plain",
+            "direction": "lower",
+        }
+        for identity, statement, arm, metric, threshold in (
+            ("B.H1", "Weighting lowers the distance by 7 %.", "B_weighted", distance, 0.07),
+            ("B.H2", "Weighting lowers the trace by 10 %.", "B_weighted", trace, 0.10),
+            ("B.X1", "Cosine lowers the distance.", "C_cosine", distance, 0.07),
+            ("B.X2", "Another arm lowers the distance.", "D_absent", distance, 0.07),
+        )
     ]
 
 
 def verdict(report: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """verdict.json as the pipeline's own rule decides it."""
     context = {
-        "study": report["study"],
-        "preset": report["preset"],
-        "preregistered_preset": report["preregistered_preset"],
-        "rehearsal": report["rehearsal"],
+        **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal", "seeds")},
         "final_step": 200,
         "metric": "fd_toy",
         "num_samples": 40,
         "num_probes": 16,
-        "arms": list(ARMS),
-        "seeds": report["seeds"],
+        "arms": [arm["name"] for arm in report["arms"]],
     }
     lines = "".join(canonical_json(row) + "\n" for row in rows)
-    return decide(hypotheses(report["rehearsal"]), rows, ANALYSIS, context) | {
-        "results_sha256": sha256_text(lines)
-    }
+    decided = decide(hypotheses(report["rehearsal"]), rows, ANALYSIS, context)
+    return decided | {"results_sha256": sha256_text(lines)}
 
 
 def gate(report: dict[str, Any]) -> dict[str, Any]:
     """gate.json with one comparison and one amendment."""
+    path = "docs/experiments/B_pre_reg.md"
+    now = {"what": f"preregistration {path}", "locked": "0123456789ab" + "c" * 52, "now": "b" * 64}
     return {
-        "study": report["study"],
-        "preset": report["preset"],
-        "rehearsal": report["rehearsal"],
-        "preregistered_preset": report["preregistered_preset"],
+        **{key: report[key] for key in ("study", "preset", "rehearsal", "preregistered_preset")},
         "lock": {"path": "docs/experiments/S1_made_up.lock.json", "sha256": "a" * 64},
-        "preregistrations": [
-            {
-                "path": "docs/experiments/B_pre_reg.md",
-                "sha256": "b" * 64,
-                "experiment": "B",
-                "title": "Weighting",
-            }
-        ],
+        "preregistrations": [{"path": path, "sha256": "b" * 64, "experiment": "B", "title": "Weighting"}],
         "comparisons": [
             {
                 "experiment": "B",
@@ -295,11 +227,7 @@ def gate(report: dict[str, Any]) -> dict[str, Any]:
                 "results_existed": False,
                 "changes": [
                     *({"what": f"{arm}: training.num_steps", "locked": 400, "now": 200} for arm in ARMS),
-                    {
-                        "what": "preregistration docs/experiments/B_pre_reg.md",
-                        "locked": "0123456789ab" + "c" * 52,
-                        "now": "b" * 64,
-                    },
+                    now,
                 ],
             }
         ],
@@ -340,54 +268,57 @@ def write_study(
     title: str = "A made-up study",
     channels: int = 1,
 ) -> tuple[dict[str, Any], dict[str, list[Path]]]:
-    """Write every file a report reads below `root`; returns the `report` settings and the paths by input name."""
+    """Write every file that a report reads; return the `report` settings and the paths by input name."""
     report = report_settings(seeds, rehearsal, title)
-    rows = result_rows(report, outcome, arms)
-    write_json_lines(root / "results.jsonl", rows)
     documents = {
-        "verdict": verdict(report, rows),
         "gate": gate(report),
         "scale_marks": SCALE_MARKS,
         "manifest": MANIFEST,
         "extractor_info": EXTRACTOR,
     }
-    inputs: dict[str, list[Path]] = {"results": [root / "results.jsonl"]}
-    inputs |= {name: [] for name in ("logs", "probes", "samples", "timings", "finite_samples")}
+    inputs = {name: [root / f"{name}.json"] for name in ("verdict", *documents)}
+    inputs["results"] = [root / "results.jsonl"]
     for name, document in documents.items():
-        write_json(root / f"{name}.json", document)
-        inputs[name] = [root / f"{name}.json"]
+        write_json(inputs[name][0], document)
+    decide_again(report, inputs, result_rows(report, outcome, arms))
     for number, arm in enumerate(arms):
         for seed in seeds:
-            run = root / "runs" / arm / f"seed{seed}"
-            random = np.random.default_rng([number, seed])
-            steps = range(10, 210, 10)
-            log = [
-                (s, *(scale * s**-0.5 * random.uniform(0.9, 1.1) for scale in (1.0, 1.2, 3.0))) for s in steps
-            ]
-            write_csv(run / "log.csv", ("step", "loss", "mse", "grad_norm"), log)
-            points = [{"t": t, "mse": (1 + number / 9) * math.exp(-t / 30) + 0.01} for t in range(0, 100, 10)]
-            write_json(run / "probes/step0000200.json", {"rows": [], "timestep_mse": points})
-            images = np.random.default_rng(seed).integers(0, 256, (20, 8, 8, channels), dtype=np.uint8)
-            write_npz(run / "samples/ddpm_nfe0050.npz", images=images)
-            timing = {"wall_s": 12.5, "steps_per_s": 16.0, "peak_memory_mb": 321.0, "num_parameters": 1234}
-            write_json(run / "timing.json", timing)
-            finite = {
-                "arm": arm,
-                "seed": seed,
-                "num_samples": 40,
-                "value": 8.0 + number,
-                "stderr": 0.5,
-                "by_num_samples": [
-                    {"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)
-                ],
-            }
-            write_json(run / "finite_sample/ddpm_nfe0050.json", finite)
-            inputs["finite_samples"].append(run / "finite_sample/ddpm_nfe0050.json")
-            inputs["logs"].append(run / "log.csv")
-            inputs["probes"].append(run / "probes/step0000200.json")
-            inputs["samples"].append(run / "samples/ddpm_nfe0050.npz")
-            inputs["timings"].append(run / "timing.json")
+            run_folder = root / "runs" / arm / f"seed{seed}"
+            for name, path in _write_run(run_folder, number, arm, seed, channels).items():
+                inputs.setdefault(name, []).append(path)
     return report, inputs
+
+
+def decide_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: list[dict[str, Any]]) -> None:
+    """Write results and the verdict of the locked rule on them."""
+    write_json_lines(inputs["results"][0], rows)
+    write_json(inputs["verdict"][0], verdict(report, rows))
+
+
+def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int) -> dict[str, Path]:
+    paths = {
+        "logs": run_folder / "log.csv",
+        "probes": run_folder / "probes/step0000200.json",
+        "samples": run_folder / "samples/ddpm_nfe0050.npz",
+        "timings": run_folder / "timing.json",
+        "finite_samples": run_folder / "finite_sample/ddpm_nfe0050.json",
+    }
+    random = np.random.default_rng([number, seed])
+    log = [
+        (step, *(scale * step**-0.5 * random.uniform(0.9, 1.1) for scale in (1.0, 1.2, 3.0)))
+        for step in range(10, 210, 10)
+    ]
+    write_csv(paths["logs"], ("step", "loss", "mse", "grad_norm"), log)
+    points = [{"t": t, "mse": (1 + number / 9) * math.exp(-t / 30) + 0.01} for t in range(0, 100, 10)]
+    write_json(paths["probes"], {"rows": [], "timestep_mse": points})
+    images = np.random.default_rng(seed).integers(0, 256, (20, 8, 8, channels), dtype=np.uint8)
+    write_npz(paths["samples"], images=images)
+    timing = {"wall_s": 12.5, "steps_per_s": 16.0, "peak_memory_mb": 321.0, "num_parameters": 1234}
+    write_json(paths["timings"], timing)
+    parts = [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)]
+    finite = {"arm": arm, "seed": seed, "num_samples": 40, "value": 8.0 + number, "stderr": 0.5}
+    write_json(paths["finite_samples"], finite | {"by_num_samples": parts})
+    return paths
 
 
 def arguments(settings: dict[str, Any], inputs: dict[str, list[Path]], outputs: dict[str, Path]) -> list[str]:
@@ -399,3 +330,40 @@ def arguments(settings: dict[str, Any], inputs: dict[str, list[Path]], outputs: 
     for name, path in outputs.items():
         parts += ["--output", name, str(path)]
     return parts
+
+
+def render_study(
+    root: Path,
+    report: dict[str, Any],
+    inputs: dict[str, list[Path]],
+    figures: Iterable[str],
+    captions: Path = REPORTS / "captions",
+    manifests: Iterable[dict[str, Any]] = (),
+) -> None:
+    """Run the report's steps: figures, a notebook, summary.md, costs.json and report.html in `root`."""
+
+    def call(main: Any, settings: dict[str, Any], given: dict[str, list[Path]], **outputs: Path) -> None:
+        run(main, arguments({**settings, "report": report}, given, outputs))
+
+    for name in figures:
+        paths = {
+            key: root / f"{name}.{end}" for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))
+        }
+        call(draw_figure.main, {"figure": name}, inputs, **paths)
+    notebook = {name: inputs[name] for name in ("results", "verdict", "scale_marks", "logs", "probes")}
+    notebook["template"] = [REPORTS / "notebooks/01_results.ipynb"]
+    notebook["templates"] = [TEMPLATES / "page.html.j2", TEMPLATES / "notebook.html.j2"]
+    paths = {"notebook": root / "01_results.ipynb", "html": root / "01_results.html"}
+    call(render_notebook.main, {"notebook": "01_results"}, notebook, **paths)
+    summary = {**inputs, "template": [TEMPLATES / "summary.md.j2"]}
+    call(write_summary.main, {}, summary, summary=root / "summary.md")
+    write_json(root / "costs.json", collect_costs(inputs["timings"], manifests))
+    page = inputs | {
+        "summary": [root / "summary.md"],
+        "costs": [root / "costs.json"],
+        "figures": [root / f"{name}.svg" for name in figures],
+        "captions": [captions / f"{name}.rst" for name in figures],
+        "notebooks": [root / "01_results.html"],
+        "templates": [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js")],
+    }
+    call(build_report.main, {"setting_files": setting_files(report)}, page, html=root / "report.html")

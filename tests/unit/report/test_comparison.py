@@ -1,4 +1,4 @@
-"""Two reports side by side: what differs is listed, what is the same is not, and unlike rows are never compared."""
+"""Two reports compared: what differs is listed, what is equal is not, and unlike rows are never compared."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.report import made_up_report as made_up
+from tests.unit.report.made_up_manifests import Chain
 from workflow_scripts.core.files import canonical_json, sha256_text, write_json, write_json_lines
 from workflow_scripts.tools.compare import main
 
@@ -31,7 +32,7 @@ def write_run(
     change: Any = dict,
     **manifests: Any,
 ) -> Path:
-    """A made-up run as results/S1_made_up/<preset>; `change` alters its rows, `manifests` goes to `write_manifests`."""
+    """Write a run as results/S1_made_up/<preset>; `change` alters its rows."""
     report = made_up.report_settings(seeds) | {"preset": preset}
     rows = [row | change(row) for row in made_up.result_rows(report, outcome, arms)]
     for row in rows:  # a made-up row holds everything, as a real one does
@@ -49,38 +50,13 @@ def write_run(
 def write_manifests(
     folder: Path, files: dict[str, str], versions: dict[str, str], settings: dict[str, Any]
 ) -> None:
-    for entry, output, held in (
-        ("check_preregistration", "gate.json", {"settings": dict.fromkeys(made_up.ARMS, settings)}),
-        ("decide_verdict", "verdict.json", {}),
-    ):
-        lineage = {
-            "rule": entry,
-            "wildcards": {},
-            "entry": entry,
-            "settings": held,
-            "source": {"digest": "d", "files": files},
-            "packages": {"digest": "p", "versions": versions},
-            "inputs": [],
-            "outputs": [],
-        }
-        circumstances = {
-            "commit": "c" * 40,
-            "started": "2001-02-03T04:05:06Z",
-            "ended": "2001-02-03T04:05:07Z",
-            "threads": 1,
-            "volatile_inputs": [],
-            "volatile_outputs": [],
-        }
-        write_json(
-            folder / f"{output}.manifest.json",
-            {
-                "manifest_version": 1,
-                "lineage": lineage,
-                "lineage_sha256": "l",
-                "circumstances": circumstances,
-                "circumstances_sha256": "x",
-            },
-        )
+    gate = {"settings": dict.fromkeys(made_up.ARMS, settings)}
+    for entry, output, held in (("check_preregistration", "gate", gate), ("decide_verdict", "verdict", {})):
+        manifest = Chain().step(entry, [], [f"{output}.json"], held)
+        manifest["lineage"]["source"]["files"] = files
+        manifest["lineage"]["packages"]["versions"] = versions
+        manifest["circumstances"] |= {"commit": "c" * 40, "ended": "2001-02-03", "threads": 1}
+        write_json(folder / f"{output}.json.manifest.json", manifest)
 
 
 def compared(project: Path, capsys, a: Path | str, b: Path | str) -> tuple[str, str]:
@@ -96,10 +72,10 @@ def line(text: str, *parts: str) -> str:
 def test_the_same_results_are_said_to_be_the_same(tmp_path, capsys):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
     said, page = compared(tmp_path, capsys, a, b)
-    assert "The results are the same, byte for byte." in said and "The results are the same" in page
+    assert "The results are identical, byte for byte." in said and "The results are identical" in page
     assert line(said, "A_plain", "FD (fd_toy)", "NFE 50").endswith("0 %                          identical")
     assert line(said, "B.H1").endswith("identical")
-    assert "not comparable" not in said and "Not known: A and B have no manifests." in said
+    assert "not comparable" not in said and "Unknown for A and B: there are no manifests." in said
     assert said.rstrip().endswith(f"comparison: {tmp_path / 'page.html'}")
 
 
@@ -115,9 +91,8 @@ def test_a_change_is_paired_by_seed_with_its_interval(tmp_path, capsys):
         f"{100 * math.expm1(end):+.1f} %".replace("-", "−") for end in (mean, mean - half, mean + half)
     )
     row = line(said, "A_plain", "FD (fd_toy)", "NFE 50")
-    assert f"{change} ({low} to {high})" in row and row.endswith(
-        "the interval holds zero" if "+" in high else "leaves out zero"
-    )
+    zero = "the interval includes zero" if "+" in high else "the interval excludes zero"
+    assert f"{change} ({low} to {high})" in row and row.endswith(zero)
     assert f"{change} ({low} to {high})" in page
 
 
@@ -127,8 +102,8 @@ def test_unlike_rows_are_not_compared_and_the_reason_is_named(tmp_path, capsys):
     said, page = compared(tmp_path, capsys, a, b)
     row = line(said, "A_plain", "FD (fd_toy)", "NFE 50")
     assert row.endswith("not comparable: num_samples (40 | 80)") and " % (" not in row.split("seeds)")[-1]
-    assert "may not be compared" in said
-    # what is the same measurement in both is compared all the same
+    assert "9 rows of 39 cannot be compared" in said
+    # what is the same measurement in both is still compared
     assert line(said, "A_plain", "recall", "NFE 50").endswith("identical")
     assert page.count("not comparable: num_samples (40 | 80)") == 9
 
@@ -160,21 +135,17 @@ def test_settings_code_and_packages_that_changed_are_listed_and_no_others(tmp_pa
     )
     said, page = compared(tmp_path, capsys, a, b)
     assert line(said, "training.num_steps").split() == ["every", "arm", "training.num_steps", "200", "400"]
-    assert (
-        "batch_size" not in said and "samplers" not in said
-    )  # a list whose keys stand in another order is the same
-    assert line(said, "workflow_scripts/changed.py").split()[1:3] == ["2" * 12, "4" * 12]
-    assert line(said, "workflow_scripts/gone.py").split()[1:3] == ["3" * 12, "absent"]
+    assert "batch_size" not in said and "samplers" not in said  # the order of keys is no difference
+    assert line(said, "workflow_scripts/changed.py").split()[1:] == ["2" * 12 + "…", "4" * 12 + "…"]
+    assert line(said, "workflow_scripts/gone.py").split()[1:] == ["3" * 12 + "…", "absent"]
     assert "same.py" not in said and "scipy" not in said
     assert line(said, "numpy").split() == ["numpy", "2.0", "2.1"]
     assert re.search(
         r"<tr><td>C_cosine</td><td>FD \(fd_toy\)</td><td>[^<]*NFE 50</td>.*<td>only in A</td></tr>", page
     )
     assert "more rows in the page" in said
-    assert all(
-        text in page
-        for text in ("training.num_steps", "workflow_scripts/changed.py", "numpy", "cccccccccccc")
-    )
+    for text in ("training.num_steps", "workflow_scripts/changed.py", "numpy", "c" * 12):
+        assert text in page
 
 
 def test_the_page_depends_on_nothing_but_the_runs_and_loads_nothing(tmp_path, capsys):
@@ -207,11 +178,10 @@ def test_a_missing_arm_and_one_seed_are_named(tmp_path, capsys):
 
 def test_a_report_folder_stands_for_the_results_beside_it(tmp_path, capsys):
     write_run(tmp_path / "a"), write_run(tmp_path / "b")
-    for side in ("a", "b"):
-        (tmp_path / side / "reports/S1_made_up/tiny").mkdir(parents=True)
-    said, _ = compared(
-        tmp_path, capsys, tmp_path / "a/reports/S1_made_up/tiny", tmp_path / "b/reports/S1_made_up/tiny"
-    )
+    folders = [tmp_path / side / "reports/S1_made_up/tiny" for side in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    said, _ = compared(tmp_path, capsys, *folders)
     assert "S1_made_up/tiny" in said
 
 
@@ -220,10 +190,18 @@ def test_a_report_folder_stands_for_the_results_beside_it(tmp_path, capsys):
     [
         ("", "S1_made_up/tiny", "A is missing: make compare A=STUDY/PRESET B=STUDY/PRESET"),
         ("S1_made_up/tiny", "", "B is missing"),
-        ("S1_made_up/tinny", "S1_made_up/tiny", "A: there are no results of 'S1_made_up/tinny'"),
+        ("S1_made_up/tinny", "S1_made_up/tiny", "A: no results of 'S1_made_up/tinny'"),
         ("S1_made_up/tinny", "S1_made_up/tiny", "did you mean 'S1_made_up/tiny'?"),
-        ("S1_made_up/tiny", "empty", "B: empty holds no results.jsonl"),
-        ("S1_made_up/tiny", "S1_made_up/tiny", "A and B are both S1_made_up/tiny; name two"),
+        (
+            "S1_made_up/tiny",
+            "empty",
+            "B: neither empty nor a results folder beside it contains results.jsonl",
+        ),
+        (
+            "S1_made_up/tiny",
+            "S1_made_up/tiny",
+            "A and B are both S1_made_up/tiny; give two different reports",
+        ),
         ("S1_made_up/tiny", "damaged", "line 1: not a JSON object"),
         ("S1_made_up/tiny", "torn", "decided from other results"),
     ],

@@ -1,7 +1,9 @@
-"""report.html is one offline file: nothing from elsewhere, everything escaped, verdict first, figures with their text."""
+"""report.html is one offline file, escapes everything, links every number, and says what is missing."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -14,21 +16,20 @@ from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
 from tests.unit.report.unlinked_numbers import names_of, texts_of, unlinked
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import write_json
-from workflow_scripts.core.step import Step, run
+from workflow_scripts.core.files import read_json_lines, write_json
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.report.html import build_report as build
+from workflow_scripts.report.html import build_report
 from workflow_scripts.report.page import render
-from workflow_scripts.steps import build_report, draw_figure, write_summary
 
-REPORTS = Path(__file__).resolve().parents[3] / "reports"
-PAGES = [REPORTS / "templates" / name for name in ("report.html.j2", "report.css", "report.js")]
+TEMPLATES = made_up.TEMPLATES
+PAGES = [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js")]
 NASTY = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted"'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text."""
+    """Every start tag with its attributes, and the text outside scripts and styles."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -42,9 +43,6 @@ class Elements(HTMLParser):
         if tag not in ("meta", "img", "br", "hr", "input"):
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
     def handle_endtag(self, tag):
         assert self.open.pop() == tag  # well nested
 
@@ -53,28 +51,37 @@ class Elements(HTMLParser):
             self.text += data
 
 
-def make(root: Path, figures=("hypotheses", "frechet_vs_nfe"), **choices) -> tuple[dict, dict, str]:
-    report, inputs = made_up.write_study(root / "results/S1_made_up/tiny", **choices)
-    for name in figures:
-        outputs = {
-            key: [root / f"figures/{name}.{end}"]
-            for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))
-        }
-        draw_figure.main(Step("draw_figure", {"figure": name, "report": report}, inputs, outputs))
-    summary = {**inputs, "template": [REPORTS / "templates/summary.md.j2"]}
-    write_summary.main(Step("write_summary", {"report": report}, summary, {"summary": [root / "summary.md"]}))
-    inputs |= {
-        "summary": [root / "summary.md"],
-        "figures": [root / f"figures/{name}.svg" for name in figures],
-        "captions": [REPORTS / f"captions/{name}.rst" for name in figures],
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Manifests name files relative to the project, so the study is written into the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def study(figures=tuple(FIGURES), chain=None, **choices) -> tuple[dict, dict]:
+    """Settings and inputs of a study; its figures are stand-ins, since the page only embeds their bytes."""
+    report, inputs = made_up.write_study(Path("results/S1_made_up/tiny"), **choices)
+    drawn = [Path(f"figures/{name}.svg") for name in figures]
+    for path in drawn:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(SVG, encoding="utf-8")
+    costs = Path("results/S1_made_up/tiny/costs.json")
+    write_json(
+        costs, collect_costs(inputs["timings"], manifests(report, figures) if chain is None else chain)
+    )
+    return report, inputs | {
+        "summary": [Path("summary.md")],
+        "figures": drawn,
+        "captions": [made_up.REPORTS / f"captions/{name}.rst" for name in figures],
         "templates": PAGES,
-        "costs": [root / "results/S1_made_up/tiny/costs.json"],
-        "notebooks": [root / "notebooks/01_results.html"],
+        "costs": [costs],
+        "notebooks": [Path("notebooks/01_results.html")],
     }
-    write_json(inputs["costs"][0], collect_costs(inputs["timings"], manifests(report, figures)))
-    settings = {"report": report, "setting_files": made_up.setting_files(report)}
-    run(build_report.main, made_up.arguments(settings, inputs, {"html": root / "report.html"}))
-    return report, inputs, (root / "report.html").read_text(encoding="utf-8")
+
+
+def page(report: dict, inputs: dict, chain: list | None = None, files: dict | None = None) -> str:
+    chain = manifests(report, tuple(FIGURES)) if chain is None else chain
+    files = made_up.setting_files(report) if files is None else files
+    return build_report(report, inputs, Path("report.html"), chain, "ab" * 32, files)
 
 
 def embedded(html: str) -> dict:
@@ -82,116 +89,88 @@ def embedded(html: str) -> dict:
     return json.loads(html.split('<script type="application/json" id="data">')[1].split("</script>")[0])
 
 
-def test_nothing_refers_outside_the_file_but_relative_links(tmp_path):
-    _, _, html = make(tmp_path)
-    page = Elements(html)
-    assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
-    for tag, attributes in page.tags:
+def body(html: str, name: str) -> str:
+    return html.split(f'<table id="table-{name}"')[1].split("<tbody>")[1].split("</tbody>")[0]
+
+
+def table(html: str, name: str) -> list[list[str]]:
+    """The rows of a table as text."""
+    rows = body(html, name).split("</tr>")[:-1]
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in cells]
+
+
+def test_nothing_refers_outside_the_file_but_relative_links():
+    html = page(*study())
+    found = Elements(html)
+    forbidden = {"link", "iframe", "object", "embed", "base", "form", "svg"}
+    assert not forbidden & {tag for tag, _ in found.tags}
+    own = ("#", "figures/", "notebooks/", "summary.md", "data:image/svg+xml;base64,")
+    for _, attributes in found.tags:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "srcset", "href", "action", "poster"):
-            value = attributes.get(name)
-            assert value is None or value.startswith(
-                ("#", "figures/", "notebooks/", "summary.md", "data:image/png;base64,")
-            )
-    addresses = set(re.findall(r"https?://[^\s\"']*", html))
-    assert addresses <= {
-        "http://www.w3.org/2000/svg",
-        "http://www.w3.org/1999/xlink",
-    }  # names of formats, never fetched
-    assert "@import" not in html and not re.search(r"url\((?!#)", html)
-    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+            assert attributes.get(name, "#").startswith(own)
+    # the name of a format, never fetched
+    assert set(re.findall(r"https?://[^\s\"']*", html)) <= {"http://www.w3.org/2000/svg"}
+    assert "@import" not in html and "url(" not in html
+    links = [attributes["href"] for tag, attributes in found.tags if tag == "a"]
     assert "notebooks/01_results.html" in links and "figures/hypotheses.csv" in links
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert all(link[1:] in ids for link in links if link.startswith("#"))
 
 
-def test_the_policy_allows_this_script_and_no_other(tmp_path):
-    import base64
-    import hashlib
-
-    _, _, html = make(tmp_path)
+def test_the_policy_allows_this_script_and_no_other():
+    html = page(*study())
     script = html.rsplit("<script>", 1)[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
     assert f"script-src 'sha256-{digest}';" in policy and policy.startswith("default-src 'none';")
-    assert html.count("<script") == 2  # the data and the script
+    assert html.count("<script") == 2  # the data and the script; a script in a figure is not one in the page
 
 
-def test_configuration_is_escaped_everywhere(tmp_path):
-    report, inputs, _ = make(tmp_path, title=NASTY)
+def test_configuration_is_escaped_everywhere():
+    report, inputs = study(title=NASTY)
     report["arms"][0]["label"] = NASTY + "</script><b>"
-    html = build(report, inputs, tmp_path / "report.html", manifests(report))
-    page = Elements(html)
-    assert [tag for tag, _ in page.tags].count("script") == 2 and "img" not in {tag for tag, _ in page.tags}
-    assert html.count("</script>") == 2
-    assert NASTY in page.text and page.text.count("<script>alert(1)</script>") > 5
+    html = page(report, inputs)
+    found = Elements(html)
+    assert [tag for tag, _ in found.tags].count("script") == 2 == html.count("</script>")
+    assert [tag for tag, _ in found.tags].count("img") == len(FIGURES)
+    assert NASTY in found.text and found.text.count("<script>alert(1)</script>") > 5
     assert embedded(html)["labels"]["A_plain"] == NASTY + "</script><b>"
 
 
-def test_question_and_answer_come_first_and_figures_have_text(tmp_path):
-    report, _, html = make(tmp_path, figures=tuple(FIGURES))
-    page = Elements(html)
-    headings = [(tag, number) for number, (tag, _) in enumerate(page.tags) if re.fullmatch("h[1-6]", tag)]
-    assert headings[0][0] == "h1" and [tag for tag, _ in headings].count("h1") == 1
-    order = [
-        "<h1>",
-        'class="verdict better"',
-        'id="verdict"',
-        'id="deviations"',
-        'id="frontier"',
-        'id="curvature"',
-        'id="weights"',
-        'id="training"',
-        'id="samples"',
-        'id="cost"',
-        'id="methods"',
-        'id="provenance"',
-    ]
+def test_question_and_answer_come_first_and_figures_have_text():
+    report, inputs = study()
+    html = page(report, inputs)
+    found = Elements(html)
+    headings = [tag for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == "h1" and headings.count("h1") == 1
+    sections = "verdict deviations frontier curvature weights training samples cost methods provenance"
+    order = ["<h1>", 'class="verdict better"', *(f'id="{name}"' for name in sections.split())]
     places = [html.index(part) for part in order]
     assert places == sorted(places)
-    drawings = {attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"}
-    assert drawings == {figure.alt for figure in FIGURES.values()}
-    for name in FIGURES:
-        assert " ".join((REPORTS / f"captions/{name}.rst").read_text(encoding="utf-8").split()) in page.text
-    for wanted in (
-        "12.5",
-        "1,234",
-        "training.learning_rate",
-        "a" * 12,
-    ):  # cost, parameters, settings, lock hash
-        assert wanted in page.text
-    assert report["arms"][1]["label"] in page.text
+    images = [attributes for tag, attributes in found.tags if tag == "img"]
+    assert {image["alt"] for image in images} == {figure.alt for figure in FIGURES.values()}
+    assert {base64.b64decode(image["src"].partition(",")[2]).decode() for image in images} == {SVG}
+    for path in inputs["captions"]:
+        assert " ".join(path.read_text(encoding="utf-8").split()) in found.text
+    # cost, parameters, settings, lock hash
+    for wanted in ("12.5", "1,234", "training.learning_rate", "a" * 12, report["arms"][1]["label"]):
+        assert wanted in found.text
 
 
-def test_rehearsal_banner(tmp_path):
-    assert 'class="banner"' in make(tmp_path / "rehearsal")[2]
-    assert 'class="banner"' not in make(tmp_path / "real", rehearsal=False)[2]
+def test_rehearsal_banner():
+    assert 'class="banner"' in page(*study())
+    assert 'class="banner"' not in page(*study(rehearsal=False))
 
 
-def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # manifests name files relative to the project
-    report, inputs, _ = make(Path("."))
-    html = build(
-        report,
-        inputs,
-        tmp_path / "report.html",
-        manifests(report),
-        setting_files=made_up.setting_files(report),
-    )
+def test_every_number_of_the_answer_and_the_tables_names_its_origin():
+    html = page(*study())
     data = embedded(html)
-    for name in (
-        "main_result",
-        "by_nfe",
-        "curvature",
-        "further_metrics",
-        "finite_sample",
-        "scale",
-        "error_rates",
-        "cost_by_run",
-    ):
-        table = html.split(f'<table id="table-{name}"')[1].split("</table>")[0].split("<tbody>")[1]
-        cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", table, flags=re.DOTALL)
+    names = "main_result by_nfe curvature further_metrics finite_sample scale error_rates cost_by_run"
+    for name in names.split():
+        cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", body(html, name), flags=re.DOTALL)
         assert cells and all('class="n" data-from="' in cell for cell in cells), name
     answer = html.split('<p class="answer">')[1].split("</p>")[0]
     assert re.findall(r'data-from="h:B\.H1[^"]*">([^<]+)<', answer)[0] == "20.0 %"
@@ -206,12 +185,12 @@ def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, mo
         "k": entries,
     }
     keys = re.findall(r'data-from="([^"]+)"', html)
-    assert all(set(key[2:].split(" ")) <= known[key[0]] for key in keys) and {key[0] for key in keys} == set(
-        known
-    )
-    # a result row leads to the step that computed it, and that to its sampler, checkpoint and data
+    assert all(set(key[2:].split(" ")) <= known[key[0]] for key in keys)
+    assert {key[0] for key in keys} == set(known)
+    # a result row leads to the step that computed it
     row = dict(zip(data["columns"], data["rows"][0]))
-    assert data["graph"]["steps"][row["maker"]]["entry"] in ("compute_metrics", "probe_checkpoint")
+    assert data["values"][row["metric"]] == "fd_toy"
+    assert data["graph"]["steps"][row["maker"]]["entry"] == "compute_metrics"
 
 
 @pytest.mark.parametrize(
@@ -224,92 +203,117 @@ def test_every_number_of_the_answer_and_the_tables_names_its_origin(tmp_path, mo
     ],
     ids=str,
 )
-def test_no_number_of_the_page_is_without_lineage(choices, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    report, inputs, _ = make(Path("."), figures=tuple(FIGURES), **choices)
-    html = build(
-        report, inputs, Path("report.html"), manifests(report), setting_files=made_up.setting_files(report)
-    )
-    assert unlinked(texts_of(html), names_of(report)) == []
-    # The search finds what is not linked.
-    assert len(unlinked(texts_of(build(report, inputs, Path("report.html"))), names_of(report))) > 50
+def test_no_number_of_the_page_is_without_lineage(choices):
+    report, inputs = study(**choices)
+    assert unlinked(texts_of(page(report, inputs)), names_of(report)) == []
+    # the search finds what is not linked
+    assert len(unlinked(texts_of(page(report, inputs, chain=[], files={})), names_of(report))) > 50
 
 
-def test_a_setting_names_its_file_and_a_cost_its_steps(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    report, inputs, _ = make(Path("."))
+def test_a_setting_names_its_file_and_a_cost_its_steps():
+    report, inputs = study()
     files = made_up.setting_files(report) | {"training.batch_size": "config/preset/other.yaml"}
-    html = build(report, inputs, Path("report.html"), manifests(report), setting_files=files)
+    html = page(report, inputs, files=files)
     data = embedded(html)
     methods = html.split('<section id="methods">')[1]
     assert '<button type="button" class="n" data-from="c:training.batch_size">8</button>' in methods
     assert data["settings"]["training.batch_size"] == [8, "config/preset/other.yaml"]
     assert data["settings"]["B_weighted/loss.min_snr_gamma"] == [5.0, "config/preset/tiny.yaml"]
     assert re.search(r'data-from="c:B_weighted/loss.min_snr_gamma">5<', html)
-    stages = html.split('<table id="table-cost_by_stage"')[1].split("</table>")[0]
-    assert 'data-from="k:train_model">9</button>' in stages  # three arms, three seeds
-    runs = html.split('<table id="table-cost_by_run"')[1].split("</table>")[0]
-    for step in map(int, re.findall(r'data-from="s:(\d+)"', runs)):
+    assert 'data-from="k:train_model">9</button>' in body(html, "cost_by_stage")  # three arms, three seeds
+    for step in map(int, re.findall(r'data-from="s:(\d+)"', body(html, "cost_by_run"))):
         assert data["graph"]["steps"][step]["entry"] == "train_model"
 
 
-def test_the_same_bytes_wherever_it_is_built(tmp_path, monkeypatch):
+def test_the_same_bytes_wherever_and_whenever_it_is_built(tmp_path, monkeypatch):
     pages = []
     for name in ("one", "another"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         monkeypatch.setenv("HOME", str(tmp_path / name))
         monkeypatch.setenv("USER", name)
-        report, inputs, _ = make(Path("."))
-        pages.append(build(report, inputs, Path("report.html"), manifests(report), "ab" * 32))
+        report, inputs = study()
+        pages.append(page(report, inputs))
     assert pages[0] == pages[1]
     assert str(tmp_path) not in pages[0] and os.uname().nodename not in pages[0]
     # what differs from run to run stays out, but for the costs, which are an input
-    later = [{**item, "circumstances": {"started": "2020-01-01", "wall_s": 1}} for item in manifests(report)]
-    assert build(report, inputs, Path("report.html"), later, "ab" * 32) == pages[0]
+    chain = manifests(report, tuple(FIGURES))
+    later = [{**item, "circumstances": {"started": "2020-01-01", "wall_s": 1}} for item in chain]
+    assert page(report, inputs, later) == pages[0]
     assert '<meta name="input_lineage_sha256" content="' + "ab" * 32 in pages[0][:4096]
 
 
-def test_a_verdict_from_other_results_is_refused(tmp_path):
-    report, inputs, _ = make(tmp_path)
-    inputs["results"][0].write_text("", encoding="utf-8")
-    with pytest.raises(PipelineError, match="was decided from other results"):
-        build(report, inputs, tmp_path / "report.html")
-
-
-def test_a_figure_without_caption_is_refused(tmp_path):
-    report, inputs, _ = make(tmp_path)
-    with pytest.raises(PipelineError, match="'hypotheses' is unknown or has no caption"):
-        build(report, inputs | {"captions": []}, tmp_path / "report.html")
-
-
-def test_missing_templates_and_values_are_one_line_errors(tmp_path):
-    report, inputs, _ = make(tmp_path)
-    with pytest.raises(PipelineError, match=r"report\.css was not handed over"):
-        build(report, inputs | {"templates": PAGES[:1]}, tmp_path / "report.html")
-    with pytest.raises(PipelineError, match=r"page\.html\.j2 was not handed over"):
-        render([REPORTS / "templates/notebook.html.j2"], "notebook.html.j2")
-    with pytest.raises(PipelineError, match="cannot be rendered"):
-        render(PAGES[:1], "report.html.j2")
-    with pytest.raises(PipelineError, match="cannot read the template"):
-        render([tmp_path / "absent.j2"], "absent.j2")
-
-
-def test_a_script_that_would_end_its_element_is_refused(tmp_path):
-    report, inputs, _ = make(tmp_path)
+def test_wrong_inputs_are_one_line_errors(tmp_path):
+    report, inputs = study()
     (tmp_path / "report.js").write_text("const text = '</script>';", encoding="utf-8")
-    with pytest.raises(PipelineError, match="would end it early"):
-        build(report, inputs | {"templates": [*PAGES[:2], tmp_path / "report.js"]}, tmp_path / "report.html")
+    (tmp_path / "results.jsonl").touch()
+    for wrong, message in (
+        ({"results": [tmp_path / "results.jsonl"]}, "was decided from other results"),
+        ({"captions": []}, "'hypotheses' is unknown or has no caption"),
+        ({"templates": PAGES[:1]}, r"the template report\.js is missing"),
+        ({"templates": [*PAGES[:2], tmp_path / "report.js"]}, "would end its element in the page early"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            page(report, inputs | wrong)
+    for templates, name, message in (
+        ([TEMPLATES / "notebook.html.j2"], "notebook.html.j2", r"the template page\.html\.j2 is missing"),
+        (PAGES[:1], "report.html.j2", "cannot be rendered"),
+        ([tmp_path / "absent.j2"], "absent.j2", "cannot read the template"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            render(templates, name)
 
 
-def test_a_run_without_timing_values_is_shown_as_such(tmp_path):
-    report, inputs, _ = make(tmp_path)
-    write_json(
-        inputs["timings"][0], {"wall_s": 1.0, "steps_per_s": 2.0, "peak_memory_mb": None, "num_parameters": 5}
-    )
+def test_a_missing_metric_is_a_dash_and_leads_nowhere():
+    report, inputs = study()
+    rows = read_json_lines(inputs["results"][0])
+    missing = {"metric": "hessian_trace", "arm": "B_weighted"}
+    made_up.decide_again(report, inputs, [row for row in rows if not missing.items() <= row.items()])
+    html = page(report, inputs)
+    weighted = next(row for row in table(html, "curvature") if row[0] == "weighted γ=5")
+    assert weighted[1:4] == ["–", "–", "–"] and weighted[4] != "–"
+    trace = next(row for row in table(html, "hypotheses") if row[0] == "B.H2")
+    assert trace[5:] == ["–", "–", "inconclusive"]
+    assert ["B.H2", "seeds", "3", "0; missing 11, 12, 13"] in table(html, "deviations")
+    assert not re.search(r'data-from="[^"]*">–<', html)
+
+
+def test_one_seed_gives_no_interval_and_no_deviation():
+    html = page(*study(seeds=(11,)))
+    assert 'class="verdict inconclusive"' in html and "1 seed per arm" in Elements(html).text
+    assert all(len(row) == 3 and "±" not in row[2] for row in table(html, "main_result"))
+    assert all(row[6] == "–" for row in table(html, "hypotheses"))
+
+
+def test_an_arm_that_failed_stays_in_every_table():
+    report, inputs = study(arms=("A_plain", "B_weighted"))
+    chain = [item for item in manifests(report) if item["lineage"]["wildcards"].get("arm") != "C_cosine"]
+    html = page(report, inputs, chain)
+    failed = next(row for row in table(html, "main_result") if row[0] == "cosine, plain")
+    assert failed[1:] == ["–"] * 4
+    assert ["B.X1", "seeds", "3", "0; missing 11, 12, 13"] in table(html, "deviations")
+    assert {run[0] for run in table(html, "cost_by_run")} == {"plain", "weighted γ=5"}
+
+
+def test_missing_figures_manifests_and_timings_are_said():
+    report, inputs = study(figures=(), chain=[])
+    write_json(inputs["timings"][0], {"wall_s": 1.0, "steps_per_s": 2.0, "num_parameters": 5})
     write_json(inputs["costs"][0], collect_costs(inputs["timings"], []))
-    html = build(report, inputs, tmp_path / "report.html")
-    cost = html.split('<section id="cost">')[1].split("</section>")[0]
-    row = re.findall(r"<td[^>]*>([^<]*)</td>", cost.split("<tbody>")[1].split("</tr>")[0])
-    assert row == ["11", "1.00", "2.00", "–", "5"]
-    assert "only training is timed" in cost and "No manifest of a step was found" in html
+    html = page(report, inputs, chain=[])
+    assert "Figure not drawn: hypotheses." in html and "No step manifests were found" in html
+    assert "only training is timed" in html
+    assert table(html, "cost_by_run")[0] == ["plain", "11", "1.00", "2.00", "–", "5"]
+    row = next(key for key in re.findall(r'data-from="(r:[^"]+)"', html))  # the result row is still known
+    assert embedded(html)["rows"][int(row[2:].split()[0])][-1] is None
+
+
+def test_ten_times_the_arms_stay_one_page():
+    report, inputs = study()
+    names = [f"D{number:02d}" for number in range(27)]
+    report["arms"] += [{**report["arms"][0], "name": name, "label": f"arm {name}"} for name in names]
+    rows = read_json_lines(inputs["results"][0])
+    plain = [row for row in rows if row["arm"] == "A_plain"]
+    made_up.decide_again(report, inputs, rows + [{**row, "arm": name} for name in names for row in plain])
+    html = page(report, inputs)
+    assert len(table(html, "main_result")) == 30 == len(table(html, "by_nfe"))
+    assert len(html.encode()) < 5e6

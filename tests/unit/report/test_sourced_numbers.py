@@ -1,4 +1,4 @@
-"""Numbers in sentences carry their origin; it becomes a button on the page and leaves no trace anywhere else."""
+"""Numbers in sentences carry their origin, which is a button on the page and invisible elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from workflow_scripts.report import interpretation
-from workflow_scripts.report.html_tables import inline_html
+from workflow_scripts.report.page import inline_html
 from workflow_scripts.report.sourced_numbers import linked, plain, source_numbers, sourced
 from workflow_scripts.report.tables import markdown
 
@@ -21,33 +21,18 @@ def buttons(text: str) -> list[tuple[str, str]]:
     return re.findall(r'<button type="button" class="n" data-from="x:([^"]+)">([^<]+)</button>', page(text))
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        "40",
-        "2,000",
-        "0.002",
-        "1e-05",
-        "1e−05",
-        "3.10e-06",
-        "20.0 %",
-        "−12.3 %",
-        "+71.1 %",
-        "7 %",
-        "2001-02-03",
-        "2001-02-03T04:05:06Z",
-        "+1.23e+03 %",
-    ],
-)
+NUMBERS = "40|2,000|0.002|1e-05|1e−05|3.10e-06|20.0 %|−12.3 %|+71.1 %|7 %|+1.23e+03 %"
+DATES = "2001-02-03|2001-02-03T04:05:06Z"
+NAMES = "E2.H1|CIFAR-10|FID@10k|fd_digits8|“Min-SNR γ=5”|`model.size 3`|Inception-2015"
+
+
+@pytest.mark.parametrize("number", [*NUMBERS.split("|"), *DATES.split("|")])
 def test_a_number_is_one_button_with_its_sign_and_unit(number):
     assert buttons(source_numbers(f"about {number}, or so", "lock")) == [("lock", number)]
     assert buttons(source_numbers(f"({number})", "lock")) == [("lock", number)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["E2.H1", "CIFAR-10", "FID@10k", "fd_digits8", "“Min-SNR γ=5”", "`model.size 3`", "Inception-2015"],
-)
+@pytest.mark.parametrize("name", NAMES.split("|"))
 def test_digits_of_a_name_are_no_number(name):
     assert source_numbers(f"see {name} here", "lock") == f"see {name} here"
 

@@ -1,4 +1,4 @@
-"""Which numbers of a page open no lineage: a search that knows nothing of how the page marks them."""
+"""Find the numbers of a page that open no lineage, without knowing how the page marks them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import re
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
-# Not part of the page's text, or a figure, which opens its lineage as a whole.
-NO_TEXT = {"script", "style", "title", "svg", "dialog"}
-# What a click answers: a number's lineage, a hash in full, a file, a list that unfolds.
-OPENS = {"button", "a", "summary"}
-# Names of files, settings and commands.
-NAMES = {"code"}
+# Left out: what is no text, what a click answers (a lineage, a hash, a file, a list that unfolds), and names.
+LEFT_OUT = {"script", "style", "title", "dialog", "button", "a", "summary", "code"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 CITATION = re.compile(r"et al\. \d{4}")
 
 
 class _Texts(HTMLParser):
-    """Every text of the page outside what `unlinked` leaves out."""
+    """Every text of the page that is not left out."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -30,7 +26,7 @@ class _Texts(HTMLParser):
         heading = tag == "th" and ("scope", "col") in attributes
         leads_nowhere = tag == "a" and (dict(attributes).get("href") or "#").startswith("#")
         if tag not in VOID:
-            self._open.append((tag, heading or (tag in NO_TEXT | OPENS | NAMES and not leads_nowhere)))
+            self._open.append((tag, heading or (tag in LEFT_OUT and not leads_nowhere)))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
@@ -42,14 +38,14 @@ class _Texts(HTMLParser):
 
 
 def texts_of(page: str) -> list[str]:
-    """The texts of an HTML page in which a number would have to open its lineage."""
+    """The texts of an HTML page in which a number must open its lineage."""
     return _Texts(page).texts
 
 
 def unlinked(texts: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The words with a digit that are no part of a name: `names` are labels and titles that a study's files give.
+    """The words with a digit that are not part of a name; `names` are labels and titles from a study's files.
 
-    A word that begins with a letter is a name too (E2.H1, CIFAR-10, fd_digits8); so is the year of a citation.
+    A word that begins with a letter (E2.H1, CIFAR-10, fd_digits8) and the year of a citation are names too.
     """
     found = []
     for text in texts:
@@ -57,19 +53,12 @@ def unlinked(texts: Iterable[str], names: Iterable[str]) -> list[str]:
             text = text.replace(name, " ")
         words = (word.strip("()[],.;:“”‘’'") for word in CITATION.sub(" ", text).split())
         found += [
-            f"{word} in: {' '.join(text.split())}"
-            for word in words
-            if re.search(r"\d", word) and not re.match(r"[A-Za-z]", word)
+            f"{word} in: {' '.join(text.split())}" for word in words if re.match(r"[^A-Za-z].*\d|\d", word)
         ]
     return found
 
 
 def names_of(report: dict) -> list[str]:
-    """What a report's settings call things."""
-    return [
-        report["question"],
-        report["study_title"],
-        report["preset_title"],
-        report["dataset_title"],
-        *(arm["label"] for arm in report["arms"]),
-    ]
+    """The names in a report's settings."""
+    titles = [report[f"{name}_title"] for name in ("study", "preset", "dataset")]
+    return [report["question"], *titles, *(arm["label"] for arm in report["arms"])]

@@ -1,7 +1,7 @@
-"""Whatever configuration, preregistration and data say, what is rendered from it has the same elements as from plain words.
+"""No text from configuration, preregistration or data adds an element to what is rendered.
 
-The same study is rendered twice: with attacks in every text that a person or a dataset can set, and with harmless words
-of the same length in their places. Tags and attribute names must come in the same order; an attack that got through
+The same study is rendered twice: with attacks in every text that a person or a dataset can set, and with
+harmless words of the same shape. Tags and attribute names must come in the same order; a successful attack
 would add some.
 """
 
@@ -20,13 +20,9 @@ import pytest
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts.core.files import write_json
-from workflow_scripts.core.step import run
-from workflow_scripts.report.costs import collect_costs
-from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
 
-REPORTS = Path(__file__).resolve().parents[3] / "reports"
-TEMPLATES = REPORTS / "templates"
+# The figures that show the most text from configuration; all are drawn by the same code.
+FIGURES = ("hypotheses", "frechet_vs_nfe", "snr_and_weights")
 ATTACKS = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -37,53 +33,15 @@ ATTACKS = (
     "| a | b | `<b>` **bold** $\\frac{$ {{ 7 * 7 }} {% raw %}",
     "<javascript:alert(1)> <http://x.example/> http://x.example/",
 )
-# Not words but names, by which things are looked up: the schema or the code allows only some, or they are sums.
-NAMES = {
-    "study",
-    "preset",
-    "preregistered_preset",
-    "metric",
-    "main_sampler",
-    "sampler",
-    "name",
-    "arm",
-    "comparator",
-    "experiment",
-    "id",
-    "role",
-    "direction",
-    "outcome",
-    "schedule",
-    "prediction_type",
-    "weighting",
-    "kind",
-    "objective",
-    "sha256",
-    "extractor_sha256",
-    "reference_sha256",
-    "checkpoint_sha256",
-    "probe_sha256",
-    "results_sha256",
-    "sources_sha256",
-    "extractor",
-    "aggregation",
-    "interval",
-    "multiplicity",
-    "key",
-    "factor",
-    "field",
-    "resize",
-    "samplers",
-    "step",
-    "previous_sha256",
-    "arms",
-    "missing_seeds",
-    "metric_used",
-}
+# Names rather than texts: the schema or the code allows only some values. So are hashes.
+NAMES = re.compile(
+    r".*sha256|study|preset|preregistered_preset|metric|(main_)?samplers?|name|arms?|comparator|experiment|id|role"
+    r"|direction|outcome|schedule|prediction_type|weighting|kind|objective|extractor|interval|key|factor|step"
+)
 
 
 class Elements(HTMLParser):
-    """The start tags with their attributes' names, in order; the values of some attributes; the text."""
+    """The start tags with their attributes' names, in order; the targets of links; the text."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -94,18 +52,15 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, tuple(name for name, _ in attributes)))
-        self.links += [
-            value or ""
-            for name, value in attributes
-            if name in ("href", "src", "xlink:href", "action", "data")
-        ]
+        links = ("href", "src", "xlink:href", "action", "data")
+        self.links += [value or "" for name, value in attributes if name in links]
 
     def handle_data(self, data):
         self.text += data
 
 
 class Words:
-    """Replaces texts by attacks, or by words of the same shape; counts how many."""
+    """Replaces texts by attacks, or by words of the same shape; counts them."""
 
     def __init__(self, attack: bool):
         self.attack, self.count = attack, 0
@@ -115,7 +70,7 @@ class Words:
             return {name: self(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [self(item, key) for item in value]
-        if not isinstance(value, str) or key in NAMES:
+        if not isinstance(value, str) or NAMES.fullmatch(key):
             return value
         text = ATTACKS[self.count % len(ATTACKS)]
         self.count += 1
@@ -125,85 +80,27 @@ class Words:
 def render(root: Path, attack: bool, monkeypatch) -> dict[str, str]:
     """Every file that people open, by name."""
     words = Words(attack)
-    originals = {name: getattr(made_up, name) for name in ("report_settings", "hypotheses", "gate")}
-    monkeypatch.setattr(
-        made_up,
-        "report_settings",
-        lambda *a, **k: {**words(originals["report_settings"](*a, **k)), "anchors": anchors(words)},
-    )
-    monkeypatch.setattr(made_up, "hypotheses", lambda *a, **k: words(originals["hypotheses"](*a, **k)))
-    monkeypatch.setattr(made_up, "gate", lambda *a, **k: words(originals["gate"](*a, **k)))
+    curve = {"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 8.0]}
+    anchor = {"label": "a", "citation": "b", "note": "c"}
+    for name in ("report_settings", "hypotheses", "gate"):
+        original = getattr(made_up, name)
+        monkeypatch.setattr(made_up, name, lambda *a, original=original, **k: words(original(*a, **k)))
     for name in ("SCALE_MARKS", "MANIFEST", "EXTRACTOR"):
         monkeypatch.setattr(made_up, name, words(copy.deepcopy(getattr(made_up, name))))
     report, inputs = made_up.write_study(root / "results/S1_made_up/tiny")
-    verdict = inputs["verdict"][0]
-    write_json(verdict, {**made_up.verdict(report, made_up.result_rows(report)), "reason": words("reason")})
+    report["anchors"] = [{**words(anchor), "metric": "fd_toy", "source": "toy", "curves": [curve]}]
+    verdict = made_up.verdict(report, made_up.result_rows(report))
+    write_json(inputs["verdict"][0], {**verdict, "reason": words("reason")})
+    for name in FIGURES:
+        (root / "captions").mkdir(exist_ok=True)
+        (root / f"captions/{name}.rst").write_text(words(name), encoding="utf-8")
     monkeypatch.chdir(root)
-
-    def call(main, settings, given, **outputs):
-        run(
-            main,
-            made_up.arguments(
-                {**settings, "report": report}, given, {name: root / path for name, path in outputs.items()}
-            ),
-        )
-
-    figures = []
-    for name in FIGURES:
-        call(
-            draw_figure.main,
-            {"figure": name},
-            inputs,
-            svg=f"figures/{name}.svg",
-            png=f"figures/{name}.png",
-            data=f"figures/{name}.csv",
-        )
-        figures.append(root / f"figures/{name}.svg")
-    call(write_summary.main, {}, {**inputs, "template": [TEMPLATES / "summary.md.j2"]}, summary="summary.md")
-    needed = {name: inputs[name] for name in ("results", "verdict", "scale_marks", "logs", "probes")}
-    pages = {
-        "notebook": [TEMPLATES / "page.html.j2", TEMPLATES / "notebook.html.j2"],
-        "report": sorted(TEMPLATES.glob("*")),
-    }
-    call(
-        render_notebook.main,
-        {"notebook": "01_results"},
-        {**needed, "template": [REPORTS / "notebooks/01_results.ipynb"], "templates": pages["notebook"]},
-        notebook="notebooks/01_results.ipynb",
-        html="notebooks/01_results.html",
-    )
-    captions = []
-    for name in FIGURES:
-        captions.append(root / f"captions/{name}.rst")
-        captions[-1].parent.mkdir(exist_ok=True)
-        captions[-1].write_text(words(name), encoding="utf-8")
-    given = {
-        **inputs,
-        "summary": [root / "summary.md"],
-        "figures": figures,
-        "captions": captions,
-        "templates": pages["report"],
-        "notebooks": [root / "notebooks/01_results.html"],
-        "costs": [root / "costs.json"],
-    }
-    write_json(root / "costs.json", collect_costs(inputs["timings"], manifests(report, tuple(FIGURES))))
-    call(build_report.main, {"setting_files": made_up.setting_files(report)}, given, html="report.html")
+    chain = manifests(report, FIGURES)
+    made_up.render_study(root, report, inputs, FIGURES, root / "captions", chain)
     assert words.count > 40
     monkeypatch.undo()
-    paths = [*figures, root / "summary.md", root / "notebooks/01_results.html", root / "report.html"]
-    return {path.name: path.read_text(encoding="utf-8") for path in paths}
-
-
-def anchors(words: Words) -> list[dict[str, Any]]:
-    curve = {"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 8.0]}
-    return [
-        {
-            **words({"label": "a", "citation": "b", "note": "c"}),
-            "metric": "fd_toy",
-            "source": "toy",
-            "curves": [curve],
-        }
-    ]
+    names = [*(f"{name}.svg" for name in FIGURES), "summary.md", "01_results.html", "report.html"]
+    return {name: (root / name).read_text(encoding="utf-8") for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -214,39 +111,40 @@ def rendered(tmp_path_factory):
         return attacked, render(tmp_path_factory.mktemp("plain"), False, patch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.html", "01_results.html"])
 def test_pages_have_the_elements_of_plain_words(rendered, name):
     attacked, plain = (Elements(files[name]) for files in rendered)
     # A digit in a sentence opens its lineage, and some attacks hold one.
     numbers = [("button", ("type", "class", "data-from")), ("span", ("class",))]
-    assert [tag for tag in attacked.tags if tag not in numbers] == [
-        tag for tag in plain.tags if tag not in numbers
+    tags = [[tag for tag in page.tags if tag not in numbers] for page in (attacked, plain)]
+    assert tags[0] == tags[1]
+    links = [
+        [link for link in page.links if not link.startswith(("data:", "#"))] for page in (attacked, plain)
     ]
-    assert [link for link in attacked.links if not link.startswith(("data:", "#"))] == [
-        link for link in plain.links if not link.startswith(("data:", "#"))
-    ]
+    assert links[0] == links[1]
     assert not any(attribute.startswith("on") for _, attributes in attacked.tags for attribute in attributes)
-    assert '"><img src=x onerror=alert(1)>' in attacked.text  # it is shown, as the text that it is
+    assert '"><img src=x onerror=alert(1)>' in attacked.text  # shown as the text that it is
 
 
-@pytest.mark.parametrize("name", [f"{figure}.svg" for figure in FIGURES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_have_the_elements_of_plain_words(rendered, name):
-    attacked, plain = (ElementTree.fromstring(files[name]) for files in rendered)
     shapes = [
-        [(element.tag, sorted(element.keys())) for element in root.iter()] for root in (attacked, plain)
+        [
+            (element.tag, sorted(element.keys()))
+            for element in ElementTree.fromstring(files[f"{name}.svg"]).iter()
+        ]
+        for files in rendered
     ]
     assert shapes[0] == shapes[1]
-    assert not any(
-        tag.lower().endswith("}script") or any(key.startswith("on") for key in keys)
-        for tag, keys in shapes[0]
-    )
+    for tag, keys in shapes[0]:
+        assert not tag.lower().endswith("}script") and not any(key.startswith("on") for key in keys)
 
 
+@pytest.mark.slow
 def test_the_summary_shows_no_html_even_where_a_viewer_allows_it(rendered):
-    """Viewers of Markdown differ; the most generous lets HTML through."""
-    attacked, plain = (
-        Elements(mistune.create_markdown(escape=False, plugins=["table", "url"])(files["summary.md"]))
-        for files in rendered
-    )
-    assert attacked.tags == plain.tags
-    assert attacked.links == plain.links
+    """Viewers of Markdown differ; the most generous one lets HTML through."""
+    viewer = mistune.create_markdown(escape=False, plugins=["table", "url"])
+    attacked, plain = (Elements(viewer(files["summary.md"])) for files in rendered)
+    assert attacked.tags == plain.tags and attacked.links == plain.links
