@@ -1,7 +1,7 @@
 # What comes before training: the preregistration's gate, and the dataset as verified arrays. Both run where
 # Snakemake runs, because a cluster's compute nodes seldom reach the internet.
 from workflow_scripts.core.files import DATASET_MANIFEST, read_document
-from workflow_scripts.core.source_files import combined_sha256, describe_source, require_source
+from workflow_scripts.core.source_files import combined_sha256, describe_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
@@ -32,15 +32,13 @@ def own_images_sha256():
 def check_data():
     """Stop where the dataset cannot be had, before Snakemake deletes the arrays that were made from it.
 
-    Official datasets are downloaded if need be and verified, which takes seconds. A user's own images, whose
-    verification takes as long as their preparation, must be there and have the sum that the settings may
-    name.
+    Published files are downloaded if need be. A user's own images are only looked for and hashed, because
+    checking them takes as long as preparing them.
     """
-    data = STUDY.shared("data")
-    if data["source"] == "image_folder":
-        require_source(DATA_ROOT / data["path"], data.get("sha256"))
-    elif data["source"] != "digits":  # digits come with scikit-learn
-        run_check("supply_dataset", {"data": data}, "--input", "root", DATA_ROOT)
+    # imported only here, since it loads numpy and Pillow, which planning does without
+    from workflow_scripts.data.prepare import require_files
+
+    require_files(STUDY.shared("data"), DATA_ROOT)
 
 
 # The gate is checked before the first job and written down by this rule. It is no input of training: passing

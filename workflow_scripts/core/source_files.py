@@ -10,36 +10,34 @@ from typing import NamedTuple
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, sha256_text
 
-# What file managers and archivers leave behind; never part of a dataset. So is every name that starts with a dot.
+LAYOUT = "<class>/* or {train,test}/<class>/*"
+# File managers and archivers leave these behind, and names that start with a dot; they belong to no dataset.
 _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class SourceFile(NamedTuple):
-    """`path` relative to where the dataset lies, so that it says the same on every machine; `bytes`; 64 hex digits."""
+    """`path` relative to where the dataset lies, size in bytes, sha256 as 64 hex digits."""
 
     path: str
     bytes: int
     sha256: str
 
 
-LAYOUT = "<class>/* or {train,test}/<class>/*"
-
-
 def require_source(path: Path, expected_sha256: str | None = None) -> list[SourceFile]:
-    """The files of a user's own images; PipelineError, saying what to put where, when there are none or others.
+    """List the files of a user's own images.
 
-    `expected_sha256`, if given, is what `combined_sha256` must give.
+    PipelineError when there are none, or when their `combined_sha256` is not the expected one.
     """
     if not path.exists():
         raise PipelineError(
-            f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, or say where "
-            "data lies: --config data_root=… (make: DATA=…)"
+            f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, "
+            "or say where data lies: --config data_root=… (make: DATA=…)"
         )
     files = describe_source(path)
     if expected_sha256 is not None and (found := combined_sha256(files)) != expected_sha256:
         raise PipelineError(
-            f"{path} has sha256 {found}, data.sha256 is {expected_sha256}: it is damaged or another dataset; put the right one "
-            "there, or change data.sha256 if this one is meant"
+            f"{path} has sha256 {found}, data.sha256 is {expected_sha256}: it is damaged or another dataset; "
+            "put the right one there, or change data.sha256 to use this one"
         )
     return files
 
@@ -51,56 +49,50 @@ def describe_file(path: Path, name: str | None = None) -> SourceFile:
 
 
 def describe_source(path: Path) -> list[SourceFile]:
-    """The file at `path`, or every file of the folder at `path`, sorted by name. PipelineError as in `walk`."""
+    """Describe the file at `path`, or every file of the folder there, sorted by name; errors as in `walk`."""
     if path.is_file():
         return [describe_file(path)]
     return [describe_file(path / name, name) for name, is_folder in walk(path) if not is_folder]
 
 
 def combined_sha256(files: Iterable[SourceFile]) -> str:
-    """Of one file its own sha256; of several that of their list as `sha256sum` prints it, sorted by name."""
+    """One file's own sha256; of several files that of their list by name, as `sha256sum` prints it."""
     files = sorted(files)
     if len(files) == 1:
         return files[0].sha256
     return sha256_text("".join(f"{file.sha256}  {file.path}\n" for file in files))
 
 
-def walk(folder: Path) -> list[tuple[str, bool]]:
-    """(name relative to `folder`, is it a folder) of everything below it, sorted, leftovers left out.
+def walk(folder: Path, below: str = "") -> list[tuple[str, bool]]:
+    """List everything below `folder` but hidden files and leftovers: (relative name, is it a folder), sorted.
 
-    PipelineError, naming it, for a link, a device or anything else that is neither file nor folder, for a name that
-    `check_name` refuses, and for a folder that cannot be read.
+    PipelineError for a link or a device, a name that `check_name` refuses, and a folder that cannot be read.
     """
-    found: list[tuple[str, bool]] = []
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        try:
-            entries = list(os.scandir(folder / below))
-        except OSError as error:
-            raise PipelineError(
-                f"cannot read the folder {folder / below}: {error.strerror or error}"
-            ) from error
-        for entry in entries:
-            name = f"{below}/{entry.name}" if below else entry.name
-            if is_leftover(check_name(name, folder)):
-                continue
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if not is_folder and not entry.is_file(follow_symlinks=False):
-                raise PipelineError(f"{folder}: {name!r} is a link or a device; put the file itself there")
-            found.append((name, is_folder))
-            if is_folder:
-                waiting.append(name)
+    try:
+        entries = list(os.scandir(folder / below))
+    except OSError as error:
+        raise PipelineError(f"cannot read the folder {folder / below}: {error.strerror or error}") from error
+    found = []
+    for entry in entries:
+        name = check_name(f"{below}{entry.name}", folder)
+        if is_leftover(entry.name):
+            continue
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if not is_folder and not entry.is_file(follow_symlinks=False):
+            raise PipelineError(f"{folder}: {name!r} is a link or a device; put the file itself there")
+        found.append((name, is_folder))
+        if is_folder:
+            found += walk(folder, f"{name}/")
     return sorted(found)
 
 
 def check_name(name: str, where: Path) -> str:
-    """The name with "." parts and a closing "/" dropped; PipelineError when it leads outside or cannot be printed."""
-    parts = name.split("/")
-    printable = all(31 < ord(letter) != 127 and not 0xD800 <= ord(letter) <= 0xDFFF for letter in name)
+    """Drop "." parts and a closing "/"; PipelineError for a name that leads outside or cannot be printed."""
     # a backslash or a drive letter is a path on other systems
-    outside = name.startswith("/") or ".." in parts or "\\" in name or name[1:2] == ":"
-    if outside or not printable:
+    outside = name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":"
+    if outside or any(
+        ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name
+    ):
         raise PipelineError(
             f"{where}: the name {name!r} leads outside the dataset or cannot be printed; rename it"
         )
@@ -108,5 +100,5 @@ def check_name(name: str, where: Path) -> str:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a name, or a folder it lies in, is hidden or known to be left behind by file managers."""
-    return any((part.startswith(".") and part != ".") or part in _LEFTOVERS for part in name.split("/"))
+    """Whether a file, or a folder it lies in, is hidden or was left behind by a file manager."""
+    return any(part.startswith(".") or part in _LEFTOVERS for part in PurePosixPath(name).parts)

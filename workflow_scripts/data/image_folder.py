@@ -11,32 +11,30 @@ import numpy as np
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.source_files import LAYOUT, require_source
-from workflow_scripts.data.archives import iterate_members
+from workflow_scripts.data.archives import read_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
 
 
-def load(
-    settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None] = lambda count: None
-) -> Dataset:
-    """The images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
+def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None]) -> Dataset:
+    """Load the images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
 
-    Folders around the layout do not matter, hidden files are left out, and so are files outside the class folders that
-    are no images by their suffix. Classes are the class folders, sorted by name. The order of the files in an archive
-    does not matter. `on_images(count)` is called after every image. Images become arrays by `pictures.decode`.
-    PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or mixed, and for an empty class.
+    Folders around the layout do not matter; hidden files are left out, and so are files outside the class
+    folders that are not images by their suffix. Classes are the class folders, sorted by name.
+    `on_images(count)` is called after every image. PipelineError, naming the file or member, for anything
+    damaged, unsafe, ambiguous or mixed, and for an empty class.
     """
     path = root / settings_data["path"]
     sources = require_source(path, settings_data.get("sha256"))
     rule = Rule(settings_data["image_size"], settings_data["channels"], settings_data.get("resize"))
-    images, others, folders, mode = _read(path, rule, on_images)
+    images, mode, folders, others = _read(path, rule, on_images)
     parts = _parts(path, images)
-    classes = _classes(path, parts, others, folders)
+    classes = _classes(path, parts, folders, others)
     from_train = settings_data.get("test_split") == "from_train"
     if not from_train and "test" not in parts:
         raise PipelineError(
-            f"{path} has no test part; lay it out {{train,test}}/<class>/*, or set data.test_split: from_train, which "
-            "splits data.num_test images off the training images"
+            f"{path} has no test part; lay it out {{train,test}}/<class>/*, or set data.test_split: "
+            "from_train, which splits data.num_test images off the training images"
         )
 
     def split(part: str) -> Split:
@@ -58,26 +56,27 @@ def load(
 
 def _read(
     path: Path, rule: Rule, on_images: Callable[[int], None]
-) -> tuple[dict[str, np.ndarray], list[str], list[str], str]:
-    """Arrays by name, the names of other files and of folders, and the one mode that all images were stored in."""
+) -> tuple[dict[str, np.ndarray], str, list[str], list[str]]:
+    """Arrays by name, the mode all images were stored in, and the names of folders and of other files."""
     images: dict[str, np.ndarray] = {}
-    others: list[str] = []
-    folders: list[str] = []
-    first: tuple[str, str] | None = None
-    for member in iterate_members(path, wanted=lambda name: name.lower().endswith(SUFFIXES)):
+    folders, others = [], []
+    first_mode, first_name = "", ""
+    for member in read_members(path, wanted=lambda name: name.lower().endswith(SUFFIXES)):
         if member.content is None:
             (folders if member.is_folder else others).append(member.name)
             continue
         images[member.name], mode = decode(member.content, rule, f"{path}: {member.name!r}")
-        first = first or (mode, member.name)
-        if mode != first[0]:
+        if not first_mode:
+            first_mode, first_name = mode, member.name
+        if mode != first_mode:
             raise PipelineError(
-                f"{path}: {member.name!r} is {MODES[mode]}, {first[1]!r} is {MODES[first[0]]}; make all images the same"
+                f"{path}: {member.name!r} is {MODES[mode]}, {first_name!r} is {MODES[first_mode]}; "
+                "make all images the same"
             )
         on_images(len(images))
-    if first is None:
+    if not images:
         raise PipelineError(f"{path} holds no image ({', '.join(SUFFIXES)}); lay images out {LAYOUT}")
-    return images, others, folders, first[0]
+    return images, first_mode, folders, others
 
 
 def _parts(path: Path, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -94,23 +93,21 @@ def _parts(path: Path, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     if [base.name for base in bases] == ["test", "train"] and bases[0].parent == bases[1].parent:
         return {base.name: by_base[base] for base in bases}
     examples = ", ".join(repr(min(min(names) for names in by_base[base].values())) for base in bases[:3])
-    raise PipelineError(f"{path} is not laid out {LAYOUT}: images lie at unlike places, such as {examples}")
+    raise PipelineError(f"{path} is not laid out {LAYOUT}: there are images such as {examples}")
 
 
 def _classes(
-    path: Path, parts: Mapping[str, Mapping[str, list[str]]], others: Iterable[str], folders: Iterable[str]
+    path: Path, parts: Mapping[str, Mapping[str, list[str]]], folders: list[str], others: list[str]
 ) -> tuple[str, ...]:
-    """The class names, sorted; PipelineError for a class without images and for other files among its images."""
+    """The class names, sorted; PipelineError for a class without images and for other files among images."""
     class_folders = {folder for part in parts.values() for folder in part}
     bases = {PurePosixPath(folder).parent for folder in class_folders}
-    for folder in sorted(folders):
-        if folder not in class_folders and PurePosixPath(folder).parent in bases:
+    for folder in sorted(set(folders) - class_folders):
+        if PurePosixPath(folder).parent in bases:
             raise PipelineError(f"{path}: the class {folder!r} is empty; put images into it or remove it")
     for name in sorted(others):
         if str(PurePosixPath(name).parent) in class_folders:
-            raise PipelineError(
-                f"{path}: {name!r} lies among images and is none ({', '.join(SUFFIXES)}); remove it"
-            )
+            raise PipelineError(f"{path}: {name!r} is not an image ({', '.join(SUFFIXES)}); remove it")
     names = {part: {PurePosixPath(folder).name for folder in by_class} for part, by_class in parts.items()}
     every = set().union(*names.values())
     for part, known in names.items():

@@ -1,4 +1,4 @@
-"""Images as files hold them (uint8, channels last) and as networks take them (float32 in [-1, 1], channels first)."""
+"""Images in files (uint8, channels last) and for networks (float32 in [-1, 1], channels first)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from workflow_scripts.core.files import read_npz
 
 
 def to_float(images: np.ndarray) -> torch.Tensor:
-    """Scale u8 `[N, H, W, C]` to float32 `[N, C, H, W]` in [-1, 1] by `x / 127.5 - 1`; ValueError for another dtype."""
+    """Scale u8 `[N, H, W, C]` to float32 `[N, C, H, W]` by `x / 127.5 - 1`; ValueError for another dtype."""
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(f"expected uint8 [N, H, W, C], got {images.dtype} {list(images.shape)}")
     return scaled(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:
-    """The same for u8 `[N, C, H, W]` on any device, to the same bits on each."""
+    """Scale u8 `[N, C, H, W]` to float32 by `x / 127.5 - 1`, with the same bits on every device."""
     # by a tensor: a GPU multiplies by the reciprocal of a plain number, which rounds differently
     divisor = torch.full((), 127.5, device=images.device)
     return images.contiguous().to(torch.float32).div_(divisor).sub_(1.0)
@@ -28,7 +28,7 @@ def scaled(images: torch.Tensor) -> torch.Tensor:
 def to_uint8(x: torch.Tensor) -> np.ndarray:
     """Scale float `[N, C, H, W]` back to u8 `[N, H, W, C]` by `round((x + 1) * 127.5)`, clamped to 0..255.
 
-    PipelineError when a value is NaN or infinite, since no grey level stands for it.
+    PipelineError when a value is NaN or infinite.
     """
     if x.ndim != 4:
         raise ValueError(f"expected [N, C, H, W], got {list(x.shape)}")
@@ -49,8 +49,8 @@ def load_dataset(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = read_npz(path, "images", "labels")
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
         raise PipelineError(
-            f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [N, H, W, C] with N at least 1; "
-            "delete it and run again"
+            f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [N, H, W, C] with N at "
+            "least 1; delete it and run again"
         )
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise PipelineError(

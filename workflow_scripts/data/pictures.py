@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import PipelineError, shorten
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 # No more decoders than the suffixes need: each is a way in for damaged files.
@@ -20,21 +20,22 @@ MODES = {"L": "grey", "RGB": "colour"}
 
 @dataclass(frozen=True)
 class Rule:
-    """What images become: `image_size` pixels a side, `channels` 1 or 3; `resize` names Pillow's filter, or is None."""
+    """The wanted form: `image_size` pixels a side, `channels` 1 or 3, `resize` one of FILTERS or None."""
 
     image_size: int
     channels: int
     resize: str | None
 
-    def __post_init__(self) -> None:
-        if self.resize is not None and self.resize not in FILTERS:
-            raise ConfigError(f"data.resize: unknown filter {self.resize!r}; known are {', '.join(FILTERS)}")
+    @property
+    def mode(self) -> str:
+        """Pillow's name for images of that many channels."""
+        return {1: "L", 3: "RGB"}[self.channels]
 
     def describe(self, mode: str) -> str:
-        """The rule in words, for images of Pillow's `mode`."""
-        wanted = _mode(self.channels)
-        become = {"L": "grey by ITU-R 601 luma", "RGB": "colour"}[wanted]
-        text = f"{MODES[mode]} images" + ("" if mode == wanted else f" converted to {become}")
+        """Say in words what becomes of images of Pillow's `mode`."""
+        text = f"{MODES[mode]} images"
+        if mode != self.mode:
+            text += f" converted to {'colour' if mode == 'L' else 'grey by ITU-R 601 luma'}"
         if self.resize is None:
             return f"{text}, in the size they have"
         square = f"{self.image_size} x {self.image_size}"
@@ -42,12 +43,13 @@ class Rule:
 
 
 def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
-    """The image as u8 `[image_size, image_size, channels]` by `rule`, and the mode it was stored in: L or RGB.
+    """Decode an image to u8 `[image_size, image_size, channels]`; returns it and the stored mode, L or RGB.
 
-    An EXIF orientation is applied first. Grey becomes three equal colours, colour becomes grey by ITU-R 601 luma. With
-    `resize` the shorter side becomes `image_size`, the longer one keeps the ratio (rounded, half up), and the centre is
-    kept (an odd pixel is cut from the right or the bottom). PipelineError starting with `where` for an image that does
-    not decode to its end, is neither 8-bit grey nor RGB, has more than MAX_PIXELS, or has another size and no `resize`.
+    An EXIF orientation is applied first. Grey becomes three equal colours, colour becomes grey by ITU-R 601
+    luma. With `resize` the shorter side becomes `image_size`, the longer one keeps the ratio (rounded, half
+    up), and the centre is kept (an odd pixel is cut from the right or the bottom). PipelineError starting
+    with `where` for an image that does not decode to its end, is neither 8-bit grey nor RGB, has more than
+    MAX_PIXELS, or has another size and no `resize`.
     """
     size = rule.image_size
     try:
@@ -57,18 +59,17 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
             image = ImageOps.exif_transpose(opened)
     except (PipelineError, MemoryError):
         raise
+    except Image.UnidentifiedImageError as error:
+        raise PipelineError(f"{where} does not decode (not an image it can read)") from error
     except Exception as error:  # a decoder that meets damaged bytes may raise anything
-        said = "not an image it can read" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise PipelineError(
-            f"{where} does not decode ({said.splitlines()[0] if said else type(error).__name__})"
-        ) from error
+        raise PipelineError(f"{where} does not decode ({shorten(error) or type(error).__name__})") from error
     mode = image.mode
     if mode not in MODES:
         raise PipelineError(
             f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB, without transparency"
         )
-    if mode != _mode(rule.channels):
-        image = image.convert(_mode(rule.channels))
+    if mode != rule.mode:
+        image = image.convert(rule.mode)
     if rule.resize is not None:
         image = _resize_and_crop(image, size, FILTERS[rule.resize], where)
     elif image.size != (size, size):
@@ -91,7 +92,3 @@ def _resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling, 
 def _require_few_pixels(size: tuple[int, int], where: str) -> None:
     if size[0] * size[1] > MAX_PIXELS:
         raise PipelineError(f"{where} has {size[0]} x {size[1]} pixels, more than the {MAX_PIXELS:,} allowed")
-
-
-def _mode(channels: int) -> str:
-    return {1: "L", 3: "RGB"}[channels]

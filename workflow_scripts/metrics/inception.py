@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import TextIO
 
 import torch
 from torch import nn
@@ -18,12 +17,10 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 
 from workflow_scripts.core.download import download
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.progress import Progress
 from workflow_scripts.metrics.weights import load_weights
 
 FEATURE_DIM = 2048
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-MAX_BYTES = 2**27  # it has 95,628,359
 REMEDY = (
     f"download {URL_INCEPTION_V3} elsewhere and set extractor.weights to that file, "
     "or use a preset whose extractor is trained on its own data (extractor.kind: classifier)"
@@ -70,16 +67,10 @@ def read_inception_weights(path: str | Path) -> bytes:
         ) from error
 
 
-def download_inception_weights(log: TextIO | None = None) -> bytes:
+def download_inception_weights() -> bytes:
     """The published file's bytes; PipelineError, telling how else to supply it, when that fails."""
-    progress = Progress("downloading Inception weights", None, "MB", log)
     try:
-        return download(
-            URL_INCEPTION_V3,
-            sha256=SHA256,
-            max_bytes=MAX_BYTES,
-            on_bytes=lambda done: progress.update(done >> 20),
-        )
+        return download(URL_INCEPTION_V3, sha256=SHA256)
     except PipelineError as error:
         raise PipelineError(f"cannot download the Inception weights ({error}); {REMEDY}") from error
 

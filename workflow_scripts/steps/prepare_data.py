@@ -1,4 +1,4 @@
-"""Get the dataset, check it, split it, and write it in the form every later step reads."""
+"""Get the dataset, check it, split it, and write it in the form that every later step reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workflow_scripts.data.prepare import prepare
 
 
 def main(step: Step) -> None:
-    """Settings: data. Input: `root`, the folder below which data lies. Outputs `train`, `test` (npz), `manifest` (json)."""
+    """Setting: data. Input: root, where data lies. Outputs: train and test (npz), manifest (JSON)."""
     progress = Progress(step.name, None, "images", step.log)
     manifest = prepare(
         step.setting("data"),
@@ -19,8 +19,8 @@ def main(step: Step) -> None:
         on_images=progress.update,
     )
     step.say(
-        f"{manifest['title']}: {manifest['train']['count']} training and {manifest['test']['count']} test images "
-        f"of {' x '.join(map(str, manifest['shape']))}"
+        f"{manifest['title']}: {manifest['train']['count']} training and {manifest['test']['count']} test "
+        f"images of {' x '.join(map(str, manifest['shape']))}"
     )
 
 

@@ -1,7 +1,7 @@
-"""Make sure that the Inception weights are there and whole, before anything is trained that would wait for them.
+"""Make sure that the Inception weights are there and intact, before anything is trained.
 
-Settings: none. Input: weights, a file to check. Or output: weights, where the published file is downloaded to unless it
-lies there already. The run calls this before its first job (rules/common.smk).
+Settings: none. Input: weights, a file to check. Or output: weights, where the published file is downloaded to
+unless it is there already. The run calls this before its first job (rules/common.smk).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from workflow_scripts.metrics.inception import (
 
 
 def main(step: Step) -> None:
-    """Download if need be, then load the network once. A download that is not the published file is not kept."""
+    """Download the weights if they are missing, then load the network once."""
     if "weights" in step.inputs:
         path = step.input("weights")
         read_inception_weights(path)
@@ -26,7 +26,7 @@ def main(step: Step) -> None:
         if path.is_file():
             require_published(read_inception_weights(path), path)
         else:
-            write_bytes(path, download_inception_weights(step.log))
+            write_bytes(path, download_inception_weights())
     load_inception(path)
     step.say(f"{path} holds the Inception weights")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.source_files import require_source
-from workflow_scripts.data.sources import load_source, to_download
+from workflow_scripts.data.prepare import require_files
+from workflow_scripts.data.published import to_download
 from workflow_scripts.provenance.manifest import SUFFIX, edited_outputs, local_path, read_manifest
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
@@ -96,7 +96,7 @@ def supply_words(
             addresses = to_download(data, data_root)
             downloads += [f"download {address} to {data_root}" for address in addresses]
             if not addresses:
-                problems += _refusal(check_source, data, data_root)
+                problems += _refusal(require_files, data, data_root)
         for path in (path for name, path in job.inputs if name == "inception"):
             place = local_path(path, root, data_root)
             if own_weights is None and not place.is_file():
@@ -107,14 +107,6 @@ def supply_words(
                     "put the Inception weights there"
                 )
     return downloads, problems
-
-
-def check_source(data: Mapping[str, Any], data_root: Path) -> None:
-    """Raise PipelineError if the dataset's files are missing or damaged; own images are only hashed."""
-    if data["source"] == "image_folder":
-        require_source(data_root / data["path"], data.get("sha256"))
-    else:
-        load_source(data, data_root)
 
 
 def _refusal(function: Callable[..., object], *arguments: Any) -> list[str]:

@@ -12,8 +12,10 @@ import pytest
 import sklearn.datasets
 
 from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.data import prepare as module
+from workflow_scripts.data.dataset import Dataset, Split, stratified_split
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.data.prepare import content_sha256, prepare
+from workflow_scripts.data.prepare import content_sha256, load_source, prepare
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
@@ -26,16 +28,15 @@ SETTINGS = {
     "num_test": 100,
     "split_seed": 0,
 }
+NOWHERE = Path("nowhere")
 
 
 def test_files_and_manifest_tell_the_same_story(tmp_path):
-    manifest = prepare(
-        SETTINGS, tmp_path, tmp_path / "train.npz", tmp_path / "test.npz", tmp_path / "manifest.json"
-    )
-    assert manifest == json.loads((tmp_path / "manifest.json").read_text())
-    assert (
-        manifest["shape"] == [8, 8, 1] and manifest["classes"] == list("0123456789") and manifest["licence"]
-    )
+    files = [tmp_path / name for name in ("train.npz", "test.npz", "manifest.json")]
+    manifest = prepare(SETTINGS, tmp_path, *files)
+    assert manifest == json.loads(files[2].read_text())
+    assert manifest["shape"] == [8, 8, 1] and manifest["classes"] == list("0123456789")
+    assert manifest["licence"]
     (source,) = manifest["sources"]
     bundled = Path(sklearn.datasets.__file__).parent / "data" / source["path"]
     assert source["bytes"] == bundled.stat().st_size
@@ -44,52 +45,87 @@ def test_files_and_manifest_tell_the_same_story(tmp_path):
         images, labels = load_dataset(tmp_path / f"{part}.npz")
         assert manifest[part]["count"] == len(images) == count
         assert manifest[part]["class_counts"] == [int((labels == name).sum()) for name in range(10)]
-        header = (
-            f"|u1{images.shape}".encode()
-            + images.tobytes()
-            + f"<i8{labels.shape}".encode()
-            + labels.tobytes()
+        content = b"|u1%b%b<i8%b%b" % (
+            str(images.shape).encode(),
+            images.tobytes(),
+            str(labels.shape).encode(),
+            labels.tobytes(),
         )
-        assert manifest[part]["sha256"] == hashlib.sha256(header).hexdigest()
+        assert manifest[part]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_content_sha256_sees_every_value_and_the_shape():
     images, labels = np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64)
-    digest = content_sha256(images, labels)
     altered = images.copy()
     altered[1, 3, 3, 0] = 1
-    assert content_sha256(images.copy(), labels) == digest
-    assert (
-        len({digest, content_sha256(altered, labels), content_sha256(images.reshape(2, 2, 8, 1), labels)})
-        == 3
-    )
-
-
-def test_nothing_is_written_when_a_check_fails(tmp_path):
-    with pytest.raises(ConfigError):
-        prepare(
-            {**SETTINGS, "num_train": 10**6},
-            tmp_path,
-            *(tmp_path / name for name in ("a.npz", "b.npz", "c.json")),
-        )
-    assert list(tmp_path.iterdir()) == []
+    sums = [content_sha256(each, labels) for each in (images, altered, images.reshape(2, 2, 8, 1))]
+    assert len(set(sums)) == 3 and sums[0] == content_sha256(images.copy(), labels)
 
 
 def test_the_entry_point_writes_the_same_bytes_twice(tmp_path):
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        command = [
-            sys.executable,
-            "-m",
-            "workflow_scripts.steps.prepare_data",
-            "--settings",
-            json.dumps({"data": SETTINGS}),
-        ]
-        command += ["--input", "root", str(tmp_path)]
-        for output, file in (("train", "train.npz"), ("test", "test.npz"), ("manifest", "manifest.json")):
-            command += ["--output", output, str(folder / file)]
-        subprocess.run(
-            command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True
-        )
-    for file in ("train.npz", "test.npz", "manifest.json"):
+    files = ("train.npz", "test.npz", "manifest.json")
+    for folder in ("one", "two"):
+        command = [sys.executable, "-m", "workflow_scripts.steps.prepare_data"]
+        command += ["--settings", json.dumps({"data": SETTINGS}), "--input", "root", str(tmp_path)]
+        for file in files:
+            command += ["--output", file.partition(".")[0], str(tmp_path / folder / file)]
+        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_num_train_keeps_the_first_images_of_the_split():
+    whole, few = (load_source({**SETTINGS, "num_train": count}, NOWHERE) for count in (None, 100))
+    assert len(whole.train.images) == 1697
+    assert np.array_equal(few.train.images, whole.train.images[:100])
+    assert np.array_equal(few.train.labels, whole.train.labels[:100])
+    assert np.array_equal(few.test.images, whole.test.images)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"num_train": 1698}, "data.num_train: asked for 1698 images, can be 1 to 1697"),
+        ({"num_train": 0}, "data.num_train"),
+        ({"image_size": 32}, "data.image_size"),
+        ({"channels": 3}, "data.channels"),
+        ({"num_classes": 9}, "data.num_classes"),
+    ],
+)
+def test_settings_that_do_not_fit_name_the_key_and_nothing_is_written(tmp_path, change, word):
+    with pytest.raises(ConfigError, match=word):
+        prepare({**SETTINGS, **change}, NOWHERE, *(tmp_path / name for name in ("a.npz", "b.npz", "c.json")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_without_a_test_part_is_split_by_seed_and_every_image_stays_once(monkeypatch):
+    images = np.arange(20 * 64, dtype=np.int64).astype(np.uint8).reshape(20, 8, 8, 1)
+    whole = Dataset(Split(images, np.arange(20) % 2), None, ("a", "b"), "here", "none", "as they are", ())
+    monkeypatch.setitem(module.LOADERS, "whole", lambda settings, root, on_images: whole)
+    settings = {**SETTINGS, "source": "whole", "num_classes": 2, "num_train": None, "num_test": 6}
+    dataset, again, other = (load_source({**settings, "split_seed": seed}, NOWHERE) for seed in (0, 0, 1))
+    assert np.bincount(dataset.test.labels).tolist() == [3, 3] and len(dataset.train.images) == 14
+    both = np.concatenate([dataset.train.images, dataset.test.images])
+    assert sorted(image.tobytes() for image in both) == sorted(image.tobytes() for image in images)
+    assert np.array_equal(dataset.test.images, again.test.images)
+    assert not np.array_equal(dataset.test.images, other.test.images)
+    assert "split off" in dataset.preparation
+
+
+def test_the_split_is_stratified_mixed_and_a_function_of_its_seed():
+    labels = sklearn.datasets.load_digits().target
+    train, test = stratified_split(labels, 297, 0)
+    shares = 297 * np.bincount(labels) / len(labels)
+    # largest remainder: no class is off its exact share by a whole image
+    assert (np.abs(np.bincount(labels[test]) - shares) < 1).all() and len(test) == 297
+    # a split sorted by class would have 0 in all of its first 20 places
+    assert len(set(labels[train][:20])) > 3 and len(set(labels[test][:20])) > 3
+    again = stratified_split(labels, 297, 0)
+    assert np.array_equal(train, again[0]) and np.array_equal(test, again[1])
+    assert not np.array_equal(np.sort(test), np.sort(stratified_split(labels, 297, 1)[1]))
+
+
+@pytest.mark.parametrize("num_test", [None, 0, 9, 1790, 5000])
+def test_a_split_without_every_class_on_both_sides_is_refused(num_test):
+    with pytest.raises(ConfigError, match="data.num_test"):
+        stratified_split(sklearn.datasets.load_digits().target, num_test, 0)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from workflow_scripts.core import files
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import DATASET_MANIFEST, read_document
-from workflow_scripts.data import mnist
+from workflow_scripts.data import published
 from workflow_scripts.provenance import manifest
 from workflow_scripts.study import description, lock
 from workflow_scripts.study.config import load_study, read_config
@@ -535,8 +535,8 @@ def test_an_idx_file_changed(place, content, packed, official):
     name = "train-images-idx3-ubyte"
     with pytest.MonkeyPatch.context() as patch, clear_error_or_value("idx"):
         if official:
-            patch.setitem(mnist.MD5, name, hashlib.md5(content, usedforsecurity=False).hexdigest())
-        mnist._read_idx(path, name)
+            patch.setitem(published.MNIST_MD5, name, hashlib.md5(content, usedforsecurity=False).hexdigest())
+        published._read_mnist(path, name)
 
 
 def test_no_fewer_inputs_than_promised():
