@@ -9,7 +9,7 @@ import yaml
 
 from tests.unit.data.picture_files import picture, two_classes, write
 from tests.workflow.projects import snakemake
-from workflow_scripts.data.mnist import MD5
+from workflow_scripts.data.published import MNIST_MD5
 
 DATA = "results/MS1_min_snr/own/data"
 
@@ -42,6 +42,13 @@ def _said(result):
     return result.stdout + result.stderr
 
 
+def _error(result):
+    """The one line that says what is wrong."""
+    assert "Traceback" not in _said(result)
+    (line,) = {line for line in _said(result).splitlines() if line.startswith("error: ")}
+    return line
+
+
 def test_the_images_decide_and_not_where_they_lie(own):
     first = _data(own)
     assert first.returncode == 0, _said(first)
@@ -59,44 +66,35 @@ def test_the_images_decide_and_not_where_they_lie(own):
     assert again["train"]["sha256"] != manifest["train"]["sha256"] and again["test"] == manifest["test"]
 
 
-def test_images_that_are_gone_do_not_take_the_prepared_arrays_with_them(own):
+@pytest.mark.parametrize("fault", ["gone", "not the pinned ones"])
+def test_images_that_are_gone_or_others_do_not_take_the_prepared_arrays_with_them(own, fault):
     assert _data(own).returncode == 0
     before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
-    result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
-    assert result.returncode != 0
-    assert "error: nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out" in _said(
-        result
-    )
+    if fault == "gone":
+        result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
+        message = "nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out"
+    else:
+        preset = own / "config/preset/own.yaml"
+        content = yaml.safe_load(preset.read_text())
+        content["data"]["sha256"] = "0" * 64
+        preset.write_text(yaml.safe_dump(content))
+        result = _data(own)
+        message = f"data.sha256 is {'0' * 64}: it is damaged or another dataset"
+    assert result.returncode != 0 and message in _error(result)
     assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
 
 
-def test_other_images_than_the_settings_pin_do_not_take_the_prepared_arrays_with_them(own):
-    assert _data(own).returncode == 0
-    before = {path.name: path.read_bytes() for path in (own / DATA).iterdir()}
-    preset = own / "config/preset/own.yaml"
-    content = yaml.safe_load(preset.read_text())
-    content["data"]["sha256"] = "0" * 64
-    preset.write_text(yaml.safe_dump(content))
+@pytest.mark.parametrize("fault", ["does not decode", "is a link"])
+def test_bad_images_are_one_line_and_leave_nothing(own, fault):
+    path = own / "sets/own/set/train/cat/0.png"
+    path.unlink()
+    if fault == "is a link":
+        path.symlink_to("1.png")
+    else:
+        path.write_bytes(b"no image")
     result = _data(own)
-    assert {path.name: path.read_bytes() for path in (own / DATA).iterdir()} == before
-    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
-    assert f"data.sha256 is {'0' * 64}: it is damaged or another dataset" in line
-
-
-def test_bad_images_are_one_line_and_leave_nothing(own):
-    (own / "sets/own/set/train/cat/0.png").write_bytes(b"no image")
-    result = _data(own)
-    assert result.returncode != 0
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
-    assert "'set/train/cat/0.png' does not decode" in line
+    assert result.returncode != 0 and f"'set/train/cat/0.png' {fault}" in _error(result)
     assert not list((own / DATA).glob("*"))
-
-
-def test_a_link_is_one_line_when_the_workflow_is_parsed(own):
-    (own / "sets/own/set/train/cat/link.png").symlink_to("0.png")
-    result = _data(own)
-    assert result.returncode != 0 and "Traceback" not in _said(result)
-    assert "'set/train/cat/link.png' is a link" in _said(result)
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -111,12 +109,12 @@ def small_mnist(project, monkeypatch):
         IMAGES: bytes([0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 0, 28, 0, 0, 0, 28]) + images.tobytes(),
         LABELS: bytes([0, 0, 8, 1, 0, 0, 0, 60, *(number % 10 for number in range(60))]),
     }
-    source = project / "workflow_scripts/data/mnist.py"
+    source = project / "workflow_scripts/data/published.py"
     text = source.read_text()
     (project / "sets/mnist").mkdir(parents=True)
     for name, content in contents.items():
         (project / "sets/mnist" / name).write_bytes(content)
-        text = text.replace(MD5[name], hashlib.md5(content).hexdigest())
+        text = text.replace(MNIST_MD5[name], hashlib.md5(content).hexdigest())
     source.write_text(text)
     preset = project / "config/preset/mnist_micro.yaml"
     preset.write_text(
@@ -139,18 +137,15 @@ def test_official_images_that_cannot_be_had_do_not_take_the_prepared_arrays_with
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "Nothing to be done" in _said(_mnist(small_mnist, "nowhere"))
     # What makes the preparation run again: its code changed.
-    source = small_mnist / "workflow_scripts/data/mnist.py"
+    source = small_mnist / "workflow_scripts/data/published.py"
     source.write_text(source.read_text() + "\nANOTHER = 1\n")
     if fault == "damaged file":
         path = small_mnist / "sets/mnist" / IMAGES
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     result = _mnist(small_mnist, "sets" if fault == "damaged file" else "nowhere")
-    assert result.returncode != 0 and "Traceback" not in _said(result)
+    message = "is not MNIST's" if fault == "damaged file" else f"cannot get MNIST's {IMAGES} in nowhere"
+    assert result.returncode != 0 and message in _error(result)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
-    assert (
-        "is not MNIST's" if fault == "damaged file" else f"cannot get MNIST's {IMAGES} in nowhere"
-    ) in line
 
 
 @pytest.mark.parametrize(
@@ -164,7 +159,7 @@ def test_official_images_that_cannot_be_had_do_not_take_the_prepared_arrays_with
 def test_without_network_and_files_one_line_says_what_to_put_where(own, monkeypatch, preset, where):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
     result = snakemake(own, "data", config=f"preset={preset} data_root=nowhere")
-    assert result.returncode != 0 and "Traceback" not in _said(result)
-    (line,) = [line for line in _said(result).splitlines() if line.startswith("error: ")]
+    line = _error(result)
+    assert result.returncode != 0
     assert where in line and "put " in line and "data_root=… (make: DATA=…)" in line
     assert not list((own / "results").rglob("*.npz")) and not (own / "nowhere").exists()

@@ -42,7 +42,7 @@ def two_classes(
 
 
 def write(path: Path, files: dict[str, bytes]) -> Path:
-    """Put the files into a folder, or into an archive when the name of `path` says so; a name that ends in / is a folder."""
+    """Put files, and folders whose name ends in /, into a folder or, by its suffix, an archive."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path, "w") as archive:

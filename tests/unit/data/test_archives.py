@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import io
-import stat
 import tarfile
 import zipfile
 
@@ -98,14 +96,6 @@ def test_links_and_devices_in_a_tar_are_refused_even_when_hidden(tmp_path, kind)
         read(tmp_path / "set.tar")
 
 
-def test_a_link_in_a_zip_is_not_followed(tmp_path):
-    info = zipfile.ZipInfo("a/link.png")
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        archive.writestr(info, "/etc/passwd")
-    assert read(tmp_path / "set.zip") == [("a/link.png", False, b"/etc/passwd")]  # no image, so decoding fails
-
-
 def test_an_encrypted_file_is_refused(tmp_path):
     path = write(tmp_path / "set.zip", {"a/1.png": b"one"})
     content = bytearray(path.read_bytes())
@@ -140,15 +130,3 @@ def test_a_zip_that_lies_about_a_size_gives_no_more_than_it_says(tmp_path):
     (tmp_path / "set.zip").write_bytes(content.replace(size, (10).to_bytes(4, "little")))
     with pytest.raises(PipelineError, match="cannot read"):
         read(tmp_path / "set.zip")
-
-
-def test_many_nested_headers_are_an_error_in_one_line(tmp_path):
-    block = io.BytesIO()
-    for _ in range(900):
-        header = tarfile.TarInfo("././@LongLink")
-        header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1
-        block.write(header.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0"))
-    (tmp_path / "set.tar").write_bytes(block.getvalue() + bytes(1024))
-    with pytest.raises(PipelineError, match="cannot read") as caught:
-        read(tmp_path / "set.tar")
-    assert "\n" not in str(caught.value)

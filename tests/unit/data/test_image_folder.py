@@ -32,9 +32,7 @@ def loaded(path, on_images=lambda count: None, **changed):
 
 def by_pixels(*splits):
     return sorted(
-        (image.tobytes(), int(label))
-        for split in splits
-        for image, label in zip(split.images, split.labels)
+        (image.tobytes(), int(label)) for split in splits for image, label in zip(split.images, split.labels)
     )
 
 

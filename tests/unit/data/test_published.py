@@ -20,39 +20,25 @@ FROM_TRAIN = {"test_split": "from_train"}
 DOWNLOAD = {"download": True}
 
 
-@pytest.fixture
-def offline(monkeypatch):
-    def unreachable(url):
-        raise URLError("Name or service not known")
-
-    monkeypatch.setattr(downloads, "open_url", unreachable)
-
-
 # --- digits
 
 
 def test_the_two_parts_are_all_digits_once():
     dataset = published.load_digits({"num_test": 297, "split_seed": 0})
+    images = np.concatenate([dataset.train.images, dataset.test.images])
+    labels = np.concatenate([dataset.train.labels, dataset.test.labels])
     whole = load_digits()
-    expected = sorted(
-        (np.round(image * 255 / 16).astype(np.uint8).tobytes(), int(label))
-        for image, label in zip(whole.images, whole.target)
-    )
-    got = sorted(
-        (image.tobytes(), int(label))
-        for part in (dataset.train, dataset.test)
-        for image, label in zip(part.images, part.labels)
-    )
-    assert got == expected
+    expected = np.round(whole.images * 255 / 16).astype(np.uint8)
+    assert sorted(zip(map(bytes, images), labels)) == sorted(zip(map(bytes, expected), whole.target))
     assert dataset.train.images.shape == (1500, 8, 8, 1) and dataset.test.images.shape == (297, 8, 8, 1)
-    assert dataset.train.images.max() == 255
+    assert images.max() == 255
 
 
 # --- MNIST
 
 
 def idx(array):
-    """An IDX file by definition: two zeros, 0x08 for unsigned bytes, the number of axes, big-endian lengths, values."""
+    """An IDX file: two zeros, 0x08 for unsigned bytes, the number of axes, big-endian lengths, values."""
     header = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
     return header + array.astype(np.uint8).tobytes()
 
@@ -99,22 +85,6 @@ def test_from_train_needs_the_training_files_only(tmp_path, mnist):
     assert len(dataset.train.images) == 60 and dataset.test is None and len(dataset.sources) == 2
     with pytest.raises(PipelineError, match="t10k-images-idx3-ubyte.*or set data.test_split: from_train"):
         published.load_mnist({}, tmp_path)
-
-
-@pytest.mark.parametrize("settings", [{}, DOWNLOAD])
-def test_missing_mnist_says_what_belongs_where(tmp_path, offline, settings):
-    with pytest.raises(PipelineError) as caught:
-        published.load_mnist(settings, tmp_path)
-    message = str(caught.value)
-    for part in (
-        "cannot get MNIST's train-images-idx3-ubyte in ",
-        "; put https://",
-        "6bbc9ace898e44ae57da46a324031adb",
-        f"{tmp_path}/mnist/train-images-idx3-ubyte.gz",
-        "data_root=",
-    ):
-        assert part in message
-    assert "\n" not in message and ("Name or service not known" in message) == bool(settings)
 
 
 def test_what_is_missing_of_mnist_is_downloaded(tmp_path, mnist, monkeypatch):
@@ -168,11 +138,13 @@ def test_a_gzip_bomb_is_read_no_further_than_the_limit(tmp_path, mnist, monkeypa
 
 # --- CIFAR-10
 
-# 1 x 3072 values 0 and two labels, as Python 2 wrote it: texts have no type of their own, so an array's values are one
+# one image of values 255 and its label, as Python 2 wrote them: an array's values are a text
 PYTHON_2 = (
     b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b"
     b"\x87Rq\x05(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff"
-    b"\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00" + b"\xff" * 3072 + b"tbU\x06labelsq\x08]q\x09K\x05au."
+    b"\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00"
+    + b"\xff" * 3072
+    + b"tbU\x06labelsq\x08]q\x09K\x05au."
 )
 TRAIN = np.random.default_rng(0).integers(0, 256, (3, 3072), dtype=np.uint8)
 
@@ -222,18 +194,42 @@ def test_another_archive_is_neither_unpacked_nor_unpickled(cifar10, tmp_path, mo
 
     pack(cifar10, {"data_batch_1": pickle.dumps({"data": Attack(), "labels": []})})
     monkeypatch.setattr(published.tarfile, "open", lambda path: pytest.fail("was opened"))
-    with pytest.raises(PipelineError, match="cannot get CIFAR-10 in .*python.tar.gz is not the published file"):
+    with pytest.raises(
+        PipelineError, match="cannot get CIFAR-10 in .*python.tar.gz is not the published file"
+    ):
         published.load_cifar10({}, cifar10.parent)
     assert not (tmp_path / "marker").exists()
 
 
+MISSING = {
+    "mnist": (
+        "cannot get MNIST's train-images-idx3-ubyte in ",
+        "; put https://",
+        "6bbc9ace898e44ae57da46a324031adb",
+        "/mnist/train-images-idx3-ubyte.gz, or say where data lies: --config data_root=",
+    ),
+    "cifar10": (
+        "cannot get CIFAR-10 in ",
+        "; put https://",
+        published.CIFAR10_SHA256,
+        "/cifar-10-python.tar.gz, ",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", MISSING)
 @pytest.mark.parametrize("settings", [{}, DOWNLOAD])
-def test_missing_cifar10_says_what_belongs_where(tmp_path, offline, settings):
+def test_missing_files_say_what_belongs_where(tmp_path, monkeypatch, source, settings):
+    def unreachable(url):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(downloads, "open_url", unreachable)
+    load = published.load_mnist if source == "mnist" else published.load_cifar10
     with pytest.raises(PipelineError) as caught:
-        published.load_cifar10(settings, tmp_path)
+        load(settings, tmp_path)
     message = str(caught.value)
-    assert f"at {tmp_path / 'cifar-10-python.tar.gz'}, " in message and published.CIFAR10_SHA256 in message
-    assert "\n" not in message and ("Name or service not known" in message) == bool(settings)
+    assert all(part in message for part in (str(tmp_path), *MISSING[source])) and "\n" not in message
+    assert ("Name or service not known" in message) == bool(settings)
 
 
 def test_a_download_of_cifar10_is_kept_and_read_when_its_sum_fits(cifar10, tmp_path, monkeypatch):
