@@ -100,19 +100,14 @@ def _classes(
     path: Path, parts: Mapping[str, Mapping[str, list[str]]], folders: list[str], others: list[str]
 ) -> tuple[str, ...]:
     """The class names, sorted; PipelineError for a class without images and for other files among images."""
-    class_folders = {folder for part in parts.values() for folder in part}
-    bases = {PurePosixPath(folder).parent for folder in class_folders}
-    for folder in sorted(set(folders) - class_folders):
-        if PurePosixPath(folder).parent in bases:
-            raise PipelineError(f"{path}: the class {folder!r} is empty; put images into it or remove it")
+    class_folders = {PurePosixPath(folder) for part in parts.values() for folder in part}
+    bases = {folder.parent for folder in class_folders}
+    empty = {folder for folder in map(PurePosixPath, folders) if folder.parent in bases} - class_folders
+    names = sorted({folder.name for folder in class_folders | empty})
+    for folder in sorted(base / name for base in bases for name in names):
+        if folder not in class_folders:
+            raise PipelineError(f"{path}: '{folder}' holds no image; every class needs some in every part")
     for name in sorted(others):
-        if str(PurePosixPath(name).parent) in class_folders:
+        if PurePosixPath(name).parent in class_folders:
             raise PipelineError(f"{path}: {name!r} is not an image ({', '.join(SUFFIXES)}); remove it")
-    names = {part: {PurePosixPath(folder).name for folder in by_class} for part, by_class in parts.items()}
-    every = set().union(*names.values())
-    for part, known in names.items():
-        if missing := sorted(every - known):
-            raise PipelineError(
-                f"{path}: the class {missing[0]!r} has no images in {part}/; every class needs some"
-            )
-    return tuple(sorted(every))
+    return tuple(names)
