@@ -1,9 +1,10 @@
-"""A function of fixed tensors that is called again and again: recorded once, as a CUDA graph on a GPU, then replayed.
+"""Record a function of fixed tensors as a CUDA graph on a GPU, and replay it from then on.
 
-Such a function takes nothing and returns nothing. It reads and writes tensors that are made once and stay where they are:
-inputs are copied into them (`send`), results are read out of them before the next call. It never waits for the device,
-and whatever else it looks at (a step number, a seed) is what it was when the graph was recorded. Launching a graph costs
-the host about as much as launching one kernel, which is what counts where kernels are many and small.
+Such a function takes and returns nothing. It reads and writes tensors that are made once and stay where they
+are: inputs are copied into them (`send`), results are read out of them before the next call. It must not wait
+for the device, and any Python value it uses (a step number, a seed) stays what it was when the graph was
+recorded. Launching a graph costs the host about as much as launching one kernel, which matters where kernels
+are many and small.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# Calls before the recording. In the first, libraries choose kernels and optimizers make their state; torch advises three.
+# Calls before the recording: libraries choose kernels and optimizers make their state. torch advises three.
 WARM_UP = 3
 
 Function = Callable[[], None]
 
 
 class Graphs(Protocol):
-    """How one function is recorded: CUDA's way, a CPU's (`recorded_operations.py`), or what stands for CUDA's in tests."""
+    """A way to record one function."""
 
     def eagerly(self, function: Function) -> None:
         """Call the function where it will be recorded."""
 
     def record(self, function: Function) -> Function:
-        """Record a call, whose work is done when what is returned has been called once, and again with every further call."""
+        """Record the function; each call of the result, the first included, does its work once."""
 
 
 class CudaGraphs:
-    """CUDA's way: a stream of its own, on which the calls before the recording run too."""
+    """Record as a CUDA graph, on a stream of its own, which also runs the calls before the recording."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()
@@ -50,15 +51,19 @@ class CudaGraphs:
         return graph.replay
 
 
-def captured(function: Function, device: torch.device, graphs: Graphs | None = None) -> Function:
-    """What to call instead of `function`; on a CPU that is the function itself, unless `graphs` records it.
+def graphs_for(device: torch.device) -> Graphs | None:
+    """How to record on `device`; None on a CPU, where functions are called as they are."""
+    return CudaGraphs() if device.type == "cuda" else None
 
-    Every call does the function's work once, the first ones, which only call it, as well.
+
+def captured(function: Function, device: torch.device) -> Function:
+    """Return the function to call instead of `function`: itself on a CPU, its replayed graph on a GPU.
+
+    Every call does the function's work once, the first few, which only call it, included.
     """
+    graphs = graphs_for(device)
     if graphs is None:
-        if device.type != "cuda":
-            return function
-        graphs = CudaGraphs()
+        return function
     calls, replay = 0, None
 
     def call() -> None:
@@ -75,9 +80,9 @@ def captured(function: Function, device: torch.device, graphs: Graphs | None = N
 
 
 def send(values: Tensor, fixed: Tensor) -> None:
-    """Copy `values`, on the CPU or where `fixed` is, into `fixed` without waiting for its device.
+    """Copy `values`, on the CPU or the device of `fixed`, into `fixed` without waiting for the device.
 
     `values` may be overwritten at once.
     """
-    # Torch keeps the pinned copy until the device has read it.
+    # torch keeps the pinned copy until the device has read it.
     fixed.copy_(values.pin_memory() if values.device != fixed.device else values, non_blocking=True)

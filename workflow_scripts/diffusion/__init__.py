@@ -1,1 +1,1 @@
-"""The maths of Gaussian diffusion: schedules, forward process, predictions, loss weighting, objectives."""
+"""Gaussian diffusion: schedules, forward process, prediction types, loss weighting, objectives."""

@@ -1,4 +1,4 @@
-"""The forward process q(x_t | x_start) and the exact conversions between what a network may predict.
+"""The forward process q(x_t | x_start) and the exact conversions between prediction types.
 
 Shapes: x_start, x_t, noise and network output [B, C, H, W]; t int64 [B] in [0, T); tables float64 [T].
 Below a = sqrt(alphas_cumprod[t]) and s = sqrt(1 - alphas_cumprod[t]), so that x_t = a x_start + s noise and
@@ -8,7 +8,7 @@ v = a noise - s x_start (Salimans & Ho 2022, appendix D).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,25 +33,15 @@ class GaussianDiffusion:
     @classmethod
     def from_settings(cls, settings_diffusion: Mapping[str, Any]) -> GaussianDiffusion:
         """Build from the settings section `diffusion`; ValueError for an impossible value."""
-        return cls.from_betas(make_betas(settings_diffusion), settings_diffusion["prediction_type"])
-
-    @classmethod
-    def from_betas(cls, betas: np.ndarray, prediction_type: str) -> GaussianDiffusion:
-        """Build from betas [T] in (0, 1); ValueError for an unknown prediction type."""
+        prediction_type = settings_diffusion["prediction_type"]
         if prediction_type not in PREDICTION_TYPES:
-            raise ValueError(
-                f"diffusion.prediction_type is {prediction_type!r}; known are {', '.join(PREDICTION_TYPES)}"
-            )
-        betas = np.asarray(betas, dtype=np.float64)
+            known = ", ".join(PREDICTION_TYPES)
+            raise ValueError(f"diffusion.prediction_type is {prediction_type!r}; known are {known}")
+        betas = make_betas(settings_diffusion)
         alphas_cumprod = alphas_cumprod_of(betas)
-        tables = (
-            betas,
-            alphas_cumprod,
-            snr_of(alphas_cumprod),
-            np.sqrt(alphas_cumprod),
-            np.sqrt(1 - alphas_cumprod),
-        )
-        return cls(*(torch.tensor(table) for table in tables), prediction_type)
+        signal, noise = np.sqrt(alphas_cumprod), np.sqrt(1 - alphas_cumprod)
+        tables = (betas, alphas_cumprod, snr_of(alphas_cumprod), signal, noise)
+        return cls(*map(torch.from_numpy, tables), prediction_type)
 
     @property
     def num_timesteps(self) -> int:
@@ -59,15 +49,9 @@ class GaussianDiffusion:
         return len(self.betas)
 
     def to(self, device: torch.device | str) -> GaussianDiffusion:
-        """The same diffusion with its tables on `device`, where t must then be as well."""
-        tables = (
-            self.betas,
-            self.alphas_cumprod,
-            self.snr,
-            self.sqrt_alphas_cumprod,
-            self.sqrt_one_minus_alphas_cumprod,
-        )
-        return GaussianDiffusion(*(table.to(device) for table in tables), self.prediction_type)
+        """Return the same diffusion with its tables on `device`, where t must then be as well."""
+        tables = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tables)
 
     def q_sample(self, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Diffuse x_start to timestep t: a x_start + s noise (Ho et al. 2020, eq. 4)."""
@@ -75,7 +59,7 @@ class GaussianDiffusion:
         return a * x_start + s * noise
 
     def target(self, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network should output at (q_sample(x_start, t, noise), t)."""
+        """The output that the network should give at (q_sample(x_start, t, noise), t)."""
         if self.prediction_type == "eps":
             return noise
         if self.prediction_type == "x0":
@@ -84,21 +68,21 @@ class GaussianDiffusion:
         return a * noise - s * x_start
 
     def pred_x_start(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The x_start that the network's output at (x_t, t) stands for; not clipped."""
+        """Convert the network's output at (x_t, t) to x_start, not clipped."""
         a, s = self._signal_and_noise(t, x_t)
         if self.prediction_type == "eps":
             return (x_t - s * output) / a
         return output if self.prediction_type == "x0" else a * x_t - s * output
 
     def pred_noise(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The noise that the network's output at (x_t, t) stands for."""
+        """Convert the network's output at (x_t, t) to the noise."""
         a, s = self._signal_and_noise(t, x_t)
         if self.prediction_type == "x0":
             return (x_t - a * output) / s
         return output if self.prediction_type == "eps" else s * x_t + a * output
 
     def pred_v(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The velocity that the network's output at (x_t, t) stands for."""
+        """Convert the network's output at (x_t, t) to the velocity."""
         a, s = self._signal_and_noise(t, x_t)
         if self.prediction_type == "eps":
             return (output - s * x_t) / a

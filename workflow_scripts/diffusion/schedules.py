@@ -1,4 +1,4 @@
-"""Noise schedules as float64 tables [T], t = 0 the least noisy timestep. numpy only, so that figures can use them."""
+"""Noise schedules as float64 tables [T], t = 0 the least noisy timestep. numpy only."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def cosine_betas(num_timesteps: int, offset: float = 0.008, max_beta: float = 0.
 
 
 def sigmoid_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.ndarray:
-    """Betas rising from `beta_start` to `beta_end` along a sigmoid over [-6, 6]: float64 [T] (GeoDiff, Xu et al. 2022).
+    """Betas rising along a sigmoid over [-6, 6]: float64 [T] (GeoDiff, Xu et al. 2022).
 
     This is diffusers' `beta_schedule="sigmoid"`: the sigmoid shapes the betas. It is not the schedule of
-    Jabri et al. 2022, whose sigmoid shapes alphas_cumprod. The ends are missed by sigmoid(-6) = 0.25 % of the range.
+    Jabri et al. 2022, whose sigmoid shapes alphas_cumprod. The ends are missed by sigmoid(-6) = 0.25 % of the
+    range.
     """
     position = np.linspace(-6.0, 6.0, num_timesteps, dtype=np.float64)
     return beta_start + (beta_end - beta_start) / (1 + np.exp(-position))
@@ -56,11 +57,11 @@ def make_betas(settings_diffusion: Mapping[str, Any]) -> np.ndarray:
 
 
 def alphas_cumprod_of(betas: np.ndarray) -> np.ndarray:
-    """The share of signal variance left after each timestep, the product of (1 - beta): float64 [T] in (0, 1)."""
+    """The signal variance left after each timestep, the product of (1 - beta): float64 [T] in (0, 1)."""
     return np.cumprod(1 - np.asarray(betas, dtype=np.float64))
 
 
 def snr_of(alphas_cumprod: np.ndarray) -> np.ndarray:
-    """Signal-to-noise ratio alphas_cumprod / (1 - alphas_cumprod): float64 [T], falling with t (Kingma et al. 2021)."""
+    """The ratio alphas_cumprod / (1 - alphas_cumprod): float64 [T], falling with t (Kingma et al. 2021)."""
     alphas_cumprod = np.asarray(alphas_cumprod, dtype=np.float64)
     return alphas_cumprod / (1 - alphas_cumprod)

@@ -1,1 +1,1 @@
-"""Noise-prediction networks: layers, the U-Net, the registry that builds one from settings, and the weight average."""
+"""Networks: the U-Net and its layers, how it computes, and its weights and their average."""

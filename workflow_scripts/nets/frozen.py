@@ -1,34 +1,45 @@
-"""A network that is trained no more, as one draws with it: cast once, compiled for a GPU, with other convolutions for a CPU."""
+"""A trained network prepared for sampling: its weights cast once and, on a GPU, compiled.
+
+A GPU spends most of a forward pass moving activations through norms, activations, casts and biases, which
+torch.compile fuses; docs/gpu.md has the times. Compiling takes 12 to 14 s, less when torch's cache holds the
+result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from importlib.util import find_spec
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from workflow_scripts.nets.compiled import compiled
-from workflow_scripts.nets.precision import in_precision, place, product_layers
-from workflow_scripts.nets.winograd import with_winograd
+from workflow_scripts.nets.precision import Network, in_precision
+
+COMPILERS = ("cc", "gcc", "clang")
 
 
-def frozen(
-    network: nn.Module,
-    device: torch.device,
-    precision: str,
-    memory_format: str,
-    fuse: bool = False,
-    winograd: bool = False,
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A network that is trained no more, placed on `device` and as a callable like that of `in_precision`; changes `network`.
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile can work: it needs a GPU, Triton, and a C compiler for Triton's launchers."""
+    has_compiler = bool(os.environ.get("CC")) or any(map(shutil.which, COMPILERS))
+    return device.type == "cuda" and find_spec("triton") is not None and has_compiler
 
-    In bf16 the weights of products and convolutions are cast here once, to the bytes that autocast gives them in every call.
-    `fuse` compiles it where the first call runs (nets/compiled.py); `winograd` is for a CPU (nets/winograd.py).
+
+def frozen(network: nn.Module, device: torch.device, precision: str, fuse: bool = False) -> Network:
+    """Move `network` to `device` and wrap it like `in_precision`.
+
+    Changes `network`, which can no longer be trained: bf16 casts the weights of products and convolutions
+    once, to the bytes that autocast makes in every call. `fuse` compiles the network, once per input shape,
+    at its first call.
     """
-    network = place(network, device, memory_format)
-    if winograd:
-        network = with_winograd(network)
+    network = network.to(device)
     if precision == "bf16":
-        for layer in product_layers(network):
-            layer.to(torch.bfloat16)
-    return in_precision(compiled(network, memory_format) if fuse else network, precision, memory_format)
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                layer.to(torch.bfloat16)
+    if not fuse:
+        return in_precision(network, precision)
+    # deterministic: the compiler does not time kernels against each other, so one kind of GPU always gives
+    # the same bytes
+    options = {"deterministic": True, "layout_optimization": False}
+    return in_precision(torch.compile(network, dynamic=False, options=options), precision)

@@ -1,4 +1,4 @@
-"""The U-Net every model name of the registry is a configuration of.
+"""The U-Net, and building it from settings.
 
 level 0   [B, b*m0, H, W]       stem -> blocks ---- skips ----> blocks -> norm, SiLU, conv -> [B, C, H, W]
 level 1   [B, b*m1, H/2, W/2]     down -> blocks -- skips --> blocks -> up
@@ -7,15 +7,16 @@ level 1   [B, b*m1, H/2, W/2]     down -> blocks -- skips --> blocks -> up
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from workflow_scripts.core.limits import check_model, level_sides
 from workflow_scripts.nets.layers import (
     Film,
-    GroupNorm,
     PointwiseConv,
     ResidualBlock,
     SelfAttention,
@@ -25,12 +26,24 @@ from workflow_scripts.nets.layers import (
 )
 
 
-class UNet(nn.Module):
-    """Predicts from (x_t, t) an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
+def build_model(settings_model: Mapping[str, Any], channels: int, image_size: int) -> nn.Module:
+    """Build the network of `settings["model"]` for square images of side `image_size`.
 
-    `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size` and t `[B]`, or `[1]` for all images.
-    Level i works at `ceil(image_size / 2**i)` pixels a side with `base_channels * channel_mults[i]` channels.
-    `attention_resolutions` are sides in pixels. The output is zero for every input before training.
+    The initial weights are drawn from torch's global generator. ValueError, naming the key, for an unknown
+    name or values that do not fit together.
+    """
+    check_model(settings_model, image_size)
+    settings = {key: value for key, value in settings_model.items() if key != "name"}
+    return UNet(channels=channels, image_size=image_size, **settings)
+
+
+class UNet(nn.Module):
+    """Maps (x_t, t) to an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
+
+    `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size`, and t `[B]` or, for
+    all images, `[1]`. Level i works at `ceil(image_size / 2**i)` pixels a side with `base_channels *
+    channel_mults[i]` channels. `attention_resolutions` are sides in pixels. The output is zero for every
+    input before training.
     """
 
     def __init__(
@@ -76,13 +89,12 @@ class UNet(nn.Module):
                 )
             )
         self.film = Film(embedding_dim, modulated)
-        self.norm_out = GroupNorm(norm_groups, widths[0])
+        self.norm_out = nn.GroupNorm(norm_groups, widths[0])
         self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        film = iter(
-            self.film(self.time_embedding(t))
-        )  # of the blocks in the order in which they were made, which is this one
+        # One (scale, shift) per block, in the order in which __init__ made them, which is the order here.
+        film = iter(self.film(self.time_embedding(t)))
         h = self.stem(x)
         skips = []
         for level, blocks in enumerate(self.down_blocks):
@@ -94,18 +106,17 @@ class UNet(nn.Module):
         h = self.middle(h, *next(film))
         for level, blocks in enumerate(self.up_blocks):
             if level > 0:
-                # a 1x1 convolution commutes with nearest upsampling and costs a quarter before it;
-                # to the skip's size, not to twice its own: 7 pixels came down to 4
-                h = functional.interpolate(
-                    self.reducers[level - 1](h), size=skips[-1].shape[-2:], mode="nearest"
-                )
+                # A 1x1 convolution commutes with nearest upsampling and costs a quarter before it.
+                h = self.reducers[level - 1](h)
+                # To the skip's size, not to twice its own: 7 pixels were halved to 4.
+                h = functional.interpolate(h, size=skips[-1].shape[-2:], mode="nearest")
             for block in blocks:
                 h = block(torch.cat((h, skips.pop()), dim=1), *next(film))
         return self.conv_out(silu(self.norm_out(h)))
 
 
 class UNetBlock(nn.Module):
-    """A residual block, followed by attention at the resolutions that have it."""
+    """A residual block, followed by self-attention at some resolutions."""
 
     def __init__(self, residual: ResidualBlock, attention: SelfAttention | None):
         super().__init__()
@@ -115,8 +126,3 @@ class UNetBlock(nn.Module):
     def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         h = self.residual(x, scale, shift)
         return h if self.attention is None else self.attention(h)
-
-
-def level_sides(image_size: int, num_levels: int) -> list[int]:
-    """The side in pixels at each level: halved, rounded up."""
-    return [-(-image_size // 2**level) for level in range(num_levels)]

@@ -1,1 +1,1 @@
-"""Drawing images from a trained network: respaced timesteps, DDPM, DDIM, counted noise. The model is a callable."""
+"""Sampling: respaced timesteps, DDPM and DDIM, counted noise, and the loop."""

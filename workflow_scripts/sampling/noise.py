@@ -1,9 +1,9 @@
-"""Counted sampling noise: a sample's numbers depend on (seed, sample index) and on nothing else.
+"""Counted sampling noise: a sample's numbers depend on (seed, sample index) alone.
 
-How the samples are split into batches, which arm is sampled and how many steps are taken does not change a sample's x_T; the
-noise of step k is the same for every arm and split. This is exact, byte for byte, and so on every device: the words are those
-of numpy's Philox, and what makes normals of them rounds alike everywhere. The images are equal to the last bits only, since
-a network's convolutions may round differently for another batch size.
+Batch size, arm and number of steps do not change a sample's x_T, nor its noise of step k. This holds byte for
+byte and on every device: the words are those of numpy's Philox, and their conversion to normals rounds alike
+everywhere. The images may differ in their last bits, since a network's convolutions may round differently for
+another batch size.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_scripts.core.capture import Graphs, captured
+from workflow_scripts.core.capture import captured
 from workflow_scripts.core.device_randomness import Philox, normals
 from workflow_scripts.core.randomness import philox_key, stream
 
-# A block of Philox is four words of 64 bits; each half of a word makes a number.
+# A block of Philox is four words of 64 bits; each half of a word makes one number.
 WORDS, NUMBERS = 4, 8
 
 
 class SampleNoise:
-    """x_T and step noise of the samples `indices`, each [C, H, W] of standard normals, float32, drawn on the CPU."""
+    """x_T and step noise of the samples `indices`: standard normals float32, drawn on the CPU."""
 
     def __init__(self, seed: int, indices: Sequence[int], shape: tuple[int, int, int]):
         self._streams = [stream(seed, "sample", index).bit_generator for index in indices]
@@ -33,10 +33,7 @@ class SampleNoise:
         self._next_step = 0
 
     def step(self, k: int) -> Tensor:
-        """The noise of sampling step k, [B, C, H, W].
-
-        Steps come in order from 0, as each sample's numbers do; ValueError otherwise.
-        """
+        """The noise of sampling step k, [B, C, H, W]. ValueError unless steps come in order from 0."""
         if k != self._next_step:
             raise ValueError(f"noise is drawn in order: step {self._next_step} comes next, not {k}")
         self._next_step += 1
@@ -50,29 +47,22 @@ class SampleNoise:
 
 
 class DeviceNoise:
-    """The same for `count` samples at a time, drawn on a GPU and left there; `start` says which samples.
+    """The same numbers for `count` samples at a time, drawn on `device`; `start` selects the samples.
 
-    On a GPU the drawing is recorded once, for all steps and all batches of one size.
+    A GPU records the drawing once, for all steps and all batches.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        count: int,
-        shape: tuple[int, int, int],
-        device: torch.device,
-        graphs: Graphs | None = None,
-    ):
+    def __init__(self, seed: int, count: int, shape: tuple[int, int, int], device: torch.device):
         self._shape, self._philox = shape, Philox(philox_key(seed, "sample"), device)
         self._indices = torch.zeros(count, 1, dtype=torch.int64, device=device)
-        # numpy's generator counts before it makes a block, so that the first one is number 1
+        # numpy's generator counts before it makes a block, so the first is number 1.
         self._blocks = torch.arange(1, 1 + blocks_of(shape), device=device)
         self._draws = torch.zeros(1, dtype=torch.int64, device=device)
         self._noise = torch.empty(count, *shape, device=device)
-        self._draw = captured(self._fill, device, graphs)
+        self._draw = captured(self._fill, device)
 
     def start(self, indices: Sequence[int]) -> DeviceNoise:
-        """Go to the numbers of these samples, as many as `count`, and draw their `x_T`."""
+        """Go to the numbers of these `count` samples and draw their `x_T`."""
         self._indices.copy_(torch.tensor(indices)[:, None])
         self._draws.zero_()
         self._next_step = -1
@@ -80,7 +70,7 @@ class DeviceNoise:
         return self
 
     def step(self, k: int) -> Tensor:
-        """The noise of sampling step k, [B, C, H, W]; valid until the next call, which reuses its memory.
+        """The noise of sampling step k, [B, C, H, W]; the next call overwrites it.
 
         ValueError unless steps come in order from 0.
         """
@@ -97,10 +87,10 @@ class DeviceNoise:
 
 
 def blocks_of(shape: tuple[int, ...]) -> int:
-    """How many blocks hold the numbers of one array of this shape; the next array starts with a block of its own."""
+    """The number of blocks for one array of this shape; the next array starts with a new block."""
     return -(-prod(shape) // NUMBERS)
 
 
 def numbers_of(words: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """float32 `[B, *shape]` from int64 `[B, words]`: the lower half of each word makes a number, then the upper half."""
+    """float32 `[B, *shape]` from int64 `[B, words]`, the lower half of each word first."""
     return normals(words.view(torch.int32)[:, : prod(shape)]).unflatten(1, shape)

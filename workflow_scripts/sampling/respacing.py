@@ -1,9 +1,10 @@
-"""Which timesteps a sampler visits, and the shorter chain through them.
+"""The timesteps that a sampler visits, and the shorter chain through them.
 
-Timesteps are "trailing" (Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", table 2):
-sampling starts at T - 1, where x_T is drawn, and the last network call jumps straight to the image. Each of the nfe
-calls then does an equal share of the work. A spacing that also visits t = 0 spends a call on an image that is already
-nearly free of noise, and with the larger variance of `ddpm_large` that call is left with noise it does not expect.
+Timesteps are "trailing" (Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed",
+table 2): sampling starts at T - 1, where x_T is drawn, and the last network call jumps straight to the image.
+Each of the nfe calls then does an equal share of the work. A spacing that also visits t = 0 wastes a call on
+an image nearly free of noise; with the larger variance of `ddpm_large` that call even meets noise it does not
+expect.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from workflow_scripts.core.errors import ConfigError
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The visited timesteps int64 [nfe], falling; float64 [nfe] alphas_cumprod at and after each step, and its beta."""
+    """The visited timesteps int64 [nfe], falling; alphas_cumprod before and after each step, and its beta."""
 
     timesteps: np.ndarray
     alphas_cumprod: np.ndarray
@@ -26,7 +27,7 @@ class Chain:
 
 
 def trailing_timesteps(num_timesteps: int, nfe: int) -> np.ndarray:
-    """The nfe timesteps to visit, int64 [nfe], falling from T - 1: round(T - k T / nfe) - 1 for k = 0 ... nfe - 1.
+    """The nfe timesteps to visit, int64 [nfe], falling: round(T - k T / nfe) - 1 for k = 0 ... nfe - 1.
 
     nfe need not divide T. ConfigError unless 1 <= nfe <= T.
     """
@@ -38,9 +39,9 @@ def trailing_timesteps(num_timesteps: int, nfe: int) -> np.ndarray:
 def respace(alphas_cumprod: np.ndarray, timesteps: np.ndarray) -> Chain:
     """The chain that visits only `timesteps` (falling) of a schedule's alphas_cumprod [T].
 
-    alphas_cumprod stays what it was at every visited timestep, hence beta = 1 - alphas_cumprod / alphas_cumprod_prev
-    with 1 after the last step (Nichol & Dhariwal 2021, eq. 19). The original betas would remove one original step's
-    noise at each of far fewer steps and leave the rest in the image.
+    alphas_cumprod keeps its value at every visited timestep, so beta = 1 - alphas_cumprod /
+    alphas_cumprod_prev with 1 after the last step (Nichol & Dhariwal 2021, eq. 19). The original betas would
+    remove the noise of one original step at each of far fewer steps and leave the rest in the image.
     """
     visited = np.asarray(alphas_cumprod, dtype=np.float64)[timesteps]
     previous = np.append(visited[1:], 1.0)

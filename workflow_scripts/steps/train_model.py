@@ -1,4 +1,4 @@
-"""Train one arm with one seed: checkpoints, a log of loss and gradient norm, and how long it took."""
+"""Train one arm with one seed: checkpoints, a log of loss and gradient norm, and the time it took."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
-from workflow_scripts.training.loop import train
+from workflow_scripts.training.loop import Session, train
 from workflow_scripts.training.saved_run import SavedRun
-from workflow_scripts.training.session import Session
-from workflow_scripts.training.state import initial_state
+from workflow_scripts.training.step import initial_state
 
 
 def main(step: Step) -> None:
     """Settings: arm, seed, data.image_size, data.channels, model, diffusion, loss, training.
 
-    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `timing`. They appear
-    together at the end; until then the hidden folder `.training` beside the log holds what a killed run goes on from. A
-    run that diverges leaves none of them, but `log.failed.csv` beside the log. Machine: save_every_s, about how often to
-    save.
+    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `timing`.
+    They appear together at the end; until then the hidden folder `.training` beside the log holds what a
+    killed run resumes from. A run that diverges leaves none of them, but `log.failed.csv` beside the log.
+    Machine: save_every_s, the seconds between two saves.
     """
     path_of = _checkpoint_paths(step)
     images = _training_images(step)
@@ -40,7 +39,7 @@ def main(step: Step) -> None:
         remove_leftovers(path)
     with StopSignals() as stop:
         _train(step, images, device, path_of, saved, stop)
-    # not before the manifest is written: that may find an input changed, and the time spent should not be lost then
+    # Only after the manifest: writing it may find a changed input, and the training should not be lost then.
     step.afterwards.append(saved.finish)
 
 
@@ -64,20 +63,11 @@ def _train(
         step.say(f"{name}: going on after step {first}")
     progress = Progress(name, num_steps, "steps", step.log, start=first)
     try:
-        train(
-            state,
-            images,
-            settings,
-            log,
-            num_steps,
-            tuple(path_of),
-            session.on_checkpoint,
-            progress,
-            session.on_step,
-        )
+        callbacks = (tuple(path_of), session.on_checkpoint, session.on_step, progress)
+        train(state, images, settings, log, num_steps, *callbacks)
     except DivergedError as error:
         saved.discard()
-        # under a name of its own, since a workflow manager deletes what a failed step had declared
+        # Not at the log's own path, since a workflow manager deletes the outputs of a failed job.
         write_csv(failed_log_path, TrainingLog.COLUMNS, log.rows_until_failure())
         raise PipelineError(f"{error}; the log up to there is {failed_log_path}") from error
 
@@ -95,7 +85,7 @@ def _train(
 
 
 def _identity(step: Step, device: torch.device) -> dict[str, Any]:
-    """All that decides the bytes of the result: a saved state goes on only where every part of it is the same."""
+    """Everything that decides the bytes of the result; a saved state is used only if all of it is equal."""
     return {
         "settings": step.settings,
         "train": sha256_file(step.input("train")),
@@ -106,10 +96,7 @@ def _identity(step: Step, device: torch.device) -> dict[str, Any]:
 
 
 def _checkpoint_paths(step: Step) -> dict[int, Path]:
-    steps, num_steps = step.setting("training.checkpoint_steps"), step.setting("training.num_steps")
-    if not steps or steps != sorted(set(steps)) or steps[0] < 1 or steps[-1] != num_steps:
-        raise PipelineError(f"training.checkpoint_steps {steps} must rise to training.num_steps {num_steps}")
-    paths = step.outputs.get("checkpoints", [])
+    steps, paths = step.setting("training.checkpoint_steps"), step.outputs.get("checkpoints", [])
     if len(paths) != len(steps):
         raise PipelineError(
             f"{len(steps)} training.checkpoint_steps need as many checkpoint paths, got {len(paths)}"

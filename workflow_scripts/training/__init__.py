@@ -1,1 +1,1 @@
-"""Training: which numbers a step meets, the loop, and the checkpoints it leaves."""
+"""Training: the batches, the update, the loop that saves and resumes, and the checkpoints."""

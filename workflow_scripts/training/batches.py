@@ -1,6 +1,7 @@
-"""What the network meets at each step: images, timesteps and noise, all functions of (seed, step).
+"""The images, timesteps and noise of each step, all functions of (seed, step).
 
-Arms with the same seed and batch size therefore meet the same numbers, and a resumed run meets those it had left.
+Arms with the same seed and batch size therefore see the same numbers, and a resumed run sees those it had
+left.
 """
 
 from __future__ import annotations
@@ -13,31 +14,31 @@ from workflow_scripts.core.randomness import stream
 
 
 class Batches:
-    """Batches of `batch_size` from images of `shape` (N, H, W, C), in an order shuffled anew for every epoch.
+    """Batches of `batch_size` from images of `shape` (N, H, W, C), reshuffled every epoch.
 
-    The epochs follow each other without a gap: a batch may end one and begin the next, so every image is met equally
-    often and no step has fewer images than another.
+    Epochs follow each other without a gap: a batch may end one and begin the next, so every image comes
+    equally often and every step has the same number of images.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], seed: int, batch_size: int, num_timesteps: int):
         self.num_images, height, width, channels = shape
         if self.num_images == 0:
-            raise PipelineError("there are no training images")
+            raise PipelineError("the training set holds no images; check the data settings")
         self.seed, self.batch_size, self.num_timesteps = seed, batch_size, num_timesteps
         self._noise_shape = (batch_size, channels, height, width)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The batch of the update that follows `step` updates, on the CPU: (indices, t, noise).
+        """Draw the batch of the update that follows `step` updates, on the CPU: (indices, t, noise).
 
-        indices int64 `[B]` say which images; t is int64 `[B]`, uniform in [0, T); noise is float32 `[B, C, H, W]`.
+        Indices of images int64 `[B]`; t int64 `[B]`, uniform in [0, T); noise float32 `[B, C, H, W]`.
         """
         t = stream(self.seed, "timesteps", step).integers(0, self.num_timesteps, size=self.batch_size)
         noise = stream(self.seed, "noise", step).standard_normal(self._noise_shape, dtype=np.float32)
         return torch.from_numpy(self.indices(step)), torch.from_numpy(t), torch.from_numpy(noise)
 
     def indices(self, step: int) -> np.ndarray:
-        """Which images that batch holds: int64 `[B]`."""
+        """The images of that batch: int64 `[B]`."""
         epochs, places = np.divmod(
             np.arange(step * self.batch_size, (step + 1) * self.batch_size), self.num_images
         )

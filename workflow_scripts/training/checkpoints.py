@@ -6,19 +6,22 @@ import io
 import json
 import pickle
 import sys
+import textwrap
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, write_bytes
+from workflow_scripts.nets.unet import build_model
 
 KEYS = ("model", "ema", "step", "seed", "settings")
-# what zipfile and torch raise on a file that is cut off, altered or something else; a pickle that would run code as well
+# What zipfile and torch raise for a file that is cut off, altered, foreign, or a pickle that would run code.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -41,17 +44,18 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint atomically. The bytes depend on the values only, not on the device or on the path.
 
-    `model` and `ema` are state dicts with the same names, `settings` is JSON-like, `step` counts the updates done.
+    `model` and `ema` are state dicts with the same names, `settings` is JSON-like, `step` counts the updates
+    done.
     """
     content = {
         "model": _plain(model),
         "ema": _plain(ema),
         "step": int(step),
         "seed": int(seed),
-        # pickle writes a shared string once, so which strings are shared must not depend on the caller
+        # Pickle writes a shared string once, so which strings are shared must not depend on the caller.
         "settings": json.loads(canonical_json(settings)),
     }
-    # torch.save writes the file's own name into the archive; a buffer has none
+    # torch.save writes the file's name into the archive; a buffer has none.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_bytes(path, buffer.getvalue())
@@ -67,10 +71,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise PipelineError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
     try:
-        # torch does not compare the archive's check sums with its content
+        # torch does not compare the archive's checksums with its content.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if (member := archive.testzip()) is not None:
-                raise ValueError(f"{member} does not match its check sum")
+                raise ValueError(f"{member} does not match its checksum")
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -83,8 +87,33 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence[str]) -> nn.Module:
+    """Build `settings["model"]` with the EMA weights of a checkpoint, on the CPU, in evaluation mode.
+
+    `must_agree` names what the checkpoint must have been trained with: `seed`, `step`, or sections of its
+    settings. PipelineError, naming the file, when the checkpoint is damaged, disagrees, or does not fit the
+    model.
+    """
+    checkpoint = load_checkpoint(path)
+    trained_with = {**checkpoint["settings"], "seed": checkpoint["seed"], "step": checkpoint["step"]}
+    for name in must_agree:
+        if trained_with.get(name) != settings[name]:
+            raise PipelineError(
+                f"{path} was trained with another {name} than this step asks for; delete it and train again"
+            )
+    model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
+    try:
+        model.load_state_dict(checkpoint["ema"])
+    except RuntimeError as error:
+        reason = textwrap.shorten(str(error), 200)
+        raise PipelineError(
+            f"the EMA weights in {path} do not fit the model ({reason}); delete it and train again"
+        ) from error
+    return model.eval()
+
+
 def _plain(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    # cloned: a view would drag its whole storage into the file; interned: see the note on shared strings
+    # Copied, since a view would drag its whole storage into the file; interned for the shared strings above.
     return {
         sys.intern(name): value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()
     }

@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""The device that networks run on, and what makes its results repeatable."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ def choose_device(asked_for: str = "auto") -> torch.device:
             "torch was built without CUDA" if torch.version.cuda is None else "no driver or no visible GPU"
         )
         raise PipelineError(
-            f"device: cuda is asked for, but torch sees no GPU here ({reason}); set device: auto or cpu in config/config.yaml "
-            "or with --config, or run where there is a GPU"
+            f"device: cuda is asked for, but torch sees no GPU here ({reason}); "
+            "set device: auto or cpu in config/config.yaml or with --config, or run where there is a GPU"
         )
     return torch.device("cuda" if available and asked_for != "cpu" else "cpu")
 
 
 def device_of(step: Step) -> torch.device:
-    """The device that the machine setting `device` leads to, float32 meaning float32 there.
-
-    What `auto` came to is noted for the manifest.
-    """
+    """Choose the device by the machine setting `device`, note it for the manifest, and switch TF32 off."""
     device = choose_device(step.machine.get("device", "auto"))
     step.machine["device"] = device.type
     require_float32()
@@ -39,29 +36,30 @@ def device_of(step: Step) -> torch.device:
 
 
 def require_float32() -> None:
-    """Switch TF32 off: by itself a GPU multiplies float32 with 10 bits of mantissa in convolutions.
+    """Switch TF32 off, with which a GPU's convolutions multiply float32 with 10 bits of mantissa by default.
 
-    Each setting is named, since torch's general one (`torch.backends.fp32_precision`) leaves that of convolutions alone.
+    Sets each switch, since torch's general one (`torch.backends.fp32_precision`) leaves out convolutions.
     """
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"
 
 
 def kind_of(device: torch.device) -> str:
-    """`cpu`, or a GPU's model: what results are the same bytes on, as far as the device decides them."""
+    """`cpu`, or the GPU's model: devices of one kind give the same bytes."""
     return device.type if device.type == "cpu" else f"{device.type} {torch.cuda.get_device_name(device)}"
 
 
 def require_determinism(device: torch.device) -> None:
-    """Let torch refuse whatever would not give the same bytes for the same seed: per number of threads, or kind of GPU.
+    """Make torch refuse operations that may give other bytes in the next run.
 
-    To be called before anything is computed: cuBLAS reads its setting when it is first used.
+    Bytes then depend on the kind of device and the number of threads only.
+    Call it before computing anything: cuBLAS reads its setting at first use.
     """
     if device.type == "cuda":
-        # Eight workspaces of 4 MiB, of its own for every stream; torch accepts this value and ":16:8".
+        # Eight workspaces of 4 MiB per stream; torch accepts this value and ":16:8".
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        # Trying algorithms out would choose by the clock.
+        # The benchmark would choose algorithms by the clock.
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
-    # torch would also overwrite every fresh buffer with NaN to show reads of unset memory; that only costs time here
+    # torch would also fill every new buffer with NaN to reveal reads of unset memory, which costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -1,4 +1,4 @@
-"""The training log: means over a few steps, and the place where a diverged run is noticed."""
+"""The training log: means over windows of steps, and the check for a diverged run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DivergedError(PipelineError):
 class TrainingLog:
     """Rows `(step, loss, mse, grad_norm)`: means over the `every` steps that end with `step`.
 
-    Values stay on the device until a window is full, so that a GPU is not made to wait at every step.
+    Values stay on the device until a window is full, so a GPU need not wait at every step.
     """
 
     COLUMNS = ("step", "loss", "mse", "grad_norm")
@@ -31,15 +31,17 @@ class TrainingLog:
         self._window: list[tuple[int, float, float, float]] = []
 
     def add(self, step: int, values: torch.Tensor) -> None:
-        """Note a copy of (loss, mse, grad_norm) of update number `step` (from 1); DivergedError when a full window holds a
-        bad one."""
+        """Add a copy of (loss, mse, grad_norm) of update number `step`, counted from 1.
+
+        DivergedError when it fills a window that holds a value that is not finite.
+        """
         self._waiting.append(values.clone())
         if step % self.every == 0:
             self.check(step)
             self._close_window()
 
     def check(self, step: int) -> None:
-        """Fetch what was noted up to update number `step`; DivergedError naming the first step that is not finite."""
+        """Fetch the values up to update number `step`; DivergedError naming the first that is not finite."""
         if not self._waiting:
             return
         values = torch.stack(self._waiting).tolist()
@@ -55,17 +57,17 @@ class TrainingLog:
         self._close_window()
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows and the unfinished window; what `check` has not fetched yet is not in it, so call that first."""
+        """All rows and the unfinished window, as fetched by the last `check`."""
         return {"rows": list(self.rows), "window": list(self._window)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with a saved log; a window that was cut in two gives the same means as one that was not."""
+        """Go on with a saved log; a window cut in two gives the same means as a whole one."""
         self.rows = [tuple(row) for row in state["rows"]]
         self._window = [tuple(values) for values in state["window"]]
         self._waiting.clear()
 
     def rows_until_failure(self) -> list[tuple[int, float, float, float]]:
-        """The rows so far, then the steps of the unfinished window one by one, the failing one last."""
+        """The rows, then the steps of the unfinished window one by one, the failing one last."""
         return self.rows + self._window
 
     def _close_window(self) -> None:

@@ -1,4 +1,4 @@
-"""A recorded and replayed training step is the step itself, byte for byte, dropout, EMA, log and resuming included."""
+"""An update is the algorithm written out; recorded, replayed or resumed, it gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,112 +9,122 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from tests.recorded_graphs import NothingRecorded, RecordedGraphs
+from tests.recorded_graphs import record_on_a_cpu
+from tests.tiny_run import IMAGES, tiny_settings
 from workflow_scripts.core.capture import WARM_UP
-from workflow_scripts.nets.unet import UNet
-from workflow_scripts.training import state as state_module
+from workflow_scripts.core.randomness import stream, torch_seed
+from workflow_scripts.nets.unet import build_model
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.loop import train
-from workflow_scripts.training.state import TrainingState, initial_state
-from workflow_scripts.training.step import TrainingStep
+from workflow_scripts.training.step import TrainingState, TrainingStep, initial_state
 
 CPU = torch.device("cpu")
-IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 
 
-def _settings(**training) -> dict:
-    return {
-        "arm": "E1_test",
-        "seed": 5,
-        "data": {"image_size": 8, "channels": 1},
-        "model": {
-            "name": "unet_digits8",
-            "base_channels": 8,
-            "channel_mults": [1, 2],
-            "num_res_blocks": 1,
-            "attention_resolutions": [4],
-            "dropout": 0.3,
-            "norm_groups": 4,
-        },
-        "diffusion": {
-            "schedule": "linear",
-            "num_timesteps": 50,
-            "beta_start": 1e-3,
-            "beta_end": 0.2,
-            "prediction_type": "v",
-        },
-        "loss": {"weighting": "min_snr", "min_snr_gamma": 5.0},
-        "training": {
-            "batch_size": 6,
-            "learning_rate": 1e-2,
-            "grad_clip_norm": 0.5,
-            "ema_decay": 0.9,
-            "precision": "fp32",
-            "memory_format": "contiguous",
-        }
-        | training,
-    }
+def _trained(settings: dict, until: int, state: TrainingState | None = None, every: int = 1):
+    state, log = state or initial_state(settings, CPU), TrainingLog(every)
+    train(state, IMAGES, settings, log, until)
+    return state, log.rows
 
 
 def _bytes(state: TrainingState) -> list[bytes]:
     """Of every tensor: weights, EMA, Adam's moments and its count of steps."""
     values = [value for value in tree_leaves(state.state_dict()) if isinstance(value, torch.Tensor)]
     assert len(values) == 2 * len(list(state.model.parameters())) + 3
-    return [value.contiguous().numpy().tobytes() for value in values]
+    return [value.numpy().tobytes() for value in values]
 
 
-def _trained(settings: dict, until: int, graphs=None, state: TrainingState | None = None, every: int = 1):
-    state, log = state or initial_state(settings, CPU), TrainingLog(every)
-    train(state, IMAGES, settings, log, until, graphs=graphs)
-    return state, log.rows
+def _saved_and_loaded(state: TrainingState, settings: dict) -> TrainingState:
+    buffer = io.BytesIO()
+    torch.save(state.state_dict(), buffer)
+    buffer.seek(0)
+    torch.manual_seed(99)
+    other = initial_state({**settings, "seed": 6}, CPU)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    return other
 
 
-@pytest.mark.parametrize(
-    ("precision", "layout"),
-    [("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last")],
-)
-def test_replayed_steps_are_the_steps(precision, layout):
-    settings, graphs = _settings(precision=precision, memory_format=layout), RecordedGraphs()
-    eager, eager_rows = _trained(settings, 12, NothingRecorded(), every=5)
-    replayed, rows = _trained(settings, 12, graphs, every=5)
+def test_steps_are_the_algorithm_written_out():
+    settings = tiny_settings(model={"dropout": 0.0})
+    state, rows = _trained(settings, 3)
+
+    torch.manual_seed(torch_seed(5, "init"))
+    model = build_model(settings["model"], 1, 8)
+    averages = [parameter.detach().clone() for parameter in model.parameters()]
+    first = [torch.zeros_like(parameter) for parameter in averages]
+    second = [torch.zeros_like(parameter) for parameter in averages]
+    alphas_cumprod = np.cumprod(1 - np.linspace(1e-3, 0.2, 50))
+    order = stream(5, "order", 0).permutation(20)
+    for step in range(3):
+        images = IMAGES[order[6 * step : 6 * step + 6]]
+        x_start = torch.tensor(images.transpose(0, 3, 1, 2) / 127.5 - 1).float()
+        t = stream(5, "timesteps", step).integers(0, 50, size=6)
+        noise = torch.tensor(stream(5, "noise", step).standard_normal((6, 1, 8, 8), dtype=np.float32))
+        a = torch.tensor(alphas_cumprod[t]).float()[:, None, None, None]
+        error = model(a.sqrt() * x_start + (1 - a).sqrt() * noise, torch.tensor(t)) - noise
+        snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
+        loss = (torch.tensor(np.minimum(snr, 5) / snr).float() * error.square().mean((1, 2, 3))).mean()
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        norm = torch.sqrt(sum(gradient.double().square().sum() for gradient in gradients))
+        with torch.no_grad():
+            for i, (parameter, gradient) in enumerate(zip(model.parameters(), gradients)):
+                gradient = gradient * min(1.0, 0.5 / (float(norm) + 1e-6))
+                first[i] = 0.9 * first[i] + 0.1 * gradient
+                second[i] = 0.999 * second[i] + 0.001 * gradient**2
+                corrected = first[i] / (1 - 0.9 ** (step + 1)), second[i] / (1 - 0.999 ** (step + 1))
+                parameter -= 1e-3 * corrected[0] / (corrected[1].sqrt() + 1e-8)
+                averages[i] = 0.9 * averages[i] + 0.1 * parameter
+        # float32 sums in another order: seven digits, less what three steps of a network amplify
+        expected = (float(loss.detach()), float(error.detach().square().mean()), float(norm))
+        np.testing.assert_allclose(rows[step][1:], expected, rtol=2e-5)
+    assert max(row[3] for row in rows) > 0.5, "clipping was not exercised"
+    for parameter, expected in zip(state.ema.model.parameters(), averages):
+        # Adam divides by the gradient's own size, so a parameter whose gradient is rounding noise may move by up to
+        # the learning rate of 1e-3 in either direction; a tenth of it tells such noise from a wrong formula.
+        torch.testing.assert_close(parameter, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("max_norm", [0.01, 0.5, 1e3])
+def test_clipping_has_the_bytes_of_torchs(max_norm):
+    settings = tiny_settings(training={"grad_clip_norm": max_norm})
+    state = initial_state(settings, CPU)
+    state.model.train()
+    step, seen = TrainingStep(state, IMAGES, settings), []
+    set_gradient, gradient = state.weights.set_gradient, state.weights.values.grad
+    state.weights.set_gradient = lambda gradients: (
+        set_gradient(gradients),
+        seen.append(gradient.clone()),
+    )
+    step.run()
+    (unclipped,) = seen
+    theirs = torch.nn.Parameter(torch.zeros_like(unclipped))
+    theirs.grad = unclipped
+    assert torch.nn.utils.clip_grad_norm_([theirs], max_norm) == step.values[2]
+    assert torch.equal(theirs.grad, gradient)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_replayed_and_resumed_steps_are_the_steps(precision, monkeypatch):
+    settings = tiny_settings(training={"precision": precision})
+    eager, eager_rows = _trained(settings, 12, every=5)
+    graphs = record_on_a_cpu(monkeypatch)
+    replayed, rows = _trained(settings, 12, every=5)
     assert _bytes(replayed) == _bytes(eager)
     assert rows == eager_rows and [row[0] for row in rows] == [5, 10, 12]
     assert (graphs.eager_calls, graphs.recordings, graphs.replays) == (WARM_UP, 1, 12 - WARM_UP)
+    for cut in (1, WARM_UP, WARM_UP + 1, 9):
+        first, _ = _trained(settings, cut)
+        second, _ = _trained(settings, 12, _saved_and_loaded(first, settings))
+        assert _bytes(second) == _bytes(eager), f"resumed after step {cut}"
 
 
-@pytest.mark.parametrize(("precision", "layout"), [("fp32", "contiguous"), ("bf16", "channels_last")])
-def test_on_a_cpu_the_network_is_called_until_it_is_recorded(precision, layout, monkeypatch):
-    calls, forward = [], UNet.forward
-    monkeypatch.setattr(
-        UNet, "forward", lambda network, x, t: (calls.append(None), forward(network, x, t))[1]
-    )
-    settings = _settings(precision=precision, memory_format=layout)
-    recorded, rows = _trained(settings, 12)
-    assert len(calls) == WARM_UP + 2  # recorded, then proved
-    eager, eager_rows = _trained(settings, 12, NothingRecorded())
-    assert len(calls) == WARM_UP + 2 + 12
-    assert _bytes(recorded) == _bytes(eager) and rows == eager_rows
-
-
-@pytest.mark.parametrize("cut", [1, WARM_UP, WARM_UP + 1, 9])
-def test_going_on_from_a_saved_state_records_anew_and_ends_with_the_same_bytes(cut):
-    settings = _settings()
-    first, _ = _trained(settings, cut, RecordedGraphs())
-    buffer = io.BytesIO()
-    torch.save(first.state_dict(), buffer)
-    buffer.seek(0)
-    second = initial_state({**settings, "seed": 6}, CPU)
-    second.load_state_dict(torch.load(buffer, weights_only=True))
-    _trained(settings, 12, RecordedGraphs(), second)
-    assert _bytes(second) == _bytes(_trained(settings, 12, NothingRecorded())[0])
-
-
-def test_values_are_the_last_updates_and_overwritten_by_the_next():
-    settings = _settings()
+def test_values_are_the_last_updates_and_overwritten_by_the_next(monkeypatch):
+    settings = tiny_settings()
     _, rows = _trained(settings, 8)
+    record_on_a_cpu(monkeypatch)
     state = initial_state(settings, CPU)
     state.model.train()
-    step = TrainingStep(state, IMAGES, settings, RecordedGraphs())
+    step = TrainingStep(state, IMAGES, settings)
     place = step.values
     for row in rows:
         step.run()
@@ -123,9 +133,38 @@ def test_values_are_the_last_updates_and_overwritten_by_the_next():
     assert state.step == 8
 
 
-def test_adam_can_be_captured_on_a_gpu_and_counts_as_before_on_a_cpu(monkeypatch):
-    assert initial_state(_settings(), CPU).optimizer.defaults["capturable"] is False
-    monkeypatch.setattr(
-        state_module, "place", lambda network, device, memory_format: network
-    )  # there is no GPU to go to
-    assert initial_state(_settings(), torch.device("cuda")).optimizer.defaults["capturable"] is True
+def test_bf16_trains_nearly_the_same_and_keeps_float32():
+    rows = {}
+    for precision in ("fp32", "bf16"):
+        settings = tiny_settings(model={"dropout": 0.0}, training={"precision": precision})
+        state, trained = _trained(settings, 3)
+        moments = [moment for values in state.optimizer.state.values() for moment in values.values()]
+        weights = [*state.model.parameters(), *state.ema.model.parameters()]
+        assert {value.dtype for value in (*weights, *moments)} == {torch.float32}
+        rows[precision] = np.array(trained)[:, 1]
+    np.testing.assert_allclose(rows["bf16"], rows["fp32"], rtol=1e-2)  # bfloat16 has 8 bits
+    assert (rows["bf16"] != rows["fp32"]).any()
+
+
+def test_arms_with_the_same_seed_start_alike_and_the_weighting_matters():
+    states, rows = {}, {}
+    for weighting, gamma in (("uniform", None), ("min_snr", 0.1)):
+        settings = tiny_settings(
+            model={"dropout": 0.0}, loss={"weighting": weighting, "min_snr_gamma": gamma}
+        )
+        state = initial_state(settings, CPU)
+        states[weighting] = [parameter.detach().clone() for parameter in state.model.parameters()]
+        rows[weighting] = _trained(settings, 2, state)[1]
+    assert all(torch.equal(a, b) for a, b in zip(states["uniform"], states["min_snr"]))
+    uniform, min_snr = rows["uniform"], rows["min_snr"]
+    # same weights, batch, timesteps and noise at the first step: the unweighted error is the same number
+    assert uniform[0][2] == min_snr[0][2] and uniform[0][1] == pytest.approx(uniform[0][2], rel=1e-6)
+    assert min_snr[0][1] < 0.9 * uniform[0][1] and uniform[1][2] != min_snr[1][2]
+
+
+def test_a_short_training_learns():
+    settings = tiny_settings(model={"dropout": 0.0}, training={"learning_rate": 3e-3})
+    state, log = initial_state(settings, CPU), TrainingLog(20)
+    train(state, np.full((20, 8, 8, 1), 40, dtype=np.uint8), settings, log, until=120)
+    # the noise can be read off a constant image, so the error must fall far below its start of about 1
+    assert log.rows[-1][2] < 0.3 * log.rows[0][2]
