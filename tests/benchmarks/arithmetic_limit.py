@@ -110,7 +110,7 @@ def main() -> None:
     images = 50 if device.type == "cpu" else 500
     for precision in precisions(device.type):
         # with torch's convolutions, since the profiler sees no other
-        sampling = OurSampling(network.eval(), settings, "ddim", precision, device, winograd=False)
+        sampling = OurSampling(network.eval(), settings, "ddim", precision, device)
         line(
             f"{images} images, DDIM, {NFE} NFE",
             precision,

@@ -10,7 +10,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from workflow_scripts.nets.registry import build_model
+from workflow_scripts.nets.unet import build_model
 from workflow_scripts.study.config import load_study
 
 ROOT = Path(__file__).parents[2]

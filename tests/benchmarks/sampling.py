@@ -21,9 +21,7 @@ from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets.compiled import can_compile
-from workflow_scripts.nets.frozen import frozen
-from workflow_scripts.nets.winograd import can_transform, with_winograd
+from workflow_scripts.nets.frozen import can_compile, frozen
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
@@ -48,9 +46,6 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     for name in SAMPLERS:
         for precision in precisions(device.type):
             mine = OurSampling(network, settings, name, precision, device)
-            flop_done = flop
-            if mine.winograd:
-                _, flop_done = size(with_winograd(copy.deepcopy(network).requires_grad_(False)), batch)
             yours = TheirPipeline(network, settings, name, device)
             product, product_flop = matrix_product(precision, device)
             with our_jobs(mine, settings, name, precision) as draw:
@@ -68,15 +63,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     tolerance=1e-4 if precision == "fp32" else 0.1,
                     equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
                     bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
-                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image"
-                    + (
-                        f", {NFE * flop_done / 1e9:.1f} as Winograd's convolutions do it"
-                        if mine.winograd
-                        else ""
-                    )
-                    + ". Drawing the noise and making uint8 images are part of both."
+                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both."
                     + (f" {JOBS}" if device.type == "cpu" else ""),
-                    arithmetic=(product, num_images * NFE * flop_done / product_flop),
+                    arithmetic=(product, num_images * NFE * flop / product_flop),
                 )
 
 
@@ -117,14 +106,9 @@ class OurSampling:
         sampler: str,
         precision: str,
         device: torch.device,
-        winograd=True,
     ):
-        # the fastest that a preset can name, and as for a large set
-        memory_format = "channels_last" if device.type == "cpu" or precision == "bf16" else "contiguous"
-        self.winograd = winograd and can_transform(device, precision, memory_format)
-        self.network = frozen(
-            copy.deepcopy(network), device, precision, memory_format, can_compile(device), self.winograd
-        )
+        # compiled where possible, as for a large set
+        self.network = frozen(copy.deepcopy(network), device, precision, can_compile(device))
         self.device, self._noises = device, {}
         self.sampler = SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)

@@ -20,11 +20,9 @@ from side_by_side import Comparison
 from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_float
-from workflow_scripts.nets.precision import place
 from workflow_scripts.training.batches import Batches
 from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.state import state_of
-from workflow_scripts.training.step import TrainingStep
+from workflow_scripts.training.step import TrainingStep, state_of
 
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
 CHECKED_STEPS = 8  # of which the last are replayed
@@ -57,10 +55,7 @@ def _comparison(
     on_cpu = device.type == "cpu"
     settings = cifar_settings()
     settings = {**settings, "seed": 0, "arm": "E1_baseline_linear"}
-    # the faster one of the two that a preset can name
-    memory_format = "contiguous" if on_cpu or precision == "fp32" else "channels_last"
-    changes = {"batch_size": batch_size, "precision": precision, "memory_format": memory_format}
-    settings["training"] = {**settings["training"], **changes}
+    settings["training"] = {**settings["training"], "batch_size": batch_size, "precision": precision}
     network = our_network(settings)
     other = copy.deepcopy(network) if their_model is None else their_model(settings)
     setting = "" if not on_cpu else AS_A_STEP if runs == 1 else f"{AS_A_STUDY} {AS_A_STEP}"
@@ -167,8 +162,7 @@ class OurLoop:
     def __init__(
         self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device
     ):
-        network = place(network, device, settings["training"]["memory_format"])
-        self.state = state_of(network, settings["training"], device)
+        self.state = state_of(network.to(device), settings["training"])
         self.state.model.train()
         self.step, self.log = (
             TrainingStep(self.state, images, settings),

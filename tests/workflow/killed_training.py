@@ -21,7 +21,7 @@ from pathlib import Path
 from workflow_scripts.core.files import canonical_json
 from workflow_scripts.core.step import run
 from workflow_scripts.steps import train_model
-from workflow_scripts.training import session
+from workflow_scripts.training import loop
 
 
 def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None, number: int) -> int:
@@ -73,7 +73,7 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     settings, train, folder = spec["settings"], spec["train"], Path(spec["folder"])
     # A run of seconds would save once or twice in the 1 % of its time; here it saves often, and is often killed while it does.
-    session.MOST_OF_THE_TIME = 0.5
+    loop.MAX_SAVING_SHARE = 0.5
     started = time.monotonic()
     if attempt(settings, train, folder / "undisturbed", None, 0) != 0:
         sys.exit("the undisturbed run failed")

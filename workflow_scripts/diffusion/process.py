@@ -21,7 +21,7 @@ from workflow_scripts.diffusion.weighting import PREDICTION_TYPES
 
 @dataclass(frozen=True, eq=False)
 class GaussianDiffusion:
-    """A noise schedule and a prediction type (`eps`, `x0` or `v`); all tables are float64 [T] on one device."""
+    """A noise schedule and a prediction type (`eps`, `x0`, `v`); all tables are float64 [T] on one device."""
 
     betas: Tensor
     alphas_cumprod: Tensor

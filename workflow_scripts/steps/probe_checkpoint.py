@@ -25,8 +25,8 @@ from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.study.results import FIELDS, check_row
+from workflow_scripts.training.checkpoints import load_ema_model
 from workflow_scripts.training.device import device_of
-from workflow_scripts.training.ema_model import load_ema_model
 
 
 def main(step: Step) -> None:

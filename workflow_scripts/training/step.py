@@ -103,7 +103,7 @@ class TrainingStep:
         self._run = captured(self._update, device)
 
     def run(self) -> None:
-        """Do the update that follows `state.step` updates; a GPU may still be busy with it when this returns."""
+        """Do the update that follows `state.step` updates; a GPU may still be busy when this returns."""
         for drawn, fixed in zip(self._batches.draw(self._state.step), self._inputs):
             send(drawn, fixed)
         if self._has_dropout:

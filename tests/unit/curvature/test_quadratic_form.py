@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.curvature.second_order import Call, choose_rule
-from workflow_scripts.nets.registry import build_model
+from workflow_scripts.nets.unet import build_model
 
 MODEL = {
     "name": "unet_mnist28",

@@ -3,21 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.sampled import diffusion_of
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
-from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import PREDICTION_TYPES, loss_weights
-
-
-def make(prediction_type: str) -> GaussianDiffusion:
-    return GaussianDiffusion.from_settings(
-        {
-            "schedule": "linear",
-            "num_timesteps": 1000,
-            "beta_start": 1e-4,
-            "beta_end": 0.02,
-            "prediction_type": prediction_type,
-        }
-    )
 
 
 def draw() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -29,7 +17,7 @@ def draw() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def estimator(prediction_type: str, scale: torch.Tensor):
     """One and the same estimator of the noise, tanh(scale x_t), expressed in each parameterization."""
-    as_eps, diffusion = make("eps"), make(prediction_type)
+    as_eps, diffusion = diffusion_of("eps"), diffusion_of(prediction_type)
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         pred_noise = torch.tanh(scale * x_t)
@@ -63,7 +51,9 @@ def test_the_common_objective_is_the_same_for_every_parameterization() -> None:
         model, diffusion = estimator(prediction_type, torch.tensor(0.5))
         results.append(eps_mse(model, diffusion, x_start, t, noise))
     assert results[0].shape == (4,)
-    expected = (torch.tanh(0.5 * make("eps").q_sample(x_start, t, noise)) - noise).square().mean((1, 2, 3))
+    expected = (
+        (torch.tanh(0.5 * diffusion_of("eps").q_sample(x_start, t, noise)) - noise).square().mean((1, 2, 3))
+    )
     for result in results:
         torch.testing.assert_close(result, expected, rtol=1e-9, atol=0)
 

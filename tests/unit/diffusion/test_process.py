@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from tests.sampled import diffusion_of
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import PREDICTION_TYPES
 
@@ -14,15 +15,7 @@ PEER_SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2", "sigmoid": 
 
 
 def make(schedule: str = "linear", prediction_type: str = "eps") -> GaussianDiffusion:
-    return GaussianDiffusion.from_settings(
-        {
-            "schedule": schedule,
-            "num_timesteps": 1000,
-            "beta_start": 1e-4,
-            "beta_end": 0.02,
-            "prediction_type": prediction_type,
-        }
-    )
+    return diffusion_of(prediction_type, schedule=schedule)
 
 
 def draw(dtype: torch.dtype, count: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

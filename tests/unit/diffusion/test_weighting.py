@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.diffusion.schedules import SCHEDULES, alphas_cumprod_of, make_betas, snr_of
-from workflow_scripts.diffusion.weighting import PREDICTION_TYPES, WEIGHTINGS, loss_weights, min_snr_weights
+from workflow_scripts.diffusion.weighting import PREDICTION_TYPES, WEIGHTINGS, loss_weights
 
 
 def schedule_snr(schedule: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_one_error_has_one_loss_in_all_parameterizations(weighting: str, gamma: 
 @pytest.mark.parametrize("gamma", [0.0, -5.0, np.nan, np.inf])
 def test_impossible_gamma_is_refused(gamma: float) -> None:
     with pytest.raises(ValueError, match="min_snr_gamma"):
-        min_snr_weights(np.array([1.0]), "eps", gamma)
+        loss_weights(np.array([1.0]), "eps", "min_snr", gamma)
 
 
 @pytest.mark.parametrize(

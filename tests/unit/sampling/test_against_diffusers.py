@@ -1,8 +1,9 @@
 """Every state of a sampling run against diffusers' schedulers, driven by the same network and the same noise.
 
-diffusers stores alphas_cumprod in float32, where 1 - alphas_cumprod[t] / alphas_cumprod[t - 1] keeps about three
-digits at small t. The peer is therefore given the same float64 table; formulas and timesteps stay its own. Whole runs
-are compared in float64, since the network made up here doubles a rounding error at many steps.
+diffusers stores alphas_cumprod in float32, where 1 - alphas_cumprod[t] / alphas_cumprod[t - 1] keeps about
+three digits at small t. The peer is therefore given the same float64 table; formulas and timesteps stay its
+own. Whole runs are compared in float64, since the network made up here doubles a rounding error at many
+steps.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from tests.sampled import diffusion_of, sample
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.sampling.sample import sample
 
 PEER_PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 PEER_VARIANCE = {"ddpm": "fixed_small", "ddpm_large": "fixed_large"}
@@ -21,20 +22,8 @@ CHAINS = [(100, 100), (1000, 20), (1000, 50)]
 SHAPE = (3, 2, 4, 4)
 
 
-def make_diffusion(prediction_type: str, num_timesteps: int, schedule: str = "linear") -> GaussianDiffusion:
-    return GaussianDiffusion.from_settings(
-        {
-            "schedule": schedule,
-            "num_timesteps": num_timesteps,
-            "beta_start": 1e-4,
-            "beta_end": 0.02,
-            "prediction_type": prediction_type,
-        }
-    )
-
-
 def make_model(diffusion: GaussianDiffusion):
-    """A nonlinear estimate of x_start, reaching beyond [-1, 1] so that clipping acts, as the prediction type asks."""
+    """A nonlinear estimate of x_start in the prediction type; beyond [-1, 1], so that clipping acts."""
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         a = diffusion.alphas_cumprod[t].sqrt().to(x_t.dtype).reshape(-1, 1, 1, 1)
@@ -80,8 +69,8 @@ def peer_states(
         result = scheduler.step(model(x, t.expand(len(x))), int(t), x, generator=generator(k), **step_options)
         x = result.prev_sample
         states.append(x)
-    # The last step's mean is its prediction of x_start. diffusers' respaced DDPM adds beta's noise even here, because
-    # it only leaves it out at t = 0; we never do.
+    # The last step's mean is its prediction of x_start. diffusers' respaced DDPM adds beta's noise even here,
+    # because it only leaves it out at t = 0; we never do.
     states[-1] = result.pred_original_sample
     return states
 
@@ -99,7 +88,7 @@ def assert_same_states(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> 
 @pytest.mark.parametrize("prediction_type", PEER_PREDICTION)
 @pytest.mark.parametrize("name", PEER_VARIANCE)
 def test_ddpm(name: str, prediction_type: str, clip: bool, num_timesteps: int, nfe: int) -> None:
-    diffusion = make_diffusion(prediction_type, num_timesteps)
+    diffusion = diffusion_of(prediction_type, num_timesteps)
     peer = DDPMScheduler(
         num_timesteps,
         variance_type=PEER_VARIANCE[name],
@@ -115,7 +104,7 @@ def test_ddpm(name: str, prediction_type: str, clip: bool, num_timesteps: int, n
 @pytest.mark.parametrize("prediction_type", PEER_PREDICTION)
 @pytest.mark.parametrize("eta", [0.0, 0.5])
 def test_ddim(eta: float, prediction_type: str, clip: bool, num_timesteps: int, nfe: int) -> None:
-    diffusion = make_diffusion(prediction_type, num_timesteps)
+    diffusion = diffusion_of(prediction_type, num_timesteps)
     peer = DDIMScheduler(
         num_timesteps,
         clip_sample=clip,
@@ -129,7 +118,7 @@ def test_ddim(eta: float, prediction_type: str, clip: bool, num_timesteps: int, 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim"])
 def test_cosine_schedule(name: str) -> None:
-    diffusion = make_diffusion("v", 1000, "cosine")
+    diffusion = diffusion_of("v", 1000, "cosine")
     peer = (DDPMScheduler if name == "ddpm" else DDIMScheduler)(
         1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing"
     )
@@ -143,7 +132,7 @@ def test_cosine_schedule(name: str) -> None:
 @pytest.mark.parametrize("prediction_type", PEER_PREDICTION)
 def test_single_float32_steps_against_diffusers_untouched(name: str, prediction_type: str) -> None:
     """As people use both: float32 states, the peer's own tables, every step started from our state."""
-    diffusion = make_diffusion(prediction_type, 1000)
+    diffusion = diffusion_of(prediction_type, 1000)
     model, states = make_model(diffusion), []
 
     def recording(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import ndtri
 
-from tests.recorded_graphs import RecordedGraphs
+from tests.recorded_graphs import record_on_a_cpu
 from workflow_scripts.core.capture import WARM_UP
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
@@ -20,7 +20,7 @@ def draws(seed: int, indices: range, num_steps: int) -> np.ndarray:
 
 
 def test_each_sample_reads_its_own_stream_in_order() -> None:
-    """Words of numpy's generator, the lower half of each first, every array from a block of four words of its own."""
+    """Words of numpy's generator, the lower half of each first; arrays start with a new block."""
     drawn = draws(1077, range(5, 8), 3)
     assert drawn.dtype == np.float32
     for position, index in enumerate(range(5, 8)):
@@ -33,10 +33,10 @@ def test_each_sample_reads_its_own_stream_in_order() -> None:
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (3, 32, 32), (1, 3, 3)])
-def test_what_a_device_draws_are_the_same_bytes(shape) -> None:
-    """The device's way, here on the CPU, recorded and replayed, over batches of one size."""
-    graphs = RecordedGraphs()
-    on_device = DeviceNoise(9, 3, shape, torch.device("cpu"), graphs)
+def test_what_a_device_draws_are_the_same_bytes(shape, monkeypatch) -> None:
+    """A device's way to draw, here on the CPU, recorded and replayed, over batches of one size."""
+    graphs = record_on_a_cpu(monkeypatch)
+    on_device = DeviceNoise(9, 3, shape, torch.device("cpu"))
     for batch in (range(3), range(40, 43), range(3)):
         noise = SampleNoise(9, batch, shape)
         assert on_device.start(batch).x_T.numpy().tobytes() == noise.x_T.numpy().tobytes()
@@ -60,26 +60,16 @@ def test_x_T_depends_on_seed_and_sample_but_not_on_the_number_of_steps() -> None
     assert not np.isin(drawn, draws(2, range(4), 2)).any()
 
 
-def test_x_T_outlives_the_steps() -> None:
-    for noise in (
-        SampleNoise(3, range(2), SHAPE),
-        DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2)),
-    ):
-        before = noise.x_T.clone()
-        noise.step(0)
-        assert torch.equal(noise.x_T, before)
-
-
 def test_values_are_standard_normal() -> None:
     drawn = draws(4, range(500), 3).ravel()  # 60,000 numbers: standard errors 0.004 and 0.003
     assert abs(drawn.mean()) < 0.02 and abs(drawn.std() - 1) < 0.015
 
 
-def test_steps_out_of_order_are_refused() -> None:
-    for noise in (
-        SampleNoise(3, range(2), SHAPE),
-        DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2)),
-    ):
+def test_x_T_outlives_the_steps_and_steps_out_of_order_are_refused() -> None:
+    on_device = DeviceNoise(3, 2, SHAPE, torch.device("cpu")).start(range(2))
+    for noise in (SampleNoise(3, range(2), SHAPE), on_device):
+        before = noise.x_T.clone()
         noise.step(0)
+        assert torch.equal(noise.x_T, before)
         with pytest.raises(ValueError, match="step 1 comes next, not 0"):
             noise.step(0)

@@ -28,8 +28,8 @@ def test_the_respaced_chain_meets_the_original_alphas_cumprod() -> None:
     alphas_cumprod = alphas_cumprod_of(cosine_betas(1000))
     timesteps = trailing_timesteps(1000, 30)
     chain = respace(alphas_cumprod, timesteps)
-    # A chain of 30 timesteps made from these betas alone ends up at the alphas_cumprod that the network knows.
-    # The last beta is 1 - 9e-7, which keeps ten digits of the 9e-7.
+    # A chain of 30 timesteps made from these betas alone ends up at the alphas_cumprod that the network
+    # knows. The last beta is 1 - 9e-7, which keeps ten digits of the 9e-7.
     np.testing.assert_allclose(np.cumprod(1 - chain.betas[::-1])[::-1], alphas_cumprod[timesteps], rtol=1e-9)
     np.testing.assert_array_equal(chain.alphas_cumprod_prev, [*alphas_cumprod[timesteps[1:]], 1.0])
 

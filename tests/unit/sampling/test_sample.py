@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.recorded_graphs import RecordedGraphs
+from tests.recorded_graphs import record_on_a_cpu
+from tests.sampled import diffusion_of, sample
 from workflow_scripts.core.capture import WARM_UP
 from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.noise import SampleNoise
-from workflow_scripts.sampling.sample import LOOK_EVERY, SamplingLoop, sample
+from workflow_scripts.sampling.respacing import trailing_timesteps
+from workflow_scripts.sampling.sample import CHECK_EVERY, SamplingLoop
 
 SHAPE = (1, 4, 4)
 SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name": "ddim", "eta": 1.0})
@@ -16,19 +18,11 @@ SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name":
 
 @pytest.fixture
 def diffusion() -> GaussianDiffusion:
-    return GaussianDiffusion.from_settings(
-        {
-            "schedule": "linear",
-            "num_timesteps": 200,
-            "beta_start": 1e-4,
-            "beta_end": 0.02,
-            "prediction_type": "eps",
-        }
-    )
+    return diffusion_of(num_timesteps=200)
 
 
 def optimal_for_unit_gaussians(diffusion: GaussianDiffusion, mean: float, variance: float):
-    """The optimal eps-network for independent pixels N(mean, variance): pixel by pixel, so no batch effects."""
+    """The optimal eps-network for independent pixels N(mean, variance), without batch effects."""
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         signal = diffusion.alphas_cumprod[t].reshape(-1, 1, 1, 1)
@@ -110,52 +104,44 @@ def test_a_prediction_that_is_not_finite_stops_at_its_step(
         return output
 
     with pytest.raises(PipelineError, match=r"ddpm: the prediction is not finite at step 3 of 4 \(t = 99\)"):
-        sample(
-            model,
-            diffusion,
-            {"name": "ddpm"},
-            4,
-            torch.zeros(2, *SHAPE),
-            lambda k: torch.zeros(2, *SHAPE),
-            clip,
-        )
+        zeros = torch.zeros(2, *SHAPE)
+        sample(model, diffusion, {"name": "ddpm"}, 4, zeros, lambda k: zeros, clip)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 @pytest.mark.parametrize("nfe", [1, 3, 15])
-def test_one_recording_does_for_every_step_and_batch(diffusion, sampler, nfe) -> None:
-    """Replayed on fixed tensors, byte for byte what calling the step gives; with few NFE it is recorded in a later batch."""
-    model, graphs = optimal_for_unit_gaussians(diffusion, 0.2, 0.8), RecordedGraphs()
+def test_one_recording_serves_every_step_and_batch(diffusion, sampler, nfe, monkeypatch) -> None:
+    """Replaying gives the bytes of calling; with few NFE the recording happens in a later batch."""
+    model = optimal_for_unit_gaussians(diffusion, 0.2, 0.8)
     batches = [range(first, first + 3) for first in (0, 3, 6, 9, 12)]
-    loop = SamplingLoop(model, diffusion, sampler, nfe, torch.empty(3, *SHAPE), True, graphs)
-    drawn, expected = [], []
-    for batch in batches:
-        noise, again = SampleNoise(7, batch, SHAPE), SampleNoise(7, batch, SHAPE)
-        drawn.append(loop.draw(noise.x_T, noise.step))
-        expected.append(sample(model, diffusion, sampler, nfe, again.x_T, again.step, True))
-    assert torch.cat(drawn).numpy().tobytes() == torch.cat(expected).numpy().tobytes()
+
+    def drawn() -> bytes:
+        loop = SamplingLoop(model, diffusion, sampler, nfe, torch.empty(3, *SHAPE), True)
+        noises = [SampleNoise(7, batch, SHAPE) for batch in batches]
+        return torch.cat([loop.draw(noise.x_T, noise.step) for noise in noises]).numpy().tobytes()
+
+    expected = drawn()
+    graphs = record_on_a_cpu(monkeypatch)
+    assert drawn() == expected
     assert (graphs.eager_calls, graphs.recordings, graphs.replays) == (WARM_UP, 1, 5 * nfe - WARM_UP)
 
 
-@pytest.mark.parametrize("bad", [LOOK_EVERY - 2, LOOK_EVERY, LOOK_EVERY + 1])
+@pytest.mark.parametrize("bad", [CHECK_EVERY - 2, CHECK_EVERY, CHECK_EVERY + 1])
 def test_the_first_bad_step_is_named_wherever_it_is_looked_for(
-    diffusion: GaussianDiffusion, bad: int
+    diffusion: GaussianDiffusion, bad: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nfe, told = LOOK_EVERY + 10, []
-    first_t = SamplingLoop(
-        lambda x, t: x, diffusion, {"name": "ddim"}, nfe, torch.zeros(1, *SHAPE), True
-    )._chain.timesteps[bad]
+    nfe, told = CHECK_EVERY + 10, []
+    first_t = int(trailing_timesteps(200, nfe)[bad])
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         # once not finite, finite again: only a note of it can tell
-        return torch.where((t == int(first_t)).reshape(-1, 1, 1, 1), torch.inf, 0.0) + torch.zeros_like(x_t)
+        return torch.where((t == first_t).reshape(-1, 1, 1, 1), torch.inf, 0.0) + torch.zeros_like(x_t)
 
-    loop = SamplingLoop(
-        model, diffusion, {"name": "ddpm"}, nfe, torch.zeros(2, *SHAPE), True, RecordedGraphs()
-    )
-    with pytest.raises(PipelineError, match=rf"at step {bad + 1} of {nfe} \(t = {int(first_t)}\)"):
+    record_on_a_cpu(monkeypatch)
+    loop = SamplingLoop(model, diffusion, {"name": "ddpm"}, nfe, torch.zeros(2, *SHAPE), True)
+    with pytest.raises(PipelineError, match=rf"at step {bad + 1} of {nfe} \(t = {first_t}\)"):
         loop.draw(torch.zeros(2, *SHAPE), lambda k: torch.zeros(2, *SHAPE), told.append)
-    assert len(told) < bad + 1 + LOOK_EVERY
+    assert len(told) < bad + 1 + CHECK_EVERY
 
 
 @pytest.mark.parametrize(
@@ -172,12 +158,4 @@ def test_impossible_settings_are_refused(
     diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: int, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        sample(
-            lambda x, t: x,
-            diffusion,
-            sampler,
-            nfe,
-            torch.zeros(1, *SHAPE),
-            lambda k: torch.zeros(1, *SHAPE),
-            True,
-        )
+        SamplingLoop(lambda x, t: x, diffusion, sampler, nfe, torch.zeros(1, *SHAPE), True)

@@ -1,84 +1,57 @@
+"""The sampling step as a whole: whose images, the same bytes after any interruption, and its messages."""
+
 from __future__ import annotations
 
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.sampled import sample
+from tests.tiny_run import tiny_settings
 from workflow_scripts.core.chunks import chunk_folder
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets import winograd
 from workflow_scripts.nets.frozen import frozen
-from workflow_scripts.nets.registry import build_model
+from workflow_scripts.nets.unet import build_model
 from workflow_scripts.sampling.noise import SampleNoise
-from workflow_scripts.sampling.sample import sample
+from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.steps import sample_images
 from workflow_scripts.steps.sample_images import main
 from workflow_scripts.training.checkpoints import save_checkpoint
 
-ROOT = Path(__file__).parents[3]
-MODEL = {
-    "name": "unet_digits8",
-    "base_channels": 8,
-    "channel_mults": [1, 2],
-    "num_res_blocks": 1,
-    "attention_resolutions": [4],
-    "dropout": 0.5,  # would make every run differ if the model were left in training mode
-    "norm_groups": 4,
-}
-DIFFUSION = {
-    "schedule": "linear",
-    "num_timesteps": 50,
-    "beta_start": 1e-4,
-    "beta_end": 0.2,
-    "prediction_type": "eps",
-}
-SAMPLING = {
-    "num_samples": 7,
-    "batch_size": 3,
-    "clip_x_start": True,
-    "precision": "fp32",
-    "memory_format": "contiguous",
-}
+# Dropout would make every run differ if the model were left in training mode.
+TRAINED = tiny_settings(model={"dropout": 0.5})
+MODEL, DIFFUSION = TRAINED["model"], TRAINED["diffusion"]
+SAMPLING = {"num_samples": 7, "batch_size": 3, "clip_x_start": True, "precision": "fp32"}
 
 
 def settings(**changes: object) -> dict[str, object]:
-    return {
-        "model": MODEL,
-        "data": {"image_size": 8, "channels": 1},
-        "diffusion": DIFFUSION,
-        "sampling": SAMPLING,
-        "sampler": {"name": "ddpm"},
-        "nfe": 4,
-        "seed": 1077,
-    } | changes
+    sections = {name: TRAINED[name] for name in ("model", "data", "diffusion")}
+    points = {"sampling": SAMPLING, "sampler": {"name": "ddpm"}, "nfe": 4, "seed": 1077}
+    return sections | points | changes
 
 
 def random_weights(seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     state = build_model(MODEL, 1, 8).state_dict()
-    # U-Nets start with an output of zero; noise on every weight makes the two sets draw different images.
+    # Untrained U-Nets put out zero; noise on every weight makes the two sets draw different images.
     return {name: value + 0.05 * torch.randn(value.shape) for name, value in state.items()}
+
+
+def save(path: Path, ema: dict[str, torch.Tensor], seed: int = 1077) -> None:
+    trained = {"model": MODEL, "diffusion": DIFFUSION}
+    save_checkpoint(path, model=random_weights(0), ema=ema, step=10, seed=seed, settings=trained)
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    path = tmp_path / "step0000010.pt"
-    trained = {"model": MODEL, "diffusion": DIFFUSION}
-    save_checkpoint(
-        path, model=random_weights(0), ema=random_weights(1), step=10, seed=1077, settings=trained
-    )
-    return path
+    save(tmp_path / "step0000010.pt", random_weights(1))
+    return tmp_path / "step0000010.pt"
 
 
 def draw(checkpoint: Path, **changes: object) -> np.ndarray:
@@ -90,6 +63,28 @@ def draw(checkpoint: Path, **changes: object) -> np.ndarray:
     with np.load(output) as archive:
         assert archive.files == ["images"]
         return archive["images"]
+
+
+def arguments(checkpoint: Path, output: Path, **changes: object) -> list[str]:
+    step = ["--settings", canonical_json(settings(**changes)), "--input", "checkpoint", str(checkpoint)]
+    return [*step, "--output", "samples", str(output)]
+
+
+def kill_at_batch(monkeypatch: pytest.MonkeyPatch, number: int, at_call: int) -> None:
+    """Raise in the middle of drawing batch `number`, at a call of the network."""
+    draw_batch, drawn = SamplingLoop.draw, []
+
+    def killed(loop, x_T, noise_fn, on_step):
+        def on_call(calls: int) -> None:
+            on_step(calls)
+            if len(drawn) == number and calls == at_call:
+                raise SystemError("killed")
+
+        images = draw_batch(loop, x_T, noise_fn, on_call)
+        drawn.append(images)
+        return images
+
+    monkeypatch.setattr(SamplingLoop, "draw", killed)
 
 
 def test_images_are_those_of_the_ema_weights(checkpoint: Path) -> None:
@@ -106,32 +101,36 @@ def test_images_are_those_of_the_ema_weights(checkpoint: Path) -> None:
     assert images.std() > 10
 
 
-def test_the_same_step_twice_gives_the_same_bytes(checkpoint: Path) -> None:
+@pytest.mark.parametrize("at_call", [1, 3])
+def test_killed_in_any_batch_it_ends_with_the_same_bytes(checkpoint: Path, capsys, at_call: int) -> None:
+    output = checkpoint.parent / "samples.npz"
     draw(checkpoint)
-    first = (checkpoint.parent / "samples.npz").read_bytes()
+    whole = output.read_bytes()
+    output.unlink()
+    for batch in range(3):
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemError):
+            kill_at_batch(patched, 0 if batch == 0 else 1, at_call)
+            draw(checkpoint)
+        assert not output.exists() and len(list(chunk_folder(output).rglob("*.npz"))) == batch
     draw(checkpoint)
-    assert (checkpoint.parent / "samples.npz").read_bytes() == first
+    assert "going on after 6 images" in capsys.readouterr().err
+    assert output.read_bytes() == whole and not chunk_folder(output).exists()
 
 
 @pytest.mark.parametrize("changed", ["nothing", "checkpoint", "seed", "sampler", "clip"])
-def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, changed: str) -> None:
-    output = checkpoint.parent / "samples.npz"
-    main(
-        Step("sample_images", settings(), {"checkpoint": [checkpoint]}, {"samples": [output]})
-    )  # keeps its chunks
-    chunk = min(chunk_folder(output).rglob("*.npz"))
-    np.savez(chunk, images=np.full((3, 8, 8, 1), 99, dtype=np.uint8))  # so that one sees whether it was taken
+def test_a_job_that_stopped_goes_on_unless_something_changed(
+    checkpoint: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(SystemError):
+        kill_at_batch(patched, 1, 1)
+        draw(checkpoint)
+    (chunk,) = chunk_folder(checkpoint.parent / "samples.npz").rglob("*.npz")
+    np.savez(chunk, images=np.full((3, 8, 8, 1), 99, dtype=np.uint8))  # shows whether it is used
     changes: dict[str, object] = {}
     if changed == "checkpoint":
-        trained = {"model": MODEL, "diffusion": DIFFUSION}
-        save_checkpoint(
-            checkpoint, model=random_weights(0), ema=random_weights(2), step=10, seed=1077, settings=trained
-        )
+        save(checkpoint, random_weights(2))
     elif changed == "seed":
-        trained = {"model": MODEL, "diffusion": DIFFUSION}
-        save_checkpoint(
-            checkpoint, model=random_weights(0), ema=random_weights(1), step=10, seed=1, settings=trained
-        )
+        save(checkpoint, random_weights(1), seed=1)
         changes = {"seed": 1}
     elif changed == "sampler":
         changes = {"sampler": {"name": "ddim", "eta": 0.0}}
@@ -140,89 +139,47 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(checkpoint: Path, c
     assert (draw(checkpoint, **changes)[:3] == 99).all() == (changed == "nothing")
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(checkpoint: Path) -> None:
-    output = checkpoint.parent / "samples.npz"
-    many = settings(sampling=SAMPLING | {"num_samples": 160, "batch_size": 4}, nfe=50)
-    command = [
-        sys.executable,
-        "-m",
-        "workflow_scripts.steps.sample_images",
-        "--settings",
-        canonical_json(many),
-    ]
-    command += ["--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    whole = output.read_bytes()
-    output.unlink()
-    moments = random.Random(0)
-    kept = 0
-    for _ in range(3):
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(chunk_folder(output).glob("*/0*.npz"))) <= kept:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.2))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed; give it more to do"
-        assert not output.exists()
-        kept = len(list(chunk_folder(output).glob("*/0*.npz")))
-    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert f"going on after {4 * kept} images" in ended.stderr and kept >= 3
-    assert output.read_bytes() == whole and not chunk_folder(output).exists()
-
-
-def test_command_line_reports_images_per_second(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_reports_images_per_second(checkpoint: Path, capsys) -> None:
     output, log = checkpoint.parent / "out" / "samples.npz", checkpoint.parent / "log.txt"
-    arguments = ["--settings", canonical_json(settings(sampler={"name": "ddim", "eta": 0.5}))]
-    arguments += [
-        "--input",
-        "checkpoint",
-        str(checkpoint),
-        "--output",
-        "samples",
-        str(output),
-        "--log",
-        str(log),
-    ]
-    run(main, arguments)
+    run(main, [*arguments(checkpoint, output, sampler={"name": "ddim", "eta": 0.5}), "--log", str(log)])
     assert output.exists()
     assert "ddim eta 0.5, NFE 4: 7/7 images" in log.read_text() and "images/s" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_diffusion_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(PipelineError, match="another diffusion than is asked for"):
+    with pytest.raises(PipelineError, match="another diffusion than this step asks for"):
         draw(checkpoint, diffusion=DIFFUSION | {"prediction_type": "v"})
 
 
-def test_weights_that_do_not_fit_are_refused_in_one_line(checkpoint: Path) -> None:
-    trained = {"model": MODEL, "diffusion": DIFFUSION}
-    ema = random_weights(1)
-    ema.pop(next(iter(ema)))
-    save_checkpoint(checkpoint, model=ema, ema=ema, step=10, seed=1077, settings=trained)
-    with pytest.raises(PipelineError, match="do not fit the model") as caught:
-        draw(checkpoint)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("damage", ["missing", "truncated", "diverged"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("missing", "cannot read"),
+        ("truncated", "is damaged"),
+        ("diverged", "not finite at step 1 of 4"),
+        ("other names", "do not fit the model"),
+    ],
+)
 def test_a_bad_checkpoint_is_one_line_and_leaves_no_output(
-    checkpoint: Path, damage: str, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, damage: str, message: str, capsys
 ) -> None:
+    ema = random_weights(1)
     if damage == "missing":
         checkpoint.unlink()
     elif damage == "truncated":
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    elif damage == "diverged":
+        save(checkpoint, {name: torch.full_like(value, torch.nan) for name, value in ema.items()})
     else:
-        ema = {name: torch.full_like(value, torch.nan) for name, value in random_weights(1).items()}
-        trained = {"model": MODEL, "diffusion": DIFFUSION}
-        save_checkpoint(checkpoint, model=ema, ema=ema, step=10, seed=1077, settings=trained)
+        ema.pop(next(iter(ema)))
+        save(checkpoint, ema)
     output = checkpoint.parent / "samples.npz"
-    arguments = ["--settings", canonical_json(settings())]
     with pytest.raises(SystemExit) as caught:
-        run(main, [*arguments, "--input", "checkpoint", str(checkpoint), "--output", "samples", str(output)])
+        run(main, arguments(checkpoint, output))
     assert caught.value.code == 1 and not output.exists()
-    message = capsys.readouterr().err
-    assert message.startswith("error: sample_images: ") and message.count("\n") == 1
-    assert checkpoint.name in message and (damage != "diverged" or "not finite at step 1 of 4" in message)
+    said = capsys.readouterr().err
+    assert said.startswith("error: sample_images: ") and said.count("\n") == 1
+    assert checkpoint.name in said and message in said
 
 
 @pytest.mark.parametrize("num_samples, compiles", [(6, False), (7, True)])
@@ -231,43 +188,12 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(
 ):
     asked = []
 
-    def frozen_as_it_is(network, device, precision, memory_format, fuse, winograd):
+    def frozen_as_it_is(network, device, precision, fuse):
         asked.append(fuse)
-        return frozen(network, device, precision, memory_format)
+        return frozen(network, device, precision)
 
     monkeypatch.setattr(sample_images, "COMPILED_FROM", 7 * 4)  # images times calls
     monkeypatch.setattr(sample_images, "can_compile", lambda device: True)
     monkeypatch.setattr(sample_images, "frozen", frozen_as_it_is)
     draw(checkpoint, sampling={**SAMPLING, "num_samples": num_samples})
     assert asked == [compiles]
-
-
-@pytest.mark.parametrize(
-    "memory_format, worth_it, transforms",
-    [("channels_last", 7 * 4 * 64, True), ("channels_last", 7 * 4 * 64 + 1, False), ("contiguous", 1, False)],
-)
-def test_convolutions_are_winograds_where_the_whole_set_is_worth_it(
-    checkpoint, monkeypatch, memory_format, worth_it, transforms
-):
-    sampling = {**SAMPLING, "memory_format": memory_format}
-    as_before = draw(checkpoint, sampling=sampling)
-    made = []
-
-    class Noted(winograd.WinogradConv):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(winograd, "WinogradConv", Noted)
-    monkeypatch.setattr(winograd, "MIN_CHANNELS", 8)
-    monkeypatch.setattr(sample_images, "WINOGRAD_FROM", worth_it)
-    output = checkpoint.parent / "samples.npz"
-    step = Step(
-        "sample_images", settings(sampling=sampling), {"checkpoint": [checkpoint]}, {"samples": [output]}
-    )
-    main(step)
-    with np.load(output) as archive:
-        images = archive["images"]
-    assert bool(made) == (step.machine.get("winograd") == "yes") == transforms
-    # rounding may move a grey level by one
-    assert np.abs(images.astype(int) - as_before).max() <= 1 and images.std() > 10

@@ -79,8 +79,9 @@ def test_steps_are_the_algorithm_written_out():
         np.testing.assert_allclose(rows[step][1:], expected, rtol=2e-5)
     assert max(row[3] for row in rows) > 0.5, "clipping was not exercised"
     for parameter, expected in zip(state.ema.model.parameters(), averages):
-        # Adam divides by the gradient's own size, so a parameter whose gradient is rounding noise may move by up to
-        # the learning rate of 1e-3 in either direction; a tenth of it tells such noise from a wrong formula.
+        # Adam divides by the gradient's own size, so a parameter whose gradient is rounding noise may move by
+        # up to the learning rate of 1e-3 in either direction; a tenth of it tells such noise from a wrong
+        # formula.
         torch.testing.assert_close(parameter, expected, atol=1e-4, rtol=0)
 
 
