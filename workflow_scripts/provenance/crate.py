@@ -12,7 +12,6 @@ import hashlib
 import json
 import mimetypes
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,14 +191,20 @@ def _properties(place: Path, path: str) -> dict[str, str]:
 
 
 def check_crate(path: Path) -> list[str]:
-    """Compare a crate's files (zip or folder) with the sums in its metadata; return one line per mismatch.
+    """Compare a crate's files (zip or folder) with the sums in its metadata; a line per mismatch.
 
-    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no
-    JSON-LD graph.
+    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD
+    graph.
     """
-    read = _from_folder(path) if path.is_dir() else _from_zip(path)
     try:
-        named = {entity["@id"]: entity for entity in json.loads(read(METADATA))["@graph"]}
+        crate = path if path.is_dir() else zipfile.Path(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        said = getattr(error, "strerror", None) or error
+        raise PipelineError(f"cannot read the crate {path}: {said}") from error
+    if not (crate / METADATA).is_file():
+        raise PipelineError(f"{path} is not an RO-Crate: it holds no {METADATA}")
+    try:
+        named = {entity["@id"]: entity for entity in json.loads(_read(crate, METADATA))["@graph"]}
         parts = named["./"].get("hasPart", [])
         names = [part["@id"] for part in (parts if isinstance(parts, list) else [parts])]
     except KeyError as error:
@@ -209,40 +214,15 @@ def check_crate(path: Path) -> list[str]:
     problems = []
     for name in names:
         expected = named.get(name, {}).get("sha256")
-        try:
-            now = hashlib.sha256(read(name)).hexdigest()
-        except KeyError:
+        if not (crate / name).is_file():
             problems.append(f"{name} is listed but not in the crate")
-            continue
-        if expected is not None and now != expected:
+        elif expected and (now := hashlib.sha256(_read(crate, name)).hexdigest()) != expected:
             problems.append(f"{name} holds {now[:12]}, the metadata says {expected[:12]}")
     return problems
 
 
-def _from_folder(path: Path) -> Callable[[str], bytes]:
-    """A function from a file's name to its bytes; KeyError where it is missing."""
-
-    def read(name: str) -> bytes:
-        try:
-            return (path / name).read_bytes()
-        except OSError as error:
-            raise KeyError(name) from error
-
-    return read
-
-
-def _from_zip(path: Path) -> Callable[[str], bytes]:
-    """A function from a member's name to its bytes; KeyError where it is missing."""
+def _read(crate: Path | zipfile.Path, name: str) -> bytes:
     try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        said = getattr(error, "strerror", None) or error
-        raise PipelineError(f"cannot read the crate {path}: {said}") from error
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
-            raise PipelineError(f"the crate {path} is damaged at {name}: {error}") from error
-
-    return read
+        return (crate / name).read_bytes()
+    except (OSError, zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
+        raise PipelineError(f"the crate is damaged at {name}: {error}") from error

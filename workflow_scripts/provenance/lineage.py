@@ -249,29 +249,3 @@ def _step_words(step: StepRecord) -> str:
     at = f", commit {commit[:10]}{changed}" if commit else ""
     code, settings = str(step.lineage["source"]["digest"])[:12], digest(step.lineage["settings"])[:12]
     return f"{step.label}: code {code}, settings {settings}, lineage {step.lineage_sha256[:12]}{at}"
-
-
-def graph(
-    lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """Return `steps`, with inputs and outputs, and `files` for JSON, each with whether it holds."""
-    steps = [
-        {
-            "manifest": step.path,
-            "label": step.label,
-            **{key: step.lineage[key] for key in ("rule", "wildcards", "entry")},
-            "settings_sha256": digest(step.lineage["settings"]),
-            "source_digest": step.lineage["source"]["digest"],
-            "lineage_sha256": step.lineage_sha256,
-            "commit": step.circumstances.get("commit"),
-            "inputs": [file.path for file in step.inputs],
-            "outputs": [file.path for file in step.outputs],
-            "ok": step.path not in problems,
-        }
-        for step in lineage.steps.values()
-    ]
-    files = [
-        {"path": path, "sha256": sha256, "made_by": lineage.makers.get(path), "ok": path not in problems}
-        for path, sha256 in sorted(sums.items())
-    ]
-    return {"targets": lineage.targets, "steps": steps, "files": files}

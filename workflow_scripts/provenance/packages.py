@@ -18,14 +18,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
-from workflow_scripts.provenance.source_closure import source_closure, third_party_imports
+from workflow_scripts.provenance.source_closure import (
+    file_digests,
+    loaded_modules,
+    source_closure,
+    source_digest,
+    third_party_imports,
+)
 
 LOCK = "envs/requirements.lock"
 # Packages whose import name is not their distribution's name; a test compares this with what is installed.
@@ -59,6 +65,13 @@ def package_versions(root: Path, entry: str, modules: Iterable[str] = ()) -> dic
     no versions, digest None. Raises PipelineError for an import that the lock does not hold.
     """
     return _versions(root.resolve(), entry, tuple(modules))
+
+
+def code_of(root: Path, entry: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return `source` and `packages`, as a manifest has them, of the step with these settings."""
+    loads = loaded_modules(settings)
+    source = {"digest": source_digest(root, entry, loads), "files": file_digests(root, entry, loads)}
+    return {"source": source, "packages": package_versions(root, entry, loads)}
 
 
 @cache

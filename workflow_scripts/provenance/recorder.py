@@ -23,11 +23,13 @@ from workflow_scripts.core.files import sha256_file
 from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.provenance import manifest
 from workflow_scripts.provenance.manifest import portable_path
-from workflow_scripts.provenance.packages import installed_version, package_versions
-from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
+from workflow_scripts.provenance.packages import code_of, installed_version
+from workflow_scripts.provenance.source_closure import PACKAGE
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 _NVIDIA = Path("/proc/driver/nvidia")
+# for a test's step, which is no entry point of the project
+_NO_CODE = {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
 Paths = Mapping[str, Sequence[Path]]
 
 
@@ -59,12 +61,13 @@ class Recorder:
             self._remove_old_manifests()
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
+        is_entry = (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file()
         self._lineage = {
             "rule": rule,
             "wildcards": dict(wildcards or {}),
             "entry": entry,
             "settings": settings,
-            **_code(entry, loaded_modules(settings)),
+            **(code_of(ROOT, entry, settings) if is_entry else _NO_CODE),
             "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
@@ -246,15 +249,6 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _code(entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
-    """`source` and `packages` of the lineage."""
-    # a test's step is no entry point of the project, and has no closure
-    if not (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file():
-        return {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
-    source = {"digest": source_digest(ROOT, entry, modules), "files": file_digests(ROOT, entry, modules)}
-    return {"source": source, "packages": package_versions(ROOT, entry, modules)}
 
 
 def _stat(path: Path) -> tuple[int, ...] | None:

@@ -18,9 +18,9 @@ from workflow_scripts.provenance.manifest import (
     is_intact,
     local_path,
 )
-from workflow_scripts.provenance.packages import package_versions
+from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
-from workflow_scripts.provenance.source_closure import PACKAGE, file_digests, loaded_modules, source_digest
+from workflow_scripts.provenance.source_closure import PACKAGE
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         problems = [asdict(problem) for problem in self.problems]
-        return {"passed": self.passed, "problems": problems, "notes": self.notes}
+        return {"passed": self.passed, "problems": problems, "notes": self.notes, "files": self.sums}
 
 
 def verify(
@@ -160,24 +160,22 @@ def _reproduced(maker: StepRecord, file: FileRecord) -> bool:
 
 
 def _code_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
-    entry, source = step.lineage["entry"], step.lineage["source"]
+    entry, lineage = step.lineage["entry"], step.lineage
     if not (root / PACKAGE / "steps" / f"{entry}.py").is_file():
         yield Problem(step.path, "code", f"{step.label} ran {PACKAGE}/steps/{entry}.py, which is gone")
         return
     try:
-        loads = loaded_modules(step.lineage["settings"])
-        now, files = source_digest(root, entry, loads), file_digests(root, entry, loads)
-        packages = package_versions(root, entry, loads)["versions"]
+        now = code_of(root, entry, lineage["settings"])
     except PipelineError as error:
         yield Problem(step.path, "code", f"the code of {step.label} cannot be read: {error}")
         return
-    if now != source["digest"] or files != source["files"]:
-        before = source["files"]
-        changed = sorted(path for path in {*before, *files} if before.get(path) != files.get(path))
-        said = f"{step.label} ran other code than is here now; changed since: {', '.join(changed)}"
+    if now["source"] != lineage["source"]:
+        changed = ", ".join(changed_keys(lineage["source"]["files"], now["source"]["files"]))
+        said = f"{step.label} ran other code than is here now; changed since: {changed}"
         yield Problem(step.path, "code", said)
-    if packages != (recorded := step.lineage["packages"].get("versions")):
-        words = "; ".join(differences(recorded, packages))
+    recorded, installed = lineage["packages"]["versions"], now["packages"]["versions"]
+    if recorded != installed:
+        words = "; ".join(differences(recorded, installed))
         said = f"{step.label} ran with other packages than are installed now: {words}"
         yield Problem(step.path, "packages", said)
 
@@ -205,6 +203,11 @@ def _plan_problems(step: StepRecord, planned: Mapping[str, PlannedJob]) -> Itera
         if parts:
             said = f"{step.label} has other {kind} in the workflow: {'; '.join(parts)}"
             yield Problem(step.path, "plan", said)
+
+
+def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the sorted keys whose values differ, or that only one of the two has."""
+    return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
 
 
 def differences(before: Any, after: Any, prefix: str = "") -> list[str]:

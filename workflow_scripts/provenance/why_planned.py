@@ -16,17 +16,16 @@ from typing import Any
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.provenance.manifest import input_files, local_path, manifest_path, read_manifest
-from workflow_scripts.provenance.packages import package_versions
+from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
-from workflow_scripts.provenance.source_closure import file_digests, loaded_modules
-from workflow_scripts.provenance.verification import differences
+from workflow_scripts.provenance.verification import changed_keys, differences
 
 _MOST_VALUES = 4
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A planned job, its `own` reasons to run, the rules that it waits for (`follows`), and past seconds."""
+    """A planned job, its `own` reasons to run, the rules that it waits for (`follows`), expected seconds."""
 
     job: PlannedJob
     own: tuple[str, ...]
@@ -38,59 +37,41 @@ def explain(
     jobs: Sequence[PlannedJob],
     root: Path,
     data_root: Path | None = None,
-    seconds_of_rules: Mapping[str, float] | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> list[Explained]:
-    """Say why each job would run, and how long it took before, or else its rule on average."""
+    """Say why each job would run. `seconds`: rule -> how long its jobs take on average."""
     makers = {path: job for job in jobs for path in job.output_paths}
     explained = []
     for job in jobs:
-        manifest = _last_manifest(job, root)
         follows = tuple(sorted({makers[path].rule for path in job.input_paths if path in makers}))
-        own = tuple(_own_reasons(job, manifest, makers, root, data_root))
+        own = tuple(_own_reasons(job, makers, root, data_root))
         if not own and not follows:
             own = (f"Snakemake says: {job.reason.split(':')[0] or 'no reason'}",)
-        seconds = past_seconds(manifest) if manifest else None
-        if seconds is None:
-            seconds = (seconds_of_rules or {}).get(job.rule)
-        explained.append(Explained(job, own, follows, seconds))
+        explained.append(Explained(job, own, follows, (seconds or {}).get(job.rule)))
     return explained
 
 
-def past_seconds(manifest: Mapping[str, Any]) -> float | None:
-    """Return how long the step of a manifest worked."""
-    seconds = manifest["circumstances"].get("wall_s")
-    return float(seconds) if isinstance(seconds, int | float) else None
-
-
-def _last_manifest(job: PlannedJob, root: Path) -> dict[str, Any] | None:
-    try:
-        return read_manifest(manifest_path(root / job.output_paths[0]))
-    except PipelineError:
-        return None
-
-
 def _own_reasons(
-    job: PlannedJob,
-    manifest: Mapping[str, Any] | None,
-    makers: Mapping[str, PlannedJob],
-    root: Path,
-    data_root: Path | None,
+    job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None
 ) -> Iterator[str]:
     missing = [path for path in job.output_paths if not (root / path).exists()]
+    try:
+        manifest = read_manifest(manifest_path(root / job.output_paths[0]))
+    except PipelineError:
+        manifest = None
     if manifest is None and len(missing) == len(job.outputs):
         yield "there is none yet"
     elif missing:
         yield f"missing: {_some(missing)}"
     if manifest is None:
         return
-    lineage, loads = manifest["lineage"], loaded_modules(job.settings)
+    lineage, code = manifest["lineage"], code_of(root, job.entry, job.settings)
     for line in differences(lineage["settings"], job.settings):
         yield re.sub(r"\b(\d+)\.0\b(?!\.)", r"\1", line).replace(" -> ", " → ")
-    before = lineage["packages"].get("versions", {})
-    now = package_versions(root, job.entry, loads)["versions"]
-    for name in _changed(before, now):
+    before, now = lineage["packages"]["versions"], code["packages"]["versions"]
+    for name in changed_keys(before, now):
         yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
-    changed = _changed(lineage["source"]["files"], file_digests(root, job.entry, loads))
+    changed = changed_keys(lineage["source"]["files"], code["source"]["files"])
     # another Python writes every syntax tree in another way
     if changed and before.get("python") == now.get("python"):
         yield f"changed: {_some(changed)}"
@@ -103,10 +84,6 @@ def _own_reasons(
         # only inputs of jobs that are about to run are hashed, which costs little beside the run
         elif path not in makers and _differs(local_path(path, root, data_root), recorded[path]):
             yield f"{path} changed"
-
-
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def _differs(place: Path | None, recorded: Mapping[str, Any]) -> bool:

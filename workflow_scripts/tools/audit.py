@@ -22,7 +22,6 @@ from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import (
     Lineage,
     computed_files,
-    graph,
     study_of,
     trace,
     tree_lines,
@@ -83,8 +82,14 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         said = f"its lineage is not the expected {arguments.expect[:12]}"
         found.problems.append(Problem(str(arguments.paths[0]), "identity", said))
     if arguments.json:
-        shown = {"audit_version": 1, **found.as_json(), "roots": roots}
-        shown |= graph(lineage, found.sums, found.by_path())
+        steps = {path: step.lineage_sha256 for path, step in lineage.steps.items()}
+        shown = {
+            "audit_version": 2,
+            **found.as_json(),
+            "roots": roots,
+            "steps": steps,
+            "makers": lineage.makers,
+        }
         print(json.dumps(shown, sort_keys=True, indent=1, ensure_ascii=False))
     else:
         _print(lineage, found, roots if arguments.paths else None, time.monotonic() - started)

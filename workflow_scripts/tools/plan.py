@@ -19,10 +19,9 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data.prepare import require_files
 from workflow_scripts.data.published import to_download
 from workflow_scripts.provenance.manifest import SUFFIX, edited_outputs, local_path, read_manifest
-from workflow_scripts.provenance.packages import lock_differences, package_versions
+from workflow_scripts.provenance.packages import code_of, lock_differences
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
-from workflow_scripts.provenance.source_closure import loaded_modules
-from workflow_scripts.provenance.why_planned import explain, past_seconds, plan_lines, total_words
+from workflow_scripts.provenance.why_planned import explain, plan_lines, total_words
 from workflow_scripts.study.config import load_study, parse_overrides, read_config
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
@@ -47,7 +46,9 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         remade = {path for job in jobs for path in job.output_paths}
         edited = [said for path, said in edited_outputs(root, manifests).items() if path not in remade]
         stops = [*_refusal(open_gate, root, gate), *edited, *stops]
-        packages = {name for job in jobs for name in _packages(root, job)}
+        packages = {
+            name for job in jobs for name in code_of(root, job.entry, job.settings)["packages"]["versions"]
+        }
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -80,7 +81,8 @@ def mean_seconds(manifests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Map each rule to its mean seconds of work over all runs that left a manifest."""
     found: dict[str, list[float]] = defaultdict(list)
     for manifest in manifests:
-        if (seconds := past_seconds(manifest)) is not None:
+        seconds = manifest["circumstances"].get("wall_s")
+        if isinstance(seconds, int | float):
             found[manifest["lineage"]["rule"]].append(seconds)
     return {rule: sum(seconds) / len(seconds) for rule, seconds in found.items()}
 
@@ -115,10 +117,6 @@ def _refusal(function: Callable[..., object], *arguments: Any) -> list[str]:
     except PipelineError as error:
         return [str(error)]
     return []
-
-
-def _packages(root: Path, job: PlannedJob) -> Iterable[str]:
-    return package_versions(root, job.entry, loaded_modules(job.settings))["versions"]
 
 
 if __name__ == "__main__":
