@@ -74,17 +74,15 @@ def swap(project: Path) -> None:
     (project / other).write_bytes(first)
 
 
-def change_a_line(project: Path) -> None:
+def change_a_line(project: Path, match: bool = False) -> None:
+    """Lower one value of the results, and edit their manifest to match if asked."""
     path = project / RESULTS / "results.jsonl"
     lines = path.read_text().splitlines()
     row = json.loads(lines[3])
     lines[3] = json.dumps({**row, "value": row["value"] * 0.9})
     path.write_text("\n".join(lines) + "\n")
-
-
-def rewrite_results_and_manifest(project: Path) -> None:
-    change_a_line(project)
-    edit_to_match(project, f"{RESULTS}/results.jsonl")
+    if match:
+        edit_to_match(project, f"{RESULTS}/results.jsonl")
 
 
 MANIFEST = ".manifest.json"
@@ -115,7 +113,7 @@ TABLE = {
     ),
     "a results line changed": (change_a_line, {f"{RESULTS}/results.jsonl"}, "collect_study wrote"),
     "a results line and its manifest changed to match": (
-        rewrite_results_and_manifest,
+        lambda p: change_a_line(p, match=True),
         {
             f"{RESULTS}/results.jsonl",
             f"{RESULTS}/verdict.json{MANIFEST}",
@@ -136,11 +134,6 @@ TABLE = {
         "check_preregistration read",
     ),
     "a file gone": (lambda p: (p / SAMPLES).unlink(), {SAMPLES}, "is missing"),
-    "an input gone": (
-        lambda p: (p / "reports/captions/hypotheses.rst").unlink(),
-        {"reports/captions/hypotheses.rst"},
-        "is missing",
-    ),
     "a manifest gone": (lambda p: (p / f"{SAMPLES}{MANIFEST}").unlink(), {SAMPLES}, "is gone"),
     "a file and its manifest gone": (
         lambda p: [(p / SAMPLES).unlink(), (p / f"{SAMPLES}{MANIFEST}").unlink()],
@@ -151,11 +144,6 @@ TABLE = {
         lambda p: replace(p, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise"),
         {f"{SAMPLES}{MANIFEST}"},
         "changed since: workflow_scripts/sampling/sample.py",
-    ),
-    "a manifest of another version": (
-        lambda p: replace(p, f"{SAMPLES}{MANIFEST}", '"manifest_version": 1', '"manifest_version": 2'),
-        {f"{SAMPLES}{MANIFEST}"},
-        "has version 2, this code reads 1",
     ),
     "a manifest that is not JSON": (
         lambda p: (p / f"{SAMPLES}{MANIFEST}").write_text("{"),
@@ -177,14 +165,11 @@ def test_tampering_is_found_where_it_was_done(finished, mismatches, name):
     assert paths <= found.keys(), found
     assert any(said in message for path in paths for _, message in found[path]), found
     # a byte changed in one file is no reason to doubt the others
-    if (
-        name.startswith(("one byte of", "swapped", "a results line changed", "an input gone"))
-        and "manifest" not in name
-    ):
+    if name.startswith(("one byte of", "swapped", "a results line changed")) and "manifest" not in name:
         assert found.keys() == paths
 
 
-def test_one_flipped_byte_is_found_in_every_file_of_the_lineage(finished, mismatches):
+def test_one_flipped_byte_is_found_in_every_file_of_the_lineage_and_in_every_manifest(finished, mismatches):
     lineage = trace(finished, computed_files(finished, "MS1_min_snr", "smoke"))
     files = {
         file.path for step in lineage.steps.values() for file in [*step.inputs, *step.outputs] if file.sha256
@@ -194,9 +179,6 @@ def test_one_flipped_byte_is_found_in_every_file_of_the_lineage(finished, mismat
         flip(finished / path)
     found = mismatches()
     assert {path for path, problems in found.items() if "file" in dict(problems)} >= files
-
-
-def test_one_flipped_byte_is_found_in_every_manifest(finished, mismatches):
     names = {path.relative_to(finished).as_posix() for path in finished.rglob(f"*{MANIFEST}")}
     assert len(names) > 50
     for name in names:

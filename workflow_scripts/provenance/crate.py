@@ -193,7 +193,7 @@ def _properties(place: Path, path: str) -> dict[str, str]:
 def check_crate(path: Path) -> list[str]:
     """Compare a crate's files (zip or folder) with the sums in its metadata; a line per mismatch.
 
-    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD
+    """Compare a crate (zip or folder) with the sums in its metadata; return one line per mismatched file.
     graph.
     """
     try:

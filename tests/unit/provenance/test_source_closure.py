@@ -1,9 +1,10 @@
 """What a step consists of: transitive imports found by parsing; only meaning counts."""
 
+import ast
+
 import pytest
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance import source_closure as source_closure_module
 from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
 
 
@@ -80,11 +81,9 @@ def test_misspelt_entry_and_broken_source_are_named(project):
 def test_every_file_is_parsed_once_however_many_jobs_ask(project, monkeypatch):
     """Planning asks for the digest once per job, thousands of times in a large study."""
     parsed = []
-    real = source_closure_module.ast.parse
+    parse = ast.parse
     monkeypatch.setattr(
-        source_closure_module.ast,
-        "parse",
-        lambda *args, **kwargs: parsed.append(kwargs["filename"]) or real(*args, **kwargs),
+        ast, "parse", lambda *a, **named: parsed.append(named["filename"]) or parse(*a, **named)
     )
     forget()
     for _ in range(1000):

@@ -56,40 +56,44 @@ def test_an_untouched_chain_holds(root):
     assert computed_files(root, "study", "preset") == sorted([FIRST, MIDDLE, LAST, TIMING])
 
 
-def test_a_changed_file_is_named_once_with_both_sums(root):
-    Path(FIRST).write_text("evil")
-    found = verify(trace(root, [LAST]))
-    (problem,) = found.problems
-    assert problem.path == FIRST and "collect seed=1 wrote" in problem.message
-
-
-def test_a_changed_source_and_a_changed_measurement_are_found(root):
-    Path("rows.json").write_text("[2]")
-    Path(TIMING).write_text("evil")
-    assert problems(root) == [("file", TIMING), ("file", "rows.json")]
-
-
-def test_a_missing_file_and_a_missing_manifest_are_found(root):
-    Path(FIRST).unlink()
-    assert ("file", FIRST) in problems(root)
-    shutil.copy(MIDDLE, FIRST)
-    manifest.manifest_path(MIDDLE).unlink()
-    assert ("link", MIDDLE) in problems(root)
-
-
-def test_a_manifest_edited_to_match_its_edited_file_breaks_the_chain(root):
+def forge_middle():
+    """Edit a file, and its manifest to match."""
     Path(MIDDLE).write_text("evil")
-    reseal(
-        MIDDLE,
-        lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=recorder.sha256_file(MIDDLE)),
-    )
-    checks = problems(root)
-    assert ("link", MIDDLE) in checks and ("link", f"{LAST}.manifest.json") in checks
+    sha256 = recorder.sha256_file(MIDDLE)
+    reseal(MIDDLE, lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=sha256))
 
 
-def test_a_manifest_edited_in_its_settings_breaks_the_chain(root):
-    reseal(FIRST, lambda found: found["lineage"]["settings"].update(loss={"gamma": 6}))
-    assert {path for _, path in problems(root)} == {f"{MIDDLE}.manifest.json", f"{LAST}.manifest.json"}
+MIDDLES, LASTS = f"{MIDDLE}.manifest.json", f"{LAST}.manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "expected", "said"),
+    [
+        (lambda: Path(FIRST).write_text("evil"), {("file", FIRST)}, "collect seed=1 wrote"),
+        (lambda: Path("rows.json").write_text("[2]"), {("file", "rows.json")}, "collect seed=1 read"),
+        (lambda: Path(TIMING).write_text("evil"), {("file", TIMING)}, "collect seed=1 wrote"),
+        (lambda: Path(FIRST).unlink(), {("file", FIRST)}, "is missing; collect seed=1 made it"),
+        (lambda: Path(MIDDLES).unlink(), {("link", MIDDLE)}, "that collect seed=1 names for it is gone"),
+        (forge_middle, {("link", MIDDLE), ("link", LASTS)}, "collect seed=1 names"),
+        (
+            lambda: reseal(FIRST, lambda found: found["lineage"]["settings"].update(loss={"gamma": 6})),
+            {("link", MIDDLES), ("link", LASTS)},
+            "whose manifest has",
+        ),
+        (
+            lambda: shutil.copy(f"{FIRST}.manifest.json", f"{FOLDER}/copy.manifest.json"),
+            {("manifest", FIRST), ("manifest", TIMING)},
+            "two manifests say they made it",
+        ),
+        (lambda: Path(MIDDLES).write_text("{"), {("manifest", MIDDLES), ("link", MIDDLE)}, "not valid JSON"),
+    ],
+)
+def test_tampering_is_found_where_it_was_done(root, tamper, expected, said):
+    tamper()
+    found = verify(trace(root, [LAST])).problems
+    assert {(problem.check, problem.path) for problem in found} == expected
+    assert any(said in problem.message for problem in found)
+    assert str(root) not in "".join(problem.message for problem in found)
 
 
 def test_every_flipped_byte_of_a_manifest_is_found(root):
@@ -240,21 +244,6 @@ def test_what_nothing_makes_any_more_and_what_has_no_manifest_is_found(root):
     manifest.manifest_path(FIRST).unlink()
     (problem,) = verify(trace(root, [FIRST]), plan()).problems
     assert problem.path == FIRST and "its manifest is gone" in problem.message
-
-
-def test_two_manifests_for_one_file_are_found(root):
-    shutil.copy(manifest.manifest_path(FIRST), f"{FOLDER}/copy.manifest.json")
-    assert ("manifest", FIRST) in problems(root)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [("{", "not valid JSON"), ('{"manifest_version": 7}', "has version 7, this code reads 1")],
-)
-def test_a_manifest_that_cannot_be_read_is_one_problem_of_its_own(root, content, said):
-    manifest.manifest_path(MIDDLE).write_text(content)
-    found = {problem.path: problem.message for problem in verify(trace(root, [LAST])).problems}
-    assert said in found[f"{MIDDLE}.manifest.json"] and str(root) not in found[f"{MIDDLE}.manifest.json"]
 
 
 def test_a_manifest_whose_files_are_all_gone_is_ignored(root):
