@@ -193,8 +193,7 @@ def _properties(place: Path, path: str) -> dict[str, str]:
 def check_crate(path: Path) -> list[str]:
     """Compare a crate (zip or folder) with the sums in its metadata; return one line per mismatched file.
 
-    Raises PipelineError when it is no crate: unreadable, without metadata, or with metadata that is no JSON-LD
-    graph.
+    Raises PipelineError when it is no crate: unreadable, without metadata, or with broken metadata.
     """
     try:
         crate = path if path.is_dir() else zipfile.Path(path)
