@@ -1,4 +1,4 @@
-"""Which settings of a network and of a loss fit together, for planning and for the code that uses them. No torch."""
+"""Which settings of a network and a loss fit together; for planning and for their users. No torch."""
 
 from __future__ import annotations
 

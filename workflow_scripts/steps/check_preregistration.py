@@ -1,6 +1,7 @@
 """Write down that the gate was open: lock verified, comparisons matched, amendments listed.
 
-Settings: description.gate_settings. Inputs: preregistrations, lock (with the amendments, where they exist). Output: gate.
+Settings: description.gate_settings. Inputs: preregistrations, lock (with the amendments, where they exist).
+Output: gate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Apply the locked rule to the results: an outcome per hypothesis and for the study, with every seed and error rates.
+"""Apply the locked rule to the results: an outcome per hypothesis and for the study, with error rates.
 
-Settings: `hypotheses` and `analysis` as preregistered, `context` as in study/verdict.py. Inputs: `results`; `gate`, for
-the lineage. Output: `verdict`.
+Settings: `hypotheses` and `analysis` as preregistered, `context` as in study/verdict.py. Inputs: `results`;
+`gate`, for the lineage. Output: `verdict`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is asked and what is claimed: configuration, arms, preregistration, lock, results, verdict. No torch."""
+"""Configuration, arms, preregistration, lock, gate, metric rows and verdict. Imports no torch."""

@@ -1,14 +1,14 @@
-"""From the files in config/ to the resolved settings of every arm. Later wins: defaults, base, preset, arm."""
+"""Merge the files in config/ into the settings of every arm: defaults, base, preset, arm; the later wins."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
@@ -16,17 +16,15 @@ from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
 
 SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "curvature")
-# An arm may change what it tests, never the data, the evaluation or the seeds: those come from the preset.
-SHARED_SECTIONS = ("data", "extractor", "sampling", "curvature")
 DEFAULTS = "config/defaults.yaml"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One configuration of a study: `name` is its file's name, `experiment` the part before the first underscore.
+    """One configuration of a study; `experiment` is the part of its name before the first underscore.
 
-    `look` is the number of its colour and marker in figures, the same in every preset; `files` names the file that each
-    setting comes from, by dotted key.
+    `look` is the number of its colour and marker in figures, the same in every preset. `files` names the file
+    that each setting comes from, by dotted key.
     """
 
     name: str
@@ -45,8 +43,8 @@ class Arm:
 class Study:
     """A study at one preset: every arm that the preset runs, with its resolved settings.
 
-    `arms_file` is the file or folder that decides which arms run. `published_summary` is where `make publish` writes the
-    summary of the preregistered preset.
+    `arms_file` is the file or folder that decides which arms run. `make publish` writes the summary of the
+    preregistered preset to `published_summary`.
     """
 
     name: str
@@ -71,9 +69,7 @@ class Study:
         )
 
     def shared(self, section: str) -> dict[str, Any]:
-        """A section that is the same for every arm: data, extractor, sampling or curvature."""
-        if section not in SHARED_SECTIONS:
-            raise ValueError(f"{section} may differ between arms")
+        """A section that no arm may change: data, extractor, sampling or curvature."""
         return self.arms[0].settings[section]
 
     @property
@@ -112,21 +108,19 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
 def load_study(root: Path, study: str, preset: str) -> Study:
     """Read, check and merge the files of `study` at `preset`; any mistake is a one-line ConfigError."""
     folder, preset_file = f"config/study/{study}", f"config/preset/{preset}.yaml"
-    base = _read_named(root, "study", study, "config/study/{}/base.yaml", "base")
+    if not (root / folder / "base.yaml").is_file():
+        known = [path.parent.name for path in root.glob("config/study/*/base.yaml")]
+        raise ConfigError(f"unknown study {study!r} (no {folder}/base.yaml); {schema.nearest(study, known)}")
+    base = _read(root, f"{folder}/base.yaml", "base")
     scale = load_preset(root, preset)
-    for path in map(PurePosixPath, base["preregistrations"]):
-        if path.is_absolute() or ".." in path.parts:
-            raise ConfigError(f"{folder}/base.yaml: preregistrations: {path} must lie below the project")
     own = _read_arms(root, folder)
     looks = arm_looks(folder, own)
-    for name in (run := scale.get("arms", list(own))):
+    layers = {DEFAULTS: _read(root, DEFAULTS, "defaults"), f"{folder}/base.yaml": base, preset_file: scale}
+    arms: list[Arm] = []
+    for name in scale.get("arms", own):
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
-    defaults = _read(root, DEFAULTS, "defaults")
-    common = {DEFAULTS: defaults, f"{folder}/base.yaml": base, preset_file: scale}
-    arms = []
-    for name in run:
-        settings, files = _resolve({**common, f"{folder}/{name}.yaml": own[name]}, preset_file)
+        settings, files = _resolve({**layers, f"{folder}/{name}.yaml": own[name]}, preset_file)
         label, baseline = own[name].get("label", name), own[name].get("baseline", False)
         arms.append(Arm(name, label, baseline, looks[name], settings, files))
         # One number says what "final" means, and every arm is probed at the same milestones.
@@ -150,20 +144,11 @@ def load_study(root: Path, study: str, preset: str) -> Study:
 
 def load_preset(root: Path, preset: str) -> dict[str, Any]:
     """One preset's own file, checked; an unknown name is a ConfigError with the nearest one."""
-    return _read_named(root, "preset", preset, "config/preset/{}.yaml", "preset")
-
-
-def _read_named(root: Path, kind: str, name: str, pattern: str, definition: str) -> dict[str, Any]:
-    """The checked file of a study or preset, whose name stands in place of the `{}` in `pattern`."""
-    relative = pattern.format(name)
-    if not (root / relative).is_file():
-        before, after = pattern.split("{}")
-        known = [
-            path.relative_to(root).as_posix().removeprefix(before).removesuffix(after)
-            for path in root.glob(pattern.format("*"))
-        ]
-        raise ConfigError(f"unknown {kind} {name!r} (no {relative}); {schema.nearest(name, known)}")
-    return _read(root, relative, definition)
+    path = f"config/preset/{preset}.yaml"
+    if not (root / path).is_file():
+        known = [path.stem for path in root.glob("config/preset/*.yaml")]
+        raise ConfigError(f"unknown preset {preset!r} (no {path}); {schema.nearest(preset, known)}")
+    return _read(root, path, "preset")
 
 
 def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
@@ -182,28 +167,24 @@ def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
 def arm_looks(folder: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Look number (1, 2, …) of every arm of a study, whichever of them a preset runs.
 
-    `arms` holds the content of each arm's file in `folder` by arm name. An arm keeps the `look` its file gives; the
-    others take the free numbers in the order of their names. ConfigError when two arms give one number.
+    `arms` holds the content of each arm's file in `folder` by arm name. An arm keeps the `look` that its file
+    gives; the others take the free numbers in the order of their names. ConfigError when two arms give one
+    number.
     """
-    given: dict[int, str] = {}
-    for name, own in sorted(arms.items()):
-        if "look" in own and given.setdefault(own["look"], name) != name:
+    given = {own["look"]: name for name, own in arms.items() if "look" in own}
+    free = (number for number in count(1) if number not in given)
+    for name, own in arms.items():
+        if (owner := given.get(own.get("look"), name)) != name:
             raise ConfigError(
-                f"{folder}/{name}.yaml: look {own['look']} already belongs to {given[own['look']]}; "
-                f"{next(_free(given))} is free"
+                f"{folder}/{name}.yaml: look {own['look']} already belongs to {owner}; {next(free)} is free"
             )
-    numbers = _free(given)
-    return {name: own["look"] if "look" in own else next(numbers) for name, own in sorted(arms.items())}
-
-
-def _free(taken: Mapping[int, str]) -> Iterator[int]:
-    return (number for number in count(1) if number not in taken)
+    return {name: own["look"] if "look" in own else next(free) for name, own in sorted(arms.items())}
 
 
 def _resolve(
     layers: Mapping[str, Mapping[str, Any]], preset_file: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(merged and checked settings of one arm, the file that each comes from) of its layers by file; the last one wins."""
+    """(checked settings of one arm, the file of each) from its layers, by file; the last one wins."""
     settings: dict[str, Any] = {}
     files: dict[str, str] = {}
     for path, layer in layers.items():

@@ -21,29 +21,35 @@ def preregistered_preset(preregistrations: list[Preregistration]) -> str:
     return preregistrations[0].front["preset"]
 
 
-def main_metric(study: Study, preregistrations: list[Preregistration]) -> tuple[str, int]:
-    """(sampler, NFE) of the first hypothesis about samples; ConfigError when the preset does not evaluate it."""
-    for item in preregistrations:
-        for hypothesis in item.hypotheses:
-            if "sampler" in hypothesis["metric"]:
-                pair = (hypothesis["metric"]["sampler"], hypothesis["metric"]["nfe"])
-                if pair not in study.sampler_nfe:
-                    raise ConfigError(
-                        f"config/preset/{study.preset}.yaml: sampling.samplers leaves out {pair[0]} at NFE {pair[1]}, "
-                        f"which {item.path} is about"
-                    )
-                return pair
-    return study.sampler_nfe[0]
-
-
-def gate_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
-    """Settings of check_preregistration."""
+def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     preset = preregistered_preset(preregistrations)
     return {
         "study": study.name,
         "preset": study.preset,
         "preregistered_preset": preset,
         "rehearsal": study.preset != preset,
+    }
+
+
+def main_metric(study: Study, preregistrations: list[Preregistration]) -> tuple[str, int]:
+    """(sampler, NFE) of the first hypothesis about samples; ConfigError unless the preset evaluates it."""
+    for item in preregistrations:
+        for metric in (hypothesis["metric"] for hypothesis in item.hypotheses):
+            if "sampler" in metric:
+                sampler, nfe = metric["sampler"], metric["nfe"]
+                if (sampler, nfe) not in study.sampler_nfe:
+                    raise ConfigError(
+                        f"config/preset/{study.preset}.yaml: sampling.samplers leaves out {sampler} at "
+                        f"NFE {nfe}, which {item.path} is about"
+                    )
+                return sampler, nfe
+    return study.sampler_nfe[0]
+
+
+def gate_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
+    """Settings of check_preregistration."""
+    return {
+        **_at(study, preregistrations),
         "now": current_state(root, study, preregistrations),
         "settings": {arm.name: arm.settings for arm in study.arms},
         "preregistrations": [
@@ -60,7 +66,6 @@ def gate_settings(root: Path, study: Study, preregistrations: list[Preregistrati
 
 def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     """Settings of decide_verdict."""
-    preset = preregistered_preset(preregistrations)
     analyses = [item.front["analysis"] for item in preregistrations]
     if any(analysis != analyses[0] for analysis in analyses):
         raise ConfigError(
@@ -70,10 +75,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
         "hypotheses": [hypothesis for item in preregistrations for hypothesis in item.hypotheses],
         "analysis": analyses[0],
         "context": {
-            "study": study.name,
-            "preset": study.preset,
-            "preregistered_preset": preset,
-            "rehearsal": study.preset != preset,
+            **_at(study, preregistrations),
             "final_step": study.arms[0].settings["training"]["num_steps"],
             "metric": study.shared("extractor")["name"],
             "num_samples": study.shared("sampling")["num_samples"],
@@ -86,17 +88,13 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
 
 def report_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     """The `report` settings of figures, notebooks, summary and report."""
-    preset = preregistered_preset(preregistrations)
     sampler, nfe = main_metric(study, preregistrations)
     first = study.arms[0].settings
     return {
-        "study": study.name,
+        **_at(study, preregistrations),
         "study_title": study.title,
         "question": study.question,
-        "preset": study.preset,
         "preset_title": study.preset_title,
-        "preregistered_preset": preset,
-        "rehearsal": study.preset != preset,
         "metric": study.shared("extractor")["name"],
         "main_sampler": sampler,
         "main_nfe": nfe,
@@ -130,8 +128,8 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
 def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
     """The values of config/anchors.yaml that were measured with the study's metric on its whole dataset.
 
-    A part of a dataset is another reference, and another extractor another metric, so no value applies to either.
-    ConfigError for a mistake in the file.
+    A part of a dataset is another reference and another extractor another metric, so no value applies to
+    either. ConfigError for a mistake in the file.
     """
     content = schema.read_yaml(root / ANCHORS)
     schema.check(content, "anchors", ANCHORS)
@@ -150,7 +148,7 @@ def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
 
 
 def setting_files(study: Study) -> dict[str, str]:
-    """The file of each setting: `arms`, `seeds`, `training.num_steps`, …, and `<arm>/loss.weighting` for each arm.
+    """The file of each setting: `arms`, `seeds`, `training.num_steps`, … and `<arm>/loss.weighting` per arm.
 
     Settings that the report shows once are those of the first arm.
     """

@@ -1,4 +1,4 @@
-"""The gate: nothing runs unless the lock stands, nothing has drifted, and compared arms differ only in the factor."""
+"""The gate: nothing runs unless the lock stands and compared arms differ in the preregistered factor only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from workflow_scripts.study.config import flatten
 
 
 def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of gate.json; a PipelineError that says what is wrong and what to do while the gate is shut.
+    """The content of gate.json; a PipelineError says why the gate is shut and what to do.
 
-    `settings` is `description.gate_settings`: study, preset, preregistered_preset, rehearsal, now (the state as a lock
-    would hold it), settings (resolved, by arm), preregistrations, comparisons.
+    `settings` are those of `description.gate_settings`: study, preset, preregistered_preset, rehearsal, now
+    (the content of a lock made now), settings (resolved, by arm), preregistrations, comparisons.
     """
     study, arms = settings["study"], settings["settings"]
     amendments = lock.require_unchanged(root, study, settings["now"])
@@ -38,9 +38,9 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def check_comparison(
     comparison: Mapping[str, Any], settings: Mapping[str, dict[str, Any]], where: str
 ) -> list[dict[str, Any]]:
-    """The settings in which two compared arms differ, by dotted key; PipelineError when one lies outside the factor.
+    """The settings in which two compared arms differ; PipelineError when one lies outside the factor.
 
-    The training compute is matched because this is checked: two arms may differ in the preregistered factor only.
+    This check is why the compute of compared arms is matched.
     """
     arm, comparator = comparison["arm"], comparison["comparator"]
     left, right = flatten(settings[arm]), flatten(settings[comparator])
@@ -52,9 +52,9 @@ def check_comparison(
     for item in found:
         if item["key"] not in comparison["factor"]:
             raise PipelineError(
-                f"{where}: {arm} and {comparator} are not matched: {item['key']} is {item['arm_value']!r} against "
-                f"{item['comparator_value']!r}, and the preregistered factor is {', '.join(comparison['factor'])}; "
-                "make the setting equal or compare other arms"
+                f"{where}: {arm} and {comparator} are not matched: {item['key']} is {item['arm_value']!r} "
+                f"against {item['comparator_value']!r}, and the preregistered factor is "
+                f"{', '.join(comparison['factor'])}; make the setting equal or compare other arms"
             )
     if not found:
         raise PipelineError(

@@ -1,8 +1,9 @@
-"""The lock: the promise, hashed, before any result was seen; and the amendments made since.
+"""The lock: what was promised before any result was seen, hashed; and the amendments made since.
 
-The lock holds the sha256 of every preregistration and the resolved settings of every arm at the preregistered preset.
-Amendments are lines appended to a file beside it, each naming the hash of the line before it (the first that of the lock),
-so that none can be changed or dropped unseen. What may differ between machines (downloads, weights files) is not locked.
+The lock holds the sha256 of every preregistration and the resolved settings of every arm at the preregistered
+preset. Amendments are lines appended to a file beside it. Each names the hash of the line before it, the
+first that of the lock, so that none can be changed or dropped unseen. Settings of the machine (downloads,
+weights files) are not locked.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def read_amendments(root: Path, study: str) -> list[dict[str, Any]]:
     for number, amendment in enumerate(amendments, start=1):
         if amendment.get("previous_sha256") != previous:
             raise PipelineError(
-                f"{amendments_path(study)}, line {number}: does not follow from the line before it: the lock or an "
-                "earlier amendment was changed; restore both from git"
+                f"{amendments_path(study)}, line {number}: does not follow from the line before it: the "
+                "lock or an earlier amendment was changed; restore both from git"
             )
         _check(amendment, "amendment", f"{amendments_path(study)}, line {number}")
         previous = sha256_text(canonical_json(amendment))
@@ -104,10 +105,10 @@ def last_link(root: Path, study: str) -> str:
 def drift(
     lock: dict[str, Any], amendments: list[dict[str, Any]], now: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What differs now from the lock as amended, `{"what", "locked", "now"}` per key; empty when all is as promised.
+    """What differs from the lock as amended, `{"what", "locked", "now"}` per key; empty when nothing does.
 
-    `locked` is left out where the lock has no such key, and `now` where the configuration has none any more. A setting
-    younger than the lock is as promised while it has the value that it was introduced with.
+    `locked` is left out where the lock has no such key, and `now` where the configuration has none any more.
+    A setting younger than the lock is as promised while it has the value that it was introduced with.
     """
     promised, found = _flat_state(lock), _flat_state(now)
     for amendment in amendments:
@@ -115,24 +116,23 @@ def drift(
             promised.pop(change["what"], None)
             if "now" in change:
                 promised[change["what"]] = change["now"]
-    differing = []
+    changes = []
     for what in sorted(promised.keys() | found.keys()):
-        if what in promised and what in found:
-            as_promised = promised[what] == found[what]
-        else:
-            as_promised = what in found and _as_introduced(what, found[what])
-        if not as_promised:
-            sides = {"locked": promised, "now": found}
-            differing.append(
-                {"what": what} | {side: state[what] for side, state in sides.items() if what in state}
-            )
-    return differing
+        change = {"what": what}
+        change |= {"locked": promised[what]} if what in promised else {}
+        change |= {"now": found[what]} if what in found else {}
+        if not _as_promised(change):
+            changes.append(change)
+    return changes
 
 
-def _as_introduced(what: str, value: Any) -> bool:
-    """True for a setting that has the value that it was introduced with."""
-    defaults, key = schema.introduced_defaults(), what.rpartition(": ")[2]
-    return key in defaults and defaults[key] == value
+def _as_promised(change: dict[str, Any]) -> bool:
+    if "now" not in change:
+        return False
+    if "locked" in change:
+        return change["locked"] == change["now"]
+    defaults, key = schema.introduced_defaults(), change["what"].rpartition(": ")[2]
+    return key in defaults and defaults[key] == change["now"]
 
 
 def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
@@ -145,15 +145,16 @@ def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_unchanged(root: Path, study: str, now: dict[str, Any]) -> list[dict[str, Any]]:
-    """The amendments, when everything is as locked and amended; else a PipelineError that names the first drift."""
+    """The amendments, when all is as locked and amended; otherwise a PipelineError names the first drift."""
     lock = read_lock(root, study)
     amendments = read_amendments(root, study)
     found = drift(lock, amendments, now)
     if found:
         first, more = found[0], f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise PipelineError(
-            f"{first['what']} has drifted from the lock: locked {_short(first, 'locked')}, now {_short(first, 'now')}"
-            f"{more}; put it back, or record why it changed: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
+            f"{first['what']} has drifted from the lock: locked {_short(first, 'locked')}, "
+            f"now {_short(first, 'now')}{more}; put it back, or record why it changed: "
+            f"make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
         )
     return amendments
 

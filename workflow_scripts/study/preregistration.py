@@ -9,12 +9,12 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import Study, flatten, load_preset, load_study
+from workflow_scripts.study.config import Study, flatten, load_study
 
 
 @dataclass(frozen=True)
 class Preregistration:
-    """One experiment's preregistration: where it lies, the hash of every byte of it, and its checked front matter."""
+    """One experiment's preregistration: its path, the hash of every byte, and its checked front matter."""
 
     path: str
     sha256: str
@@ -26,7 +26,7 @@ class Preregistration:
 
     @property
     def hypotheses(self) -> list[dict[str, Any]]:
-        """The hypotheses, with ids that are unique in the study (`E2.H1`) and their experiment."""
+        """The hypotheses with their experiment, and ids that are unique in the study (`E2.H1`)."""
         return [
             {**hypothesis, "id": f"{self.experiment}.{hypothesis['id']}", "experiment": self.experiment}
             for hypothesis in self.front["hypotheses"]
@@ -34,86 +34,79 @@ class Preregistration:
 
 
 def parse_front_matter(text: str, where: str) -> dict[str, Any]:
-    """The checked front matter between the first two `---` lines; a one-line ConfigError for anything else."""
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
+    """The checked front matter between the first two `---` lines; ConfigError for anything else."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    if lines[:1] != ["---"] or "---" not in lines[1:]:
         raise ConfigError(f"{where}: must start with front matter between two lines of ---")
-    end = next(number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---")
-    front = schema.parse_yaml("\n".join(lines[1:end]), where)
+    front = schema.parse_yaml("\n".join(lines[1 : lines.index("---", 1)]), where)
     schema.check(front, "preregistration", where)
     return front
 
 
 def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
-    """Read and check every preregistration of `study`, also against each other and against the study's arms."""
+    """Read every preregistration of `study` and check it against the others and against the study's arms."""
     found = []
     for path in study.preregistration_paths:
-        try:
-            text = (root / path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from error
-        found.append(Preregistration(path, sha256_file(root / path), parse_front_matter(text, path)))
+        front = parse_front_matter(schema.read_text(root / path), path)
+        found.append(Preregistration(path, sha256_file(root / path), front))
     presets = {item.front["preset"] for item in found}
     if len(presets) != 1:
         raise ConfigError(
             f"the preregistrations of {study.name} name different presets: {', '.join(sorted(presets))}"
         )
-    load_preset(root, preset := presets.pop())
+    preset = presets.pop()
     full = study if preset == study.preset else load_study(root, study.name, preset)
     for item in found:
         _check_against(item, full)
     ids = [hypothesis["id"] for item in found for hypothesis in item.hypotheses]
-    for number, name in enumerate(ids):
-        if name in ids[:number]:
+    for name in ids:
+        if ids.count(name) > 1:
             raise ConfigError(
                 f"the preregistrations of {study.name} hold two hypotheses {name}; number them apart"
             )
     claimed = [arm for item in found for arm in item.front["arms"]]
     for arm in full.arms:
         if claimed.count(arm.name) != 1:
-            where = f"config/study/{study.name}/{arm.name}.yaml"
             raise ConfigError(
-                f"{where}: the arm stands in {claimed.count(arm.name)} preregistrations, must stand in one"
+                f"config/study/{study.name}/{arm.name}.yaml: the arm stands in {claimed.count(arm.name)} "
+                "preregistrations, must stand in one"
             )
     return found
 
 
 def _check_against(item: Preregistration, full: Study) -> None:
     """The claims of one preregistration must be about arms, seeds and evaluations that the study has."""
-    front, arms = item.front, [arm.name for arm in full.arms]
+    front, arms, preset_file = (
+        item.front,
+        [arm.name for arm in full.arms],
+        f"config/preset/{full.preset}.yaml",
+    )
+    settings = list(flatten(full.arms[0].settings))
 
-    def known(key: str, name: str) -> None:
-        if name not in arms:
-            raise ConfigError(f"{item.path}: {key}: no arm {name!r}; {schema.nearest(name, arms)}")
+    def require(key: str, name: str, known: list[str]) -> None:
+        if name not in known:
+            raise ConfigError(f"{item.path}: {key} {name!r} is unknown; {schema.nearest(name, known)}")
 
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")
-    if list(front["seeds"]) != list(full.seeds):
+    if front["seeds"] != list(full.seeds):
         raise ConfigError(
-            f"{item.path}: seeds {front['seeds']} differ from config/preset/{full.preset}.yaml: {list(full.seeds)}"
+            f"{item.path}: seeds {front['seeds']} differ from {preset_file}: {list(full.seeds)}"
         )
     for name in (*front["arms"], *([front["comparator"]] if front["comparator"] else [])):
-        known("arms", name)
-    compared = set()
+        require("arms: the arm", name, arms)
     for comparison in front["comparisons"]:
-        known("comparisons", comparison["arm"])
-        known("comparisons", comparison["comparator"])
-        compared.add((comparison["arm"], comparison["comparator"]))
-        keys = list(flatten(full.arms[0].settings))
+        require("comparisons: the arm", comparison["arm"], arms)
+        require("comparisons: the arm", comparison["comparator"], arms)
         for key in comparison["factor"]:
-            if key not in keys:
-                raise ConfigError(f"{item.path}: factor {key!r} is no setting; {schema.nearest(key, keys)}")
+            require("comparisons: the factor", key, settings)
+    compared = [(comparison["arm"], comparison["comparator"]) for comparison in front["comparisons"]]
     for hypothesis in front["hypotheses"]:
-        pair = (hypothesis["arm"], hypothesis["comparator"])
-        if pair not in compared:
-            raise ConfigError(
-                f"{item.path}: {hypothesis['id']} compares {pair[0]} with {pair[1]}, which comparisons does not list"
-            )
-        metric = hypothesis["metric"]
+        where = f"{item.path}: {hypothesis['id']}"
+        arm, comparator, metric = hypothesis["arm"], hypothesis["comparator"], hypothesis["metric"]
+        if (arm, comparator) not in compared:
+            raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
         if "sampler" in metric and (metric["sampler"], metric.get("nfe")) not in full.sampler_nfe:
             raise ConfigError(
-                f"{item.path}: {hypothesis['id']}: {metric['sampler']} at NFE {metric.get('nfe')} is not evaluated by "
-                f"config/preset/{full.preset}.yaml"
+                f"{where}: {metric['sampler']} at NFE {metric.get('nfe')} is not evaluated by {preset_file}"
             )

@@ -18,24 +18,22 @@ _METRIC_NAMES = {
 
 
 def decided(hypothesis: Mapping[str, Any], margin: float) -> str:
-    """Geometric means of both arms, relative change, interval and which branch of the rule applied."""
-    arm, comparator = (
-        _geometric_mean(hypothesis["seeds"], side) for side in ("arm_value", "comparator_value")
-    )
-    low, high = hypothesis["interval"]
+    """Geometric means of both arms, relative change, interval, and the branch of the rule that applied."""
+    before, after = (number(_geometric_mean(hypothesis, side)) for side in ("comparator_value", "arm_value"))
+    low, high = (percent(end) for end in hypothesis["interval"])
     return (
-        f"{metric_name(hypothesis['metric_used']['metric'])} {number(comparator)} → {number(arm)}: "
-        f"{percent(hypothesis['relative_change'])} ({100 * hypothesis['confidence']:.4g} % interval {percent(low)} to "
-        f"{percent(high)}, {_seeds(hypothesis)}); {_branch(hypothesis, margin)}."
+        f"{metric_name(hypothesis['metric_used']['metric'])} {before} → {after}: "
+        f"{percent(hypothesis['relative_change'])} ({100 * hypothesis['confidence']:.4g} % interval {low} to "
+        f"{high}, {_seeds(hypothesis)}); {_branch(hypothesis, margin)}."
     )
 
 
 def undecidable(hypothesis: Mapping[str, Any], unusable: Sequence[int]) -> str:
-    """Why the rule could not be applied: a value that has no logarithm, or fewer than two paired seeds."""
-    name = metric_name(hypothesis["metric_used"]["metric"])
+    """Why the rule could not be applied: a value without a logarithm, or fewer than two paired seeds."""
+    name, seeds = metric_name(hypothesis["metric_used"]["metric"]), _seeds(hypothesis)
     if unusable:
-        return f"{name} is not positive for seed {_list(unusable)}, so no ratio can be formed ({_seeds(hypothesis)})."
-    return f"{name} was measured on both arms for {_seeds(hypothesis)}; an interval needs at least 2."
+        return f"{name} is not positive for seed {_list(unusable)}, so no ratio can be formed ({seeds})."
+    return f"{name} was measured on both arms for {seeds}; an interval needs at least 2."
 
 
 def not_run(arms: Sequence[str], preset: str) -> str:
@@ -45,19 +43,14 @@ def not_run(arms: Sequence[str], preset: str) -> str:
 
 def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
     """How the confirmatory hypotheses came out, and that a rehearsal settles nothing."""
-    results = _list(
-        [f"{hypothesis['id']} is {hypothesis['outcome'].replace('_', ' ')}" for hypothesis in confirmatory]
-    )
-    sentence = results or "No hypothesis is confirmatory"
-    return (
-        f"{sentence}; a rehearsal on preset {preset}, not the preregistered test."
-        if rehearsal
-        else f"{sentence}."
-    )
+    results = [f"{item['id']} is {item['outcome'].replace('_', ' ')}" for item in confirmatory]
+    sentence = _list(results) or "No hypothesis is confirmatory"
+    rehearsed = f"; a rehearsal on preset {preset}, not the preregistered test" if rehearsal else ""
+    return f"{sentence}{rehearsed}."
 
 
 def metric_name(metric: str) -> str:
-    """The metric as people read it; a distance that is not FID or KID carries its extractor's name."""
+    """The metric as people read it; a distance other than FID and KID carries its extractor's name."""
     kind = {"fd_": "FD", "kd_": "KD"}.get(metric[:3])
     return _METRIC_NAMES.get(metric, f"{kind} ({metric})" if kind else metric)
 
@@ -77,9 +70,8 @@ def number(value: float) -> str:
 
 
 def _branch(hypothesis: Mapping[str, Any], margin: float) -> str:
-    outcome, change = hypothesis["outcome"], hypothesis["relative_change"]
+    outcome, fell = hypothesis["outcome"], hypothesis["relative_change"] < 0
     lower, higher = percent(math.expm1(-margin)), percent(math.expm1(margin))
-    fell = change < 0
     size = f"at least {(lower if fell else higher)[1:]} {'lower' if fell else 'higher'}"
     if outcome in (BETTER, WORSE):
         return f"{size} and the interval excludes zero change"
@@ -91,7 +83,8 @@ def _branch(hypothesis: Mapping[str, Any], margin: float) -> str:
     return f"the interval includes zero change and reaches beyond {lower} or {higher}"
 
 
-def _geometric_mean(seeds: Sequence[Mapping[str, Any]], side: str) -> float:
+def _geometric_mean(hypothesis: Mapping[str, Any], side: str) -> float:
+    seeds = hypothesis["seeds"]
     return math.exp(math.fsum(math.log(seed[side]) for seed in seeds) / len(seeds))
 
 

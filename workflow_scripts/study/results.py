@@ -1,4 +1,4 @@
-"""Metric rows: the one format of every measurement, checked, merged and guarded against unlike comparisons."""
+"""Metric rows: the one format of every measurement, checked, merged, and never compared when unlike."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OPTIONAL = {"stderr": float, "interval_low": float, "interval_high": float, "et
 _TYPES = {**_REQUIRED, **_OPTIONAL, **_IMAGES, **_PROBES}
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
-# What may differ between two rows that are compared; everything else is the row's identity.
+# Two rows that are compared may differ in these; everything else is the row's identity.
 _NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")
 FIELDS = tuple(_TYPES)
 IDENTITY_FIELDS = tuple(name for name in FIELDS if name not in _NOT_IDENTITY)
@@ -45,38 +45,36 @@ IDENTITY_FIELDS = tuple(name for name in FIELDS if name not in _NOT_IDENTITY)
 
 def check_row(row: Row, where: str | Path) -> None:
     """Raise PipelineError, naming `where` and the field, unless `row` is a complete and finite metric row."""
+    if mistake := _mistake(row):
+        raise PipelineError(f"{where}: {mistake}; delete the file and run again")
+
+
+def _mistake(row: Row) -> str | None:
     unknown, missing = sorted(set(row) - set(_TYPES)), sorted(set(_TYPES) - set(row))
-    if unknown or missing:
-        faults = (("lacks", missing), ("has unknown", unknown))
-        parts = [f"{fault} {shorten(', '.join(names))}" for fault, names in faults if names]
-        raise PipelineError(f"{where}: a metric row {' and '.join(parts)}; delete the file and run again")
+    if missing:
+        return f"a metric row lacks {', '.join(missing)}"
+    if unknown:
+        return f"a metric row has unknown {shorten(', '.join(unknown))}"
     for name, kind in _TYPES.items():
-        value = row[name]
-        if value is None and name not in _REQUIRED:
-            continue
-        if not _is(value, kind):
-            raise PipelineError(
-                f"{where}: {name} of a metric row is {shorten(repr(value))}, must be {_TYPE_NAMES[kind]}; "
-                "delete the file and run again"
-            )
+        if not (_is(row[name], kind) or (row[name] is None and name not in _REQUIRED)):
+            return f"{name} of a metric row is {shorten(repr(row[name]))}, must be {_TYPE_NAMES[kind]}"
     low, high = row["interval_low"], row["interval_high"]
     if (low is None) != (high is None) or (low is not None and not low <= high):
-        raise PipelineError(
-            f"{where}: a metric row has an interval from {low} to {high}; delete the file and run again"
-        )
+        return f"a metric row has an interval from {low} to {high}"
     given = {name for name in (*_IMAGES, *_PROBES) if row[name] is not None}
     if given not in (set(_IMAGES), set(_PROBES)):
-        raise PipelineError(
-            f"{where}: a {shorten(row['metric'])} row must hold either all of {', '.join(_IMAGES)} or all of "
-            f"{', '.join(_PROBES)}, and null for the others; delete the file and run again"
+        return (
+            f"a {shorten(row['metric'])} row must hold either all of {', '.join(_IMAGES)} or all of "
+            f"{', '.join(_PROBES)}, and null for the others"
         )
+    return None
 
 
 def _is(value: Any, kind: type) -> bool:
     if isinstance(value, bool):  # Python calls True a whole number
         return kind is bool
     if kind is float:
-        # a whole number may be too large for a float, and isfinite then raises
+        # isfinite raises for a whole number that is too large for a float
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return isinstance(value, kind)
 
@@ -87,19 +85,17 @@ def identity(row: Row) -> dict[str, Any]:
 
 
 def require_comparable(a: Row, b: Row) -> None:
-    """Raise PipelineError, listing each differing field with both values, unless the rows have one identity."""
-    first, second = identity(a), identity(b)
-    names = [name for name in IDENTITY_FIELDS if first[name] != second[name]]
-    if names:
-        differing = [f"{name} ({first[name]!r} and {second[name]!r})" for name in names]
+    """Raise PipelineError, naming each differing field and both values, unless the rows have one identity."""
+    differing = [f"{name} ({a[name]!r} and {b[name]!r})" for name in IDENTITY_FIELDS if a[name] != b[name]]
+    if differing:
         raise PipelineError(
-            f"{a['metric']} of {a['arm']} seed {a['seed']} and of {b['arm']} seed {b['seed']} must not be compared, "
-            f"they differ in {', '.join(differing)}; compute both with the same settings"
+            f"{a['metric']} of {a['arm']} seed {a['seed']} and of {b['arm']} seed {b['seed']} must not be "
+            f"compared, they differ in {', '.join(differing)}; compute both with the same settings"
         )
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    """Checked rows of one file: JSON lines (.jsonl), a JSON list, or a JSON object with a list under `rows`."""
+    """Checked rows of a file: JSON lines (.jsonl), a JSON list, or a JSON object with a list under `rows`."""
     if Path(path).suffix == ".jsonl":
         rows = read_json_lines(path)
     else:
@@ -113,30 +109,21 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 
 def merge_rows(rows: Iterable[Row]) -> list[Row]:
-    """Checked rows in one order that depends on their content only; a measurement given twice is a PipelineError."""
+    """Checked rows, sorted by their content only; PipelineError for a measurement that is given twice."""
     by_key: dict[tuple, Row] = {}
     for row in rows:
         key = _sort_key(row)
         if key in by_key:
             raise PipelineError(
-                f"{row['metric']} of {row['arm']} seed {row['seed']} step {row['step']} is given twice with one "
-                f"identity (values {by_key[key]['value']} and {row['value']}); collect each file once"
+                f"{row['metric']} of {row['arm']} seed {row['seed']} step {row['step']} is given twice with "
+                f"one identity (values {by_key[key]['value']} and {row['value']}); collect each file once"
             )
         by_key[key] = row
     return [by_key[key] for key in sorted(by_key)]
 
 
 def _sort_key(row: Row) -> tuple:
-    # NFE and step sort as numbers, for the reader; the canonical identity settles what is left.
-    return (
-        row["study"],
-        row["preset"],
-        row["arm"],
-        row["seed"],
-        row["step"],
-        row["metric"],
-        row["sampler"] or "",
-        row["nfe"] or 0,
-        row["objective"] or "",
-        canonical_json(identity(row)),
-    )
+    # NFE and step sort as numbers, for the reader; the canonical identity settles the rest.
+    names = ("study", "preset", "arm", "seed", "step", "metric")
+    of_kind = (row["sampler"] or "", row["nfe"] or 0, row["objective"] or "")
+    return (*(row[name] for name in names), *of_kind, canonical_json(identity(row)))

@@ -1,4 +1,7 @@
-"""Read YAML that people wrote and check it against config/schema.yaml; a mistake is one line with the nearest valid key."""
+"""Read YAML that people wrote and check it against config/schema.yaml.
+
+A mistake is a one-line ConfigError with the file, the key and the nearest valid word.
+"""
 
 from __future__ import annotations
 
@@ -76,13 +79,17 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping from a file; errors are a ConfigError that names it."""
+def read_text(path: str | Path) -> str:
+    """The text of a file that a person wrote; ConfigError, naming the file, when it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return parse_yaml(text, path)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML mapping from a file; ConfigError, naming the file, for anything else."""
+    return parse_yaml(read_text(path), path)
 
 
 def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def check(value: Any, definition: str, where: str | Path) -> None:
 
 @cache
 def introduced_defaults() -> dict[str, Any]:
-    """The value that each setting was introduced with, by dotted key; a lock may be older than the setting."""
+    """The value that each setting was introduced with, by dotted key, for older locks."""
     return {
         f"{section}.{key}": rule["default"]
         for section in _schema()["$defs"]["resolved"]["required"]

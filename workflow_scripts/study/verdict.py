@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +15,19 @@ from workflow_scripts.study import reasons, rule
 from workflow_scripts.study.error_rates import NUM_SEEDS, error_rates, family_false_verdicts
 from workflow_scripts.study.results import Row, require_comparable
 
-# Counts are named by the hypothesis and replaced in a rehearsal; a row with another count is refused, not skipped.
+# A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
 _COUNTS = ("num_samples", "num_probes")
 _SELECTORS = ("sampler", "nfe", "objective", "ema")
-# Orientation: after multiplying by it, negative is good.
+# Multiplied by it, negative differences are good.
 _ORIENTATION = {"lower": 1.0, "higher": -1.0}
 
 
 @dataclass(frozen=True)
 class Context:
-    """The preset the study ran at.
+    """The preset at which the study ran.
 
-    `metric` is the preset's Fréchet distance (`fid` or `fd_…`), `arms` and `seeds` are those it runs, `final_step` is
-    training.num_steps, `rehearsal` is true when `preset` is not the preregistered one.
+    `metric` is the preset's Fréchet distance (`fid` or `fd_…`), `arms` and `seeds` are those it runs,
+    `final_step` is training.num_steps, `rehearsal` is true when `preset` is not the preregistered one.
     """
 
     study: str
@@ -49,37 +50,30 @@ def decide(
 ) -> dict[str, Any]:
     """The content of verdict.json but for `results_sha256`.
 
-    Raises PipelineError when rows of another study or preset, of an arm or seed that this preset does not run, or of
-    unlike identities would be compared.
+    PipelineError for rows of another study or preset, of an arm or seed that this preset does not run, and
+    where rows of unlike identities would be compared.
     """
     setting = Context(**context)
-    for name, known in (("aggregation", "geometric_mean_of_ratios"), ("interval", "paired_t")):
-        if analysis[name] != known:
-            raise PipelineError(
-                f"analysis.{name} of the preregistration is {analysis[name]!r}; only {known} is known"
-            )
     _check_rows(rows, setting)
-    num_confirmatory = _num_confirmatory(hypotheses)
+    # Hypotheses that this preset does not run count too.
+    num_confirmatory = Counter(item["experiment"] for item in hypotheses if item["role"] == "confirmatory")
     decided = []
     for hypothesis in hypotheses:
+        siblings = num_confirmatory[hypothesis["experiment"]]
         confidence = rule.confidence_for(
-            hypothesis["role"],
-            num_confirmatory.get(hypothesis["experiment"], 0),
-            analysis["confidence"],
-            analysis["multiplicity"],
+            hypothesis["role"], siblings, analysis["confidence"], analysis["multiplicity"]
         )
         decided.append(_decide_hypothesis(hypothesis, rows, confidence, setting))
     confirmatory = [hypothesis for hypothesis in decided if hypothesis["role"] == "confirmatory"]
-    outcome = rule.study_outcome([hypothesis["outcome"] for hypothesis in confirmatory])
     return {
         "study": setting.study,
         "preset": setting.preset,
         "preregistered_preset": setting.preregistered_preset,
         "rehearsal": setting.rehearsal,
-        "outcome": outcome,
+        "outcome": rule.study_outcome([hypothesis["outcome"] for hypothesis in confirmatory]),
         "reason": reasons.study_reason(confirmatory, setting.preset, setting.rehearsal),
         "analysis": dict(analysis),
-        # One experiment's; with several, each hypothesis states its own and this is the strictest.
+        # Each hypothesis states its own; with several experiments this is the strictest.
         "confidence_used": {
             "confirmatory": max((hypothesis["confidence"] for hypothesis in confirmatory), default=None),
             "exploratory": analysis["confidence"],
@@ -90,13 +84,14 @@ def decide(
 
 
 def _check_rows(rows: Sequence[Row], context: Context) -> None:
+    known = {
+        "study": (context.study,),
+        "preset": (context.preset,),
+        "arm": context.arms,
+        "seed": context.seeds,
+    }
     for row in rows:
-        for name, valid in (
-            ("study", (context.study,)),
-            ("preset", (context.preset,)),
-            ("arm", context.arms),
-            ("seed", context.seeds),
-        ):
+        for name, valid in known.items():
             if row[name] not in valid:
                 raise PipelineError(
                     f"the results hold a row with {name} {row[name]!r}, but study {context.study}, preset "
@@ -104,19 +99,10 @@ def _check_rows(rows: Sequence[Row], context: Context) -> None:
                 )
 
 
-def _num_confirmatory(hypotheses: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many confirmatory hypotheses each experiment preregistered; those not run in this preset count too."""
-    experiments = [
-        hypothesis["experiment"] for hypothesis in hypotheses if hypothesis["role"] == "confirmatory"
-    ]
-    return {experiment: experiments.count(experiment) for experiment in experiments}
-
-
 def _decide_hypothesis(
     hypothesis: Mapping[str, Any], rows: Sequence[Row], confidence: float, context: Context
 ) -> dict[str, Any]:
     used, substitutions = _metric_used(hypothesis, context)
-    margin = rule.log_margin(hypothesis["threshold"])
     decided = {
         **hypothesis,
         "metric_used": used,
@@ -133,28 +119,32 @@ def _decide_hypothesis(
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context.preset)}
 
     pairs = _paired_values(hypothesis, used, rows, context)
-    seeds = [
+    differences = {
+        seed: math.log(arm) - math.log(comparator) if min(arm, comparator) > 0 else None
+        for seed, (arm, comparator) in pairs.items()
+    }
+    decided["seeds"] = [
         {
             "seed": seed,
             "arm_value": arm,
             "comparator_value": comparator,
-            "relative_change": relative(_log_ratio(arm, comparator)) if min(arm, comparator) > 0 else None,
+            "relative_change": None if differences[seed] is None else relative(differences[seed]),
         }
         for seed, (arm, comparator) in pairs.items()
     ]
-    decided |= {"seeds": seeds, "missing_seeds": [seed for seed in context.seeds if seed not in pairs]}
-    unusable = [seed["seed"] for seed in seeds if seed["relative_change"] is None]
-    if unusable or len(seeds) < 2:
+    decided["missing_seeds"] = [seed for seed in context.seeds if seed not in pairs]
+    unusable = [seed for seed, difference in differences.items() if difference is None]
+    if unusable or len(pairs) < 2:
         return decided | {"outcome": rule.INCONCLUSIVE, "reason": reasons.undecidable(decided, unusable)}
 
-    differences = np.array([_log_ratio(arm, comparator) for arm, comparator in pairs.values()])
-    orientation = _ORIENTATION[hypothesis["direction"]]
-    mean, low, high = (float(value) for value in rule.t_interval(differences, confidence))
+    paired, margin = np.array(list(differences.values())), rule.log_margin(hypothesis["threshold"])
+    oriented = _ORIENTATION[hypothesis["direction"]] * paired
+    mean, low, high = (float(value) for value in rule.t_interval(paired, confidence))
     decided |= {
-        "outcome": str(rule.decide_outcomes(orientation * differences, confidence, margin)),
+        "outcome": str(rule.decide_outcomes(oriented, confidence, margin)),
         "relative_change": relative(mean),
         "interval": [relative(low), relative(high)],
-        "error_rates": error_rates(float(differences.std(ddof=1)), margin, confidence),
+        "error_rates": error_rates(float(paired.std(ddof=1)), margin, confidence),
     }
     return decided | {"reason": reasons.decided(decided, margin)}
 
@@ -162,7 +152,7 @@ def _decide_hypothesis(
 def _metric_used(
     hypothesis: Mapping[str, Any], context: Context
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The metric that is looked up, and what a rehearsal put in place of the preregistered one."""
+    """The metric to look up, and each field in which a rehearsal departs from the preregistered one."""
     asked = hypothesis["metric"]
     offered = {"num_samples": context.num_samples, "num_probes": context.num_probes}
     if asked["name"] == "fid":
@@ -175,8 +165,8 @@ def _metric_used(
     if substitutions and not context.rehearsal:
         first = substitutions[0]
         raise PipelineError(
-            f"preset {context.preset} is the preregistered one but has {first['field']} {first['used']} where "
-            f"hypothesis {hypothesis['id']} preregisters {first['preregistered']}; "
+            f"preset {context.preset} is the preregistered one but has {first['field']} {first['used']} "
+            f"where hypothesis {hypothesis['id']} preregisters {first['preregistered']}; "
             "restore the preset or amend the preregistration"
         )
     merged = {**asked, **{name: offered[name] for name in asked if name in offered}}
@@ -205,18 +195,18 @@ def _paired_values(
 
 def _find_row(rows: Sequence[Row], arm: str, seed: int, used: Mapping[str, Any]) -> Row | None:
     wanted = {"arm": arm, "seed": seed, **{name: used[name] for name in ("metric", "step", *_SELECTORS)}}
-    candidates = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-    matching = [row for row in candidates if all(row[name] == used[name] for name in _COUNTS)]
-    if candidates and not matching:
-        name = next(name for name in _COUNTS if candidates[0][name] != used[name])
-        raise PipelineError(
-            f"{used['metric']} of {arm} seed {seed} has {name} {candidates[0][name]} where {used[name]} is needed; "
-            "delete that file and run again"
-        )
-    if len(matching) > 1:
-        require_comparable(matching[0], matching[1])
+    found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    for row in found:
+        for name in _COUNTS:
+            if row[name] != used[name]:
+                raise PipelineError(
+                    f"{used['metric']} of {arm} seed {seed} has {name} {row[name]} where {used[name]} is "
+                    "needed; delete that file and run again"
+                )
+    if len(found) > 1:
+        require_comparable(found[0], found[1])
         raise PipelineError(f"{used['metric']} of {arm} seed {seed} is given twice; collect each file once")
-    return matching[0] if matching else None
+    return found[0] if found else None
 
 
 def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -225,8 +215,7 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     members = [
         (hypothesis["error_rates"]["log_sd_of_paired_difference"], rule.log_margin(hypothesis["threshold"]))
         for hypothesis in own
-        if hypothesis["error_rates"]
-        is not None  # without a decision there is no recorded spread to simulate with
+        if hypothesis["error_rates"] is not None  # undecided ones have no recorded spread to simulate with
     ]
     confidence = own[0]["confidence"]
     return {
@@ -236,17 +225,11 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
         "num_simulated": len(members),
         "by_num_seeds": [
             {"num_seeds": num_seeds, "false_verdicts": family_false_verdicts(members, confidence, num_seeds)}
-            for num_seeds in NUM_SEEDS
-        ]
-        if members
-        else [],
+            for num_seeds in (NUM_SEEDS if members else ())
+        ],
     }
 
 
-def _log_ratio(arm: float, comparator: float) -> float:
-    return math.log(arm) - math.log(comparator)
-
-
 def relative(difference: float) -> float:
-    """exp(d) - 1 of a log difference; capped where a float would overflow, so that JSON can hold it."""
+    """exp(d) - 1 of a log difference, capped where a float would overflow, so that JSON can hold it."""
     return math.expm1(min(difference, 700.0))

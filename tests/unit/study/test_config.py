@@ -1,5 +1,8 @@
 """Configuration: what merges, and the one line that each mistake gets."""
 
+from __future__ import annotations
+
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -7,12 +10,21 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.config import flatten, load_study, merge, parse_overrides, read_config
+from workflow_scripts.study.config import (
+    arm_looks,
+    flatten,
+    load_study,
+    merge,
+    parse_overrides,
+    read_config,
+)
+from workflow_scripts.study.description import ANCHORS, published_anchors, setting_files
 from workflow_scripts.study.schema import parse_yaml
 
 ROOT = Path(__file__).parents[3]
-DIGITS, BASE = "config/preset/digits.yaml", "config/study/MS1_min_snr/base.yaml"
-E2 = "config/study/MS1_min_snr/E2_minsnr_linear.yaml"
+STUDY = "MS1_min_snr"
+DEFAULTS, DIGITS = "config/defaults.yaml", "config/preset/digits.yaml"
+BASE, E2 = f"config/study/{STUDY}/base.yaml", f"config/study/{STUDY}/E2_minsnr_linear.yaml"
 
 
 @pytest.fixture
@@ -21,40 +33,42 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def studies():
+    """The study at every preset of the project, which must all be valid."""
+    presets = [path.stem for path in (ROOT / "config/preset").glob("*.yaml")]
+    return {preset: load_study(ROOT, STUDY, preset) for preset in presets}
+
+
 def _edit(root, path, old, new):
     text = (root / path).read_text()
     assert old in text, f"{path} no longer holds {old!r}"
     (root / path).write_text(text.replace(old, new, 1))
 
 
-def test_every_preset_of_the_project_is_valid():
-    presets = [path.stem for path in (ROOT / "config" / "preset").glob("*.yaml")]
-    assert {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"} <= set(
-        presets
-    )
-    for preset in presets:
-        load_study(ROOT, "MS1_min_snr", preset)
+def test_the_shipped_presets_are_valid(studies):
+    shipped = {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"}
+    assert shipped <= studies.keys()
 
 
-def test_jpeg_images_are_never_called_plain_cifar10():
-    for preset in ("cifar10_jpeg", "cifar10_micro"):
-        study = load_study(ROOT, "MS1_min_snr", preset)
-        assert study.shared("data")["title"] == "CIFAR-10 (JPEG)" and study.preset_title.startswith(
-            "CIFAR-10 (JPEG)"
-        )
-        assert study.shared("extractor")["name"] == "fd_cifar10"
+@pytest.mark.parametrize("preset", ["cifar10_jpeg", "cifar10_micro"])
+def test_jpeg_images_are_never_called_plain_cifar10(studies, preset):
+    study = studies[preset]
+    assert study.shared("data")["title"] == "CIFAR-10 (JPEG)"
+    assert study.preset_title.startswith("CIFAR-10 (JPEG)")
+    assert study.shared("extractor")["name"] == "fd_cifar10"
 
 
-def test_cifar10_jpeg_differs_from_the_preregistered_preset_in_data_and_extractor_only():
-    jpeg, plain = (load_study(ROOT, "MS1_min_snr", preset) for preset in ("cifar10_jpeg", "cifar10"))
+def test_cifar10_jpeg_differs_from_the_preregistered_preset_in_data_and_extractor_only(studies):
+    jpeg, plain = studies["cifar10_jpeg"], studies["cifar10"]
     assert jpeg.seeds == plain.seeds and [arm.name for arm in jpeg.arms] == [arm.name for arm in plain.arms]
     for one, other in zip(jpeg.arms, plain.arms):
         apart = {key for key in one.settings if one.settings[key] != other.settings[key]}
         assert apart == {"data", "extractor"}
 
 
-def test_the_charters_arms_and_numbers():
-    study = load_study(ROOT, "MS1_min_snr", "cifar10")
+def test_the_charters_arms_and_numbers(studies):
+    study = studies["cifar10"]
     losses = {
         arm.name: (arm.settings["diffusion"]["schedule"], *arm.settings["loss"].values())
         for arm in study.arms
@@ -76,135 +90,120 @@ def test_the_charters_arms_and_numbers():
     assert study.shared("sampling")["num_samples"] == 10_000
 
 
+def test_a_preset_overrides_a_default_and_each_setting_names_its_file(studies):
+    assert studies["cifar10"].arms[0].settings["model"]["dropout"] == 0.1
+    assert studies["digits"].arms[0].settings["model"]["dropout"] == 0.0
+    files = setting_files(studies["digits"])
+    assert files["model.dropout"] == DEFAULTS
+    assert files["training.num_steps"] == files["arms"] == files["seeds"] == DIGITS
+    assert files["E1_baseline_linear/loss.weighting"] == BASE
+    assert files["E2_minsnr_linear/loss.weighting"] == E2
+    assert setting_files(studies["cifar10"])["arms"] == f"config/study/{STUDY}/"
+
+
+FOLDER = "source: digits", "source: image_folder"
+
+
+MISTAKES = {
+    DIGITS: [
+        ("num_steps: 2", "num_step: 2", "training.num_step is not a known key; did you mean 'num_steps'?"),
+        ("ema_decay: 0.995", "ema_decay: often", "training.ema_decay is 'often', must be a number"),
+        ("ema_decay: 0.995", "ema_decay: 1.5", "training.ema_decay is 1.5, must be less than 1"),
+        ("ema_decay: 0.995", "ema_decay: .inf", "training.ema_decay is inf, must be a number"),
+        ("  ema_decay: 0.995\n", "", "training.ema_decay is missing"),
+        ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
+        ("title: Digits\n", "tittle: Digits\n", "tittle is not a known key; did you mean 'title'?"),
+        ("[500, 1000, 2000]", "[500]", "training.checkpoint_steps must end with training.num_steps"),
+        ("nfe: [10, 20, 50, 100]", "nfe: [2000]", "nfe 2000 is more than"),
+        ("eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
+        ("  base_channels", "  norm_groups: 7\n  base_channels", "model.norm_groups (7) must divide"),
+        ("image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
+        ("name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
+        ("E2_minsnr_linear", "E2_minsnr", "no arm 'E2_minsnr'; did you mean 'E2_minsnr_linear'?"),
+        ("resolutions: []", "resolutions: [5]", "model.attention_resolutions 5 does not occur"),
+        ("seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
+        ("title: Digits\n", "title: [Digits\n", "not valid YAML"),
+        ("  num_test", "  path: a.zip\n  num_test", "data.path is only for data.source image_folder"),
+        ("  num_test", "  test_split: official\n  num_test", "data.test_split is only for data.source"),
+        (FOLDER[0], FOLDER[1], "data.path is missing"),
+        (FOLDER[0], f"{FOLDER[1]}\n  path: ../a.zip", "data.path ../a.zip must lie below the data root"),
+        (FOLDER[0], f"{FOLDER[1]}\n  path: /a.zip", "data.path /a.zip must lie below the data root"),
+        (FOLDER[0], f"{FOLDER[1]}\n  resize: cubic", "data.resize is 'cubic'; did you mean 'bicubic'?"),
+    ],
+    DEFAULTS: [
+        ("  clip_x_start: true\n", "", "sampling.clip_x_start is missing"),
+        ("norm_groups: 8", "norm_groups: 0", "model.norm_groups is 0, must be at least 1"),
+    ],
+    BASE: [
+        ("beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
+        ("_type: eps", "_type: epsilon", "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?"),
+        ("docs/experiments/E1", "../E1", "preregistrations.0 is '../E1_pre_reg.md', must match"),
+    ],
+    E2: [
+        ("min_snr_gamma: 5.0", "min_snr_gamma: null", "needs loss.min_snr_gamma"),
+        ("min_snr_gamma: 5.0", "min_snr_gamma: -5", "loss.min_snr_gamma is -5, must be more than 0"),
+        ("loss:", "sampling: {num_samples: 5}\nloss:", "sampling is not a known key"),
+        ("weighting: min_snr", "weighting: uniform", "does not use it; set it to null"),
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("path", "old", "new", "message"),
-    [
-        (
-            DIGITS,
-            "num_steps: 2000",
-            "num_step: 2000",
-            "training.num_step is not a known key; did you mean 'num_steps'?",
-        ),
-        (DIGITS, "ema_decay: 0.995", "ema_decay: often", "training.ema_decay is 'often', must be a number"),
-        (DIGITS, "ema_decay: 0.995", "ema_decay: 1.5", "training.ema_decay is 1.5, must be less than 1"),
-        (DIGITS, "source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
-        (DIGITS, "title: Digits\n", "tittle: Digits\n", "tittle is not a known key; did you mean 'title'?"),
-        (
-            DIGITS,
-            "[500, 1000, 2000]",
-            "[500, 1000]",
-            "training.checkpoint_steps must end with training.num_steps (2000)",
-        ),
-        (
-            DIGITS,
-            "{name: ddpm, nfe: [10, 20, 50, 100]}",
-            "{name: ddpm, nfe: [2000]}",
-            "nfe 2000 is more than",
-        ),
-        (DIGITS, "eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
-        (
-            DIGITS,
-            "base_channels: 16",
-            "norm_groups: 7\n  base_channels: 16",
-            "model.norm_groups (7) must divide",
-        ),
-        (DIGITS, "image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
-        (DIGITS, "name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
-        (
-            DIGITS,
-            "E2_minsnr_linear",
-            "E2_minsnr_liner",
-            "no arm 'E2_minsnr_liner'; did you mean 'E2_minsnr_linear'?",
-        ),
-        (DIGITS, "  ema_decay: 0.995\n", "", "training.ema_decay is missing"),
-        (
-            DIGITS,
-            "attention_resolutions: []",
-            "attention_resolutions: [5]",
-            "model.attention_resolutions 5 does not occur",
-        ),
-        (DIGITS, "seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
-        (DIGITS, "title: Digits\n", "title: [Digits\n", "not valid YAML"),
-        (
-            DIGITS,
-            "num_classes",
-            "path: a.zip\n  num_classes",
-            "data.path is only for data.source image_folder, not digits",
-        ),
-        (
-            DIGITS,
-            "num_classes",
-            "test_split: official\n  num_classes",
-            "data.test_split is only for data.source image_folder",
-        ),
-        (DIGITS, "source: digits", "source: image_folder", "data.path is missing"),
-        (
-            DIGITS,
-            "source: digits",
-            "source: image_folder\n  path: ../a.zip",
-            "data.path ../a.zip must lie below the data root",
-        ),
-        (
-            DIGITS,
-            "source: digits",
-            "source: image_folder\n  path: /a.zip",
-            "data.path /a.zip must lie below the data root",
-        ),
-        (
-            DIGITS,
-            "source: digits",
-            "source: image_folder\n  resize: cubic",
-            "data.resize is 'cubic'; did you mean 'bicubic'?",
-        ),
-        (BASE, "beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
-        (
-            BASE,
-            "prediction_type: eps",
-            "prediction_type: epsilon",
-            "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?",
-        ),
-        (E2, "min_snr_gamma: 5.0", "min_snr_gamma: null", "needs loss.min_snr_gamma"),
-        (E2, "min_snr_gamma: 5.0", "min_snr_gamma: -5", "loss.min_snr_gamma is -5, must be more than 0"),
-        (E2, "loss:", "sampling: {num_samples: 5}\nloss:", "sampling is not a known key"),
-        (E2, "weighting: min_snr", "weighting: uniform", "does not use it; set it to null"),
-    ],
+    [(path, *mistake) for path, mistakes in MISTAKES.items() for mistake in mistakes],
 )
 def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, new, message):
     _edit(project, path, old, new)
     with pytest.raises(ConfigError) as error:
-        load_study(project, "MS1_min_snr", "digits")
+        load_study(project, STUDY, "digits")
     text = str(error.value)
-    assert message in text and path in text and "\n" not in text
+    assert message in text and "\n" not in text
+    assert path in text or "is missing" in text  # which names the preset and the arm
 
 
-def test_unknown_study_preset_and_arm_name_the_nearest():
+def test_unknown_study_preset_and_arm_name_the_nearest(studies):
     for call, nearest in (
-        (lambda: load_study(ROOT, "MS1_min_snrr", "digits"), "MS1_min_snr"),
-        (lambda: load_study(ROOT, "MS1_min_snr", "digit"), "digits"),
-        (lambda: load_study(ROOT, "MS1_min_snr", "digits").arm("E1_baseline"), "E1_baseline_linear"),
+        (lambda: load_study(ROOT, f"{STUDY}r", "digits"), STUDY),
+        (lambda: load_study(ROOT, STUDY, "digit"), "digits"),
+        (lambda: studies["digits"].arm("E1_baseline"), "E1_baseline_linear"),
     ):
         with pytest.raises(ConfigError, match=re.escape(f"did you mean {nearest!r}?")):
             call()
 
 
-def test_command_line_overrides_are_checked():
-    assert read_config(ROOT, {"preset": "smoke"}) == ("MS1_min_snr", "smoke", Path("data"))
-    assert read_config(ROOT, {"data_root": "~/sets"})[2] == Path.home() / "sets"
-    with pytest.raises(ConfigError, match="pressed is not a known key; did you mean 'preset'"):
-        read_config(ROOT, {"pressed": "smoke"})
+def test_an_arms_file_must_have_a_name_that_a_folder_and_a_command_can_hold(project):
+    shutil.copy(project / E2, project / f"config/study/{STUDY}/E4 new.yaml")
+    with pytest.raises(ConfigError, match="E4 new.yaml: an arm's name may hold letters, digits and _"):
+        load_study(project, STUDY, "digits")
 
 
 @pytest.mark.parametrize("section", ["training", "sampling"])
-def test_a_removed_key_says_where_it_went(project, section):
+def test_a_removed_setting_says_where_it_went(project, section):
     _edit(project, DIGITS, f"{section}:\n", f"{section}:\n  memory_format: channels_last\n")
     with pytest.raises(ConfigError) as error:
-        load_study(project, "MS1_min_snr", "digits")
+        load_study(project, STUDY, "digits")
     assert str(error.value) == (
         f"{DIGITS}: {section}.memory_format was removed with the Winograd convolutions; "
         "images always lie in torch's default order; delete the line"
     )
+
+
+def test_command_line_overrides_are_checked():
+    assert read_config(ROOT, {"preset": "smoke"}) == (STUDY, "smoke", Path("data"))
+    assert read_config(ROOT, {"data_root": "~/sets"})[2] == Path.home() / "sets"
+    with pytest.raises(ConfigError, match="pressed is not a known key; did you mean 'preset'"):
+        read_config(ROOT, {"pressed": "smoke"})
     with pytest.raises(ConfigError, match="--config: parts was removed; one job draws each set of samples"):
         read_config(ROOT, {"parts": 4})
+
+
+def test_words_of_a_command_line_are_read_as_snakemake_reads_them():
+    words = ["preset=smoke", "device=cpu", "save_every_s=0.5", "data_root=/a=b"]
+    read = {"preset": "smoke", "device": "cpu", "save_every_s": 0.5, "data_root": "/a=b"}
+    assert parse_overrides(words) == read
+    assert read_config(ROOT, parse_overrides(words))[1] == "smoke"
+    with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'device'"):
+        parse_overrides(["device"])
 
 
 def test_merge_and_flatten():
@@ -212,28 +211,67 @@ def test_merge_and_flatten():
     assert flatten({"a": {"x": 1, "y": {"z": [2]}}}) == {"a.x": 1, "a.y.z": [2]}
 
 
-def test_floats_without_a_dot_are_numbers():
-    assert parse_yaml("a: 1e-4\nb: 5E3\nc: 1.5e-3\nd: e5\n", "x") == {
-        "a": 1e-4,
-        "b": 5e3,
-        "c": 1.5e-3,
-        "d": "e5",
-    }
-
-
-def test_yaml_cannot_build_objects():
+def test_yaml_reads_1e_4_as_a_number_and_builds_no_objects():
+    read = parse_yaml("a: 1e-4\nb: 5E3\nc: 1.5e-3\nd: e5\n", "x")
+    assert read == {"a": 1e-4, "b": 5e3, "c": 1.5e-3, "d": "e5"}
     with pytest.raises(ConfigError):
         parse_yaml("a: !!python/object/apply:os.system ['true']", "x.yaml")
 
 
-def test_words_of_a_command_line_are_read_as_snakemake_reads_them():
-    words = ["preset=smoke", "device=cpu", "save_every_s=0.5", "data_root=/a=b"]
-    assert parse_overrides(words) == {
-        "preset": "smoke",
-        "device": "cpu",
-        "save_every_s": 0.5,
-        "data_root": "/a=b",
-    }
-    assert read_config(ROOT, parse_overrides(words))[1] == "smoke"
-    with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'device'"):
-        parse_overrides(["device"])
+def test_given_looks_stay_and_the_other_arms_take_the_free_numbers():
+    arms = {"A": {"look": 3}, "B": {}, "D": {"look": 1}}
+    assert arm_looks("f", arms) == {"A": 3, "B": 2, "D": 1}
+    # A further arm between them, and one that goes, leave the rest as they are.
+    assert arm_looks("f", arms | {"AB": {"look": 4}}) == {"A": 3, "AB": 4, "B": 2, "D": 1}
+    assert arm_looks("f", {"A": {"look": 3}, "D": {"look": 1}}) == {"A": 3, "D": 1}
+    with pytest.raises(ConfigError, match=r"study/S/A.yaml: look 1 already belongs to B; 2 is free"):
+        arm_looks("study/S", {"A": {"look": 1}, "B": {"look": 1}})
+
+
+def test_an_arm_looks_the_same_in_every_preset(studies):
+    looks: dict[str, set[int]] = {}
+    for study in studies.values():
+        for arm in study.arms:
+            looks.setdefault(arm.name, set()).add(arm.look)
+    assert len(looks) > 2 and all(len(numbers) == 1 for numbers in looks.values())
+    assert len(set.union(*looks.values())) == len(looks)
+
+
+def test_fid_on_all_of_cifar10_has_the_ddim_papers_values(studies):
+    (anchor,) = published_anchors(ROOT, studies["cifar10"])
+    values = {(c["sampler"], c["eta"]): dict(zip(c["nfe"], c["values"])) for c in anchor["curves"]}
+    # Table 1 at S = 50: eta = 0, eta = 1 (posterior variance), sigma-hat.
+    assert values["ddim", 0.0][50] == 4.67
+    assert values["ddpm", None][50] == 8.01
+    assert values["ddpm_large", None][50] == 32.72
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("extractor", {"name": "fd_cifar10"}),
+        ("data", {"source": "cifar10_jpeg"}),
+        ("data", {"num_train": 4000}),
+    ],
+)
+def test_no_published_value_stands_beside_another_metric_or_dataset(studies, section, changes):
+    first = studies["cifar10"].arms[0]
+    settings = {**first.settings, section: {**first.settings[section], **changes}}
+    changed = dataclasses.replace(first, settings=settings)
+    assert published_anchors(ROOT, dataclasses.replace(studies["cifar10"], arms=(changed,))) == []
+    assert published_anchors(ROOT, studies["digits"]) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("values: [13.36, ", "values: [", "Published (DDIM paper), curve 1: needs as many values as nfe"),
+        ("13.36", "-13.36", "anchors.0.curves.0.values.0 is -13.36, must be more than 0"),
+        ("citation:", "citatoin:", "did you mean 'citation'"),
+    ],
+)
+def test_a_mistake_in_the_published_values_is_named(studies, project, old, new, message):
+    _edit(project, ANCHORS, old, new)
+    with pytest.raises(ConfigError, match="config/anchors.yaml: ") as error:
+        published_anchors(project, studies["cifar10"])
+    assert message in str(error.value)

@@ -1,6 +1,5 @@
 """Preregistration, lock, amendments and matched compute: what is refused, and in which words."""
 
-import copy
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +17,8 @@ from workflow_scripts.tools import lock as lock_study
 ROOT = Path(__file__).parents[3]
 STUDY = "MS1_min_snr"
 E2_PRE = "docs/experiments/E2_pre_reg.md"
-E2_ARM = f"config/study/{STUDY}/E2_minsnr_linear.yaml"
+E2_ARM, BASE = f"config/study/{STUDY}/E2_minsnr_linear.yaml", f"config/study/{STUDY}/base.yaml"
+CIFAR10, DEFAULTS = "config/preset/cifar10.yaml", "config/defaults.yaml"
 
 
 @pytest.fixture
@@ -63,9 +63,7 @@ def test_the_projects_own_lock_holds():
 
 
 def test_a_missing_lock_says_how_to_make_one(project):
-    with pytest.raises(
-        PipelineError, match=f"not locked, so nothing is trained; run: make lock STUDY={STUDY}"
-    ):
+    with pytest.raises(PipelineError, match=f"so nothing is trained; run: make lock STUDY={STUDY}"):
         _verify(project)
 
 
@@ -80,19 +78,10 @@ def test_locking_again_changes_nothing(locked, capsys):
     ("path", "old", "new", "named"),
     [
         (E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0", "E2_minsnr_linear: loss.min_snr_gamma"),
-        (
-            f"config/study/{STUDY}/base.yaml",
-            "beta_end: 0.02",
-            "beta_end: 0.03",
-            "E1_baseline_linear: diffusion.beta_end",
-        ),
-        (
-            "config/preset/cifar10.yaml",
-            "ema_decay: 0.999",
-            "ema_decay: 0.9999",
-            "E1_baseline_linear: training.ema_decay",
-        ),
-        ("config/preset/cifar10.yaml", "num_samples: 10000", "num_samples: 5000", "sampling.num_samples"),
+        (BASE, "beta_end: 0.02", "beta_end: 0.03", "E1_baseline_linear: diffusion.beta_end"),
+        (CIFAR10, "ema_decay: 0.999", "ema_decay: 0.9999", "E1_baseline_linear: training.ema_decay"),
+        (CIFAR10, "num_samples: 10000", "num_samples: 5000", "sampling.num_samples"),
+        (DEFAULTS, "grad_clip_norm: 1.0", "grad_clip_norm: 2.0", "training.grad_clip_norm"),
         (E2_PRE, "threshold: 0.07", "threshold: 0.05", f"preregistration {E2_PRE}"),
     ],
 )
@@ -113,25 +102,22 @@ def test_drift_is_named_and_an_amendment_opens_the_gate(locked, path, old, new, 
 
 @pytest.fixture
 def with_new_setting(locked, monkeypatch):
-    """A project whose lock is older than the setting `loss.min_snr_weight_floor`, introduced with the default 0.0."""
-    schema_file = locked / "config/schema.yaml"
-    text = schema_file.read_text()
-    gamma = "      min_snr_gamma: {"
-    floor = "      min_snr_weight_floor: {type: number, default: 0.0}\n"
-    schema_file.write_text(text.replace(gamma, floor + gamma))
-    monkeypatch.setattr(schema, "SCHEMA_PATH", schema_file)
+    """A project whose lock is older than the setting `loss.floor`, introduced with the default 0.0."""
+    rule = '      floor: {type: number, default: 0.0}\n      min_snr_gamma: {type: [number, "null"]'
+    _edit(locked, "config/schema.yaml", '      min_snr_gamma: {type: [number, "null"]', rule)
+    monkeypatch.setattr(schema, "SCHEMA_PATH", locked / "config/schema.yaml")
+    with open(locked / DEFAULTS, "a") as defaults:
+        defaults.write("loss:\n  floor: 0.0\n")
     caches = (schema._schema, schema._validator, schema.introduced_defaults)
     for cached in caches:
         cached.cache_clear()
-    defaults = (locked / "config/defaults.yaml").read_text()
-    (locked / "config/defaults.yaml").write_text(f"{defaults}loss:\n  min_snr_weight_floor: 0.0\n")
     yield locked
     for cached in caches:
         cached.cache_clear()
 
 
 def test_a_new_setting_at_its_introduced_default_needs_no_amendment(with_new_setting, capsys):
-    assert "loss.min_snr_weight_floor" in _state(with_new_setting)["settings"]["every_arm"]
+    assert "loss.floor" in _state(with_new_setting)["settings"]["every_arm"]
     assert _verify(with_new_setting) == []
     _command(with_new_setting, "lock")
     assert "already locked, nothing has changed" in capsys.readouterr().out
@@ -140,15 +126,13 @@ def test_a_new_setting_at_its_introduced_default_needs_no_amendment(with_new_set
 @pytest.mark.parametrize(
     ("path", "old", "new", "arm"),
     [
-        ("config/defaults.yaml", "floor: 0.0", "floor: 0.1", "E1_baseline_linear"),
-        (E2_ARM, "loss:\n", "loss:\n  min_snr_weight_floor: 0.1\n", "E2_minsnr_linear"),
+        (DEFAULTS, "floor: 0.0", "floor: 0.1", "E1_baseline_linear"),
+        (E2_ARM, "loss:\n", "loss:\n  floor: 0.1\n", "E2_minsnr_linear"),
     ],
 )
 def test_another_value_of_a_new_setting_is_drift(with_new_setting, path, old, new, arm):
     _edit(with_new_setting, path, old, new)
-    with pytest.raises(
-        PipelineError, match=f"{arm}: loss.min_snr_weight_floor has drifted .* locked absent, now 0.1"
-    ):
+    with pytest.raises(PipelineError, match=f"{arm}: loss.floor has drifted .* locked absent, now 0.1"):
         _verify(with_new_setting)
     _command(with_new_setting, "amend", "--reason", "why", "--results-seen", "no")
     assert len(_verify(with_new_setting)) == 1
@@ -157,32 +141,25 @@ def test_another_value_of_a_new_setting_is_drift(with_new_setting, path, old, ne
         _verify(with_new_setting)
 
 
-@pytest.mark.parametrize("value", [None, 5])
-def test_a_locked_key_that_is_gone_is_drift_until_it_is_amended(value):
-    before = {
-        "preset": "p",
-        "seeds": [1],
-        "preregistrations": {},
-        "settings": {"every_arm": {"data.num_train": value, "data.num_test": 5}, "arms": {"E1": {}}},
-    }
-    now = copy.deepcopy(before)
-    del now["settings"]["every_arm"]["data.num_train"]
-    found = lock.drift(before, [], now)
-    assert found == [{"what": "E1: data.num_train", "locked": value}]
-    assert lock.drift(before, [{"changes": found}], now) == []
-    assert lock.drift(before, [{"changes": found}], before) == (
-        [] if value is None else [{"what": "E1: data.num_train", "now": value}]
-    )  # null is the default that data.num_train was introduced with
+def test_a_locked_key_that_is_gone_is_drift_until_it_is_amended():
+    settings = {"every_arm": {"training.layout": None, "data.num_test": 5}, "arms": {"E1": {}}}
+    locked = {"preset": "p", "seeds": [1], "preregistrations": {}, "settings": settings}
+    now = {**locked, "settings": {**settings, "every_arm": {"data.num_test": 5}}}
+    found = lock.drift(locked, [], now)
+    assert found == [{"what": "E1: training.layout", "locked": None}]
+    amendments = [{"changes": found}]
+    assert lock.drift(locked, amendments, now) == []
+    assert lock.drift(locked, amendments, locked) == [{"what": "E1: training.layout", "now": None}]
 
 
 def test_every_default_has_the_value_it_was_introduced_with():
-    defaults = flatten(schema.read_yaml(ROOT / "config/defaults.yaml"))
+    defaults = flatten(schema.read_yaml(ROOT / DEFAULTS))
     assert defaults.keys() == schema.introduced_defaults().keys()
 
 
 def test_rehearsal_scale_and_machine_settings_are_free(locked):
     _edit(locked, "config/preset/digits.yaml", "num_steps: 1500", "num_steps: 1600")
-    _edit(locked, "config/preset/cifar10.yaml", "download: true", "download: false")
+    _edit(locked, CIFAR10, "download: true", "download: false")
     assert _verify(locked) == []
 
 
@@ -271,27 +248,28 @@ def test_charter_thresholds_and_main_metric():
     assert gate_settings(ROOT, study, preregistrations)["rehearsal"] is False
 
 
-def test_every_preregistered_comparison_is_matched():
+@pytest.fixture
+def matched():
+    """(preregistered comparisons, settings of every arm) of the preregistered preset."""
     study = load_study(ROOT, STUDY, "cifar10")
-    settings = {arm.name: arm.settings for arm in study.arms}
-    comparisons = gate_settings(ROOT, study, read_preregistrations(ROOT, study))["comparisons"]
+    handed_on = gate_settings(ROOT, study, read_preregistrations(ROOT, study))
+    return handed_on["comparisons"], handed_on["settings"]
+
+
+def test_every_preregistered_comparison_is_matched(matched):
+    comparisons, settings = matched
     assert len(comparisons) >= 6
     for comparison in comparisons:
         keys = {item["key"] for item in check_comparison(comparison, settings, "x")}
         assert keys and keys <= set(comparison["factor"])
 
 
-def test_unmatched_compute_stops_with_the_setting_named():
-    study = load_study(ROOT, STUDY, "cifar10")
-    settings = {arm.name: arm.settings for arm in study.arms}
-    comparison = {
-        "arm": "E2_minsnr_linear",
-        "comparator": "E1_baseline_linear",
-        "factor": ["loss.weighting", "loss.min_snr_gamma"],
-    }
-    settings["E2_minsnr_linear"]["training"]["batch_size"] = 8
+def test_unmatched_compute_stops_with_the_setting_named(matched):
+    (comparison, *_), settings = matched
+    arm, comparator = comparison["arm"], comparison["comparator"]
+    settings[arm]["training"]["batch_size"] = 8
     with pytest.raises(PipelineError, match="not matched: training.batch_size is 8 against 4"):
         check_comparison(comparison, settings, E2_PRE)
-    same = {**comparison, "arm": "E1_baseline_linear"}
+    settings[arm] = settings[comparator]
     with pytest.raises(PipelineError, match="equal settings, so there is nothing to compare"):
-        check_comparison(same, settings, E2_PRE)
+        check_comparison(comparison, settings, E2_PRE)

@@ -1,3 +1,5 @@
+"""The locked rule: every branch, its boundaries, and the interval against scipy and by hand."""
+
 from __future__ import annotations
 
 import math
@@ -6,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study.rule import confidence_for, decide_outcomes, log_margin, study_outcome, t_interval
 
 MARGIN = 0.1
@@ -25,7 +26,7 @@ def test_the_interval_is_scipys_one_sample_t_interval(num_seeds, confidence):
 
 @pytest.mark.parametrize("confidence, quantile", [(0.95, 4.303), (0.975, 6.205)])
 def test_the_interval_by_hand(confidence, quantile):
-    # -0.1, -0.2, -0.3: mean -0.2, standard deviation 0.1; t with 2 degrees of freedom from printed tables (4 digits)
+    # -0.1, -0.2, -0.3: mean -0.2, standard deviation 0.1; t with 2 degrees of freedom from printed tables
     mean, low, high = t_interval(np.array([-0.1, -0.2, -0.3]), confidence)
     half = quantile * 0.1 / math.sqrt(3)
     assert (mean, low, high) == pytest.approx((-0.2, -0.2 - half, -0.2 + half), abs=5e-5)
@@ -85,19 +86,11 @@ def test_the_margin_is_the_threshold_on_the_log_scale():
         assert decide_outcomes(differences, 0.95, log_margin(0.07)) == "better"
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.07, 7])
-def test_an_impossible_threshold_is_refused(threshold):
-    with pytest.raises(PipelineError, match="between 0 and 1"):
-        log_margin(threshold)
-
-
 def test_bonferroni_shares_the_error_between_confirmatory_hypotheses_only():
     assert confidence_for("confirmatory", 2, 0.95, "bonferroni") == pytest.approx(0.975)
     assert confidence_for("confirmatory", 1, 0.95, "bonferroni") == pytest.approx(0.95)
     assert confidence_for("exploratory", 2, 0.95, "bonferroni") == 0.95
     assert confidence_for("confirmatory", 2, 0.95, "none") == 0.95
-    with pytest.raises(PipelineError, match="multiplicity is 'holm'"):
-        confidence_for("confirmatory", 2, 0.95, "holm")
 
 
 @pytest.mark.parametrize(
