@@ -76,22 +76,17 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
-def source(entry, modules=()):
-    """The digest of a step's source closure; as a parameter it makes a change in any imported module count.
-
-    `modules` are the ones that the step's setting `loads` names.
-    """
-    return or_exit(source_digest, ROOT, entry, modules)
-
-
 PACKAGES = set()  # the names of all packages that count for a step
 
 
-def packages(entry, modules=()):
-    """The digest of the installed packages that decide a step's numbers (policy: provenance/packages.py)."""
+def code(entry, modules=()):
+    """Parameters that make changes in a step's code count: digests of its source closure and of its packages.
+
+    `modules` are the ones that the step's setting `loads` names.
+    """
     found = or_exit(package_versions, ROOT, entry, modules)
     PACKAGES.update(found["versions"])
-    return found["digest"]
+    return {"source": or_exit(source_digest, ROOT, entry, modules), "packages": found["digest"]}
 
 
 def sections(wildcards, *names):

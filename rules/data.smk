@@ -57,9 +57,8 @@ rule check_preregistration:
     log:
         f"{RESULTS}/logs/check_preregistration.log",
     params:
+        **code("check_preregistration"),
         settings=canonical_json(GATE_SETTINGS),
-        source=source("check_preregistration"),
-        packages=packages("check_preregistration"),
     shell:
         step("check_preregistration", "preregistrations lock", "gate")
 
@@ -72,9 +71,8 @@ rule prepare_data:
     log:
         f"{RESULTS}/logs/prepare_data.log",
     params:
+        **code("prepare_data"),
         settings=canonical_json({"data": STUDY.shared("data")}),
-        source=source("prepare_data"),
-        packages=packages("prepare_data"),
         images=or_exit(own_images_sha256),
     shell:
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"

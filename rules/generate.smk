@@ -13,6 +13,7 @@ rule sample_images:
     resources:
         **limits("sampling"),
     params:
+        **code("sample_images"),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
@@ -26,7 +27,5 @@ rule sample_images:
                 **sections(wildcards, "model", "diffusion"),
             }
         ),
-        source=source("sample_images"),
-        packages=packages("sample_images"),
     shell:
         step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")

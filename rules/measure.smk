@@ -39,6 +39,7 @@ rule train_extractor:
     resources:
         **limits("extractor"),
     params:
+        **code("train_extractor"),
         settings=canonical_json(
             {
                 "data": {"num_classes": STUDY.shared("data")["num_classes"]},
@@ -49,8 +50,6 @@ rule train_extractor:
         ),
         # What a file of one's own holds, and not where it lies, decides that it is taken again.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
-        source=source("train_extractor"),
-        packages=packages("train_extractor"),
     shell:
         step("train_extractor", "train test", "weights info")
         + (
@@ -78,9 +77,8 @@ rule compute_reference:
     resources:
         **limits("extractor"),
     params:
+        **code("compute_reference"),
         settings=canonical_json(extractor_settings()),
-        source=source("compute_reference"),
-        packages=packages("compute_reference"),
     shell:
         step(
             "compute_reference",
@@ -102,9 +100,8 @@ rule extract_features:
     resources:
         **limits("features"),
     params:
+        **code("extract_features"),
         settings=canonical_json(extractor_settings()),
-        source=source("extract_features"),
-        packages=packages("extract_features"),
     shell:
         step(
             "extract_features",
@@ -143,9 +140,8 @@ rule compute_metrics:
     resources:
         **limits("metrics"),
     params:
+        **code("compute_metrics"),
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
-        source=source("compute_metrics"),
-        packages=packages("compute_metrics"),
     shell:
         step(
             "compute_metrics",
@@ -168,9 +164,8 @@ rule measure_finite_sample:
     resources:
         **limits("metrics"),
     params:
+        **code("measure_finite_sample"),
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
-        source=source("measure_finite_sample"),
-        packages=packages("measure_finite_sample"),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")
 
@@ -188,6 +183,7 @@ rule probe_checkpoint:
     resources:
         **limits("curvature"),
     params:
+        **code("probe_checkpoint"),
         settings=lambda wildcards: canonical_json(
             {
                 **run_identity(wildcards, int(wildcards.step)),
@@ -195,8 +191,6 @@ rule probe_checkpoint:
                 **sections(wildcards, "model", "diffusion", "loss", "curvature"),
             }
         ),
-        source=source("probe_checkpoint"),
-        packages=packages("probe_checkpoint"),
     shell:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")
 
@@ -212,9 +206,8 @@ rule collect_run:
     log:
         f"{RESULTS}/logs/collect_run/{{arm}}_seed{{seed}}.log",
     params:
+        **code("collect_results"),
         settings=canonical_json({}),
-        source=source("collect_results"),
-        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results", wildcards="arm seed")
 
@@ -228,9 +221,8 @@ rule collect_study:
     log:
         f"{RESULTS}/logs/collect_study.log",
     params:
+        **code("collect_results"),
         settings=canonical_json({}),
-        source=source("collect_results"),
-        packages=packages("collect_results"),
     shell:
         step("collect_results", "rows", "results")
 
@@ -244,8 +236,7 @@ rule decide_verdict:
     log:
         f"{RESULTS}/logs/decide_verdict.log",
     params:
+        **code("decide_verdict"),
         settings=canonical_json(VERDICT_SETTINGS),
-        source=source("decide_verdict"),
-        packages=packages("decide_verdict"),
     shell:
         step("decide_verdict", "results gate", "verdict")

@@ -5,26 +5,13 @@ import shlex
 from workflow_scripts.report.figure_list import FIGURES as FIGURE_INFO
 
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
-EVERY_PROBE = expand(
-    CHECKPOINT.replace("checkpoints", "probes").replace(".pt", ".json"),
-    arm=ARMS,
-    seed=STUDY.seeds,
-    step=[f"{number:07d}" for number in CHECKPOINT_STEPS],
-)
+STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
+EVERY_PROBE = expand(f"{RUN}/probes/step{{step}}.json", arm=ARMS, seed=STUDY.seeds, step=STEPS)
 FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
-GRID_SAMPLES = expand(
-    SAMPLES,
-    arm=ARMS,
-    seed=STUDY.seeds[0],
-    sampler=REPORT_SETTINGS["main_sampler"],
-    nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
-)
+MAIN = {"sampler": REPORT_SETTINGS["main_sampler"], "nfe": f"{REPORT_SETTINGS['main_nfe']:04d}"}
+GRID_SAMPLES = expand(SAMPLES, arm=ARMS, seed=STUDY.seeds[0], **MAIN)
 FINITE_SAMPLES = expand(
-    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
-    arm=ARMS,
-    seed=STUDY.seeds,
-    sampler=REPORT_SETTINGS["main_sampler"],
-    nfe=f"{REPORT_SETTINGS['main_nfe']:04d}",
+    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, **MAIN
 )
 # What each figure is drawn from.
 FIGURES = {
@@ -43,17 +30,15 @@ FIGURES = {
 }
 
 
-def figure_module(name):
-    """The module of a figure. Steps load it by name, so that a change of one figure draws no other again."""
-    return f"report.figures.{name}"
+# Steps load a figure's module by name, so that a change of one figure draws no other again.
+FIGURE_MODULES = {name: f"report.figures.{name}" for name in FIGURES}
 
 
 def shown_figures(template):
-    """The modules of the figures whose names stand in a notebook template; of all where none does, to be safe."""
+    """The modules of the figures that a notebook template names; all modules if it names none."""
     text = template.read_text(encoding="utf-8")
-    return [figure_module(name) for name in FIGURES if re.search(rf"\b{name}\b", text)] or list(
-        map(figure_module, FIGURES)
-    )
+    shown = [module for name, module in FIGURE_MODULES.items() if re.search(rf"\b{name}\b", text)]
+    return shown or list(FIGURE_MODULES.values())
 
 
 NOTEBOOKS = {
@@ -89,13 +74,11 @@ for _name, _sources in FIGURES.items():
             f"{RESULTS}/logs/draw_figure/{_name}.log",
         localrule: True
         params:
+            **code("draw_figure", [FIGURE_MODULES[_name]]),
+            # A parameter, because Snakemake evaluates `shell` after the loop has ended.
             settings=canonical_json(
-                {"figure": _name, "loads": [figure_module(_name)], "report": REPORT_SETTINGS}
+                {"figure": _name, "loads": [FIGURE_MODULES[_name]], "report": REPORT_SETTINGS}
             ),
-            source=source("draw_figure", [figure_module(_name)]),
-            packages=packages("draw_figure", [figure_module(_name)]),
-            # Snakemake evaluates `shell` after the loop has ended, so what differs between figures is a
-            # parameter.
             inputs=lambda wildcards, input: " ".join(
                 f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
                 for name, paths in input.items()
@@ -126,8 +109,8 @@ rule render_notebook:
                 "report": REPORT_SETTINGS,
             }
         ),
-        source=lambda wildcards: source("render_notebook", NOTEBOOKS[wildcards.notebook]),
-        packages=lambda wildcards: packages("render_notebook", NOTEBOOKS[wildcards.notebook]),
+        source=lambda wildcards: code("render_notebook", NOTEBOOKS[wildcards.notebook])["source"],
+        packages=lambda wildcards: code("render_notebook", NOTEBOOKS[wildcards.notebook])["packages"],
     shell:
         step(
             "render_notebook",
@@ -152,9 +135,8 @@ rule write_summary:
     log:
         f"{RESULTS}/logs/write_summary.log",
     params:
+        **code("write_summary"),
         settings=canonical_json({"report": REPORT_SETTINGS}),
-        source=source("write_summary"),
-        packages=packages("write_summary"),
     shell:
         step(
             "write_summary",
@@ -163,8 +145,8 @@ rule write_summary:
         )
 
 
-# Everything that the report shows; what its steps cost is collected from their manifests and stands in a file
-# of its own, so that the page is a function of its inputs.
+# Everything that the report shows. The costs of the steps are collected from their manifests into a file, so
+# that the page is a function of its inputs.
 SHOWN = {
     "summary": f"{REPORT}/summary.md",
     "verdict": f"{RESULTS}/verdict.json",
@@ -188,9 +170,8 @@ rule collect_costs:
     log:
         f"{RESULTS}/logs/collect_costs.log",
     params:
+        **code("collect_costs"),
         settings=canonical_json({}),
-        source=source("collect_costs"),
-        packages=packages("collect_costs"),
     shell:
         step("collect_costs", " ".join([*SHOWN, "timings"]), "costs")
 
@@ -206,39 +187,21 @@ rule build_report:
     log:
         f"{RESULTS}/logs/build_report.log",
     params:
+        **code("build_report"),
         settings=canonical_json({"report": REPORT_SETTINGS, "setting_files": SETTING_FILES}),
-        source=source("build_report"),
-        packages=packages("build_report"),
     shell:
         step("build_report", " ".join([*SHOWN, "costs captions templates"]), "html")
 
 
 def every_output():
-    """Every file that the study keeps, the ones between data and report too."""
-    once = [
-        rules.check_preregistration,
-        rules.prepare_data,
-        rules.train_extractor,
-        rules.compute_reference,
-        rules.collect_study,
-        rules.decide_verdict,
-        rules.write_summary,
-        rules.collect_costs,
-        *(getattr(rules, f"draw_{name}") for name in FIGURES),
-    ]
-    per_run = expand([*rules.train_model.output, *rules.collect_run.output], arm=ARMS, seed=STUDY.seeds)
-    per_sample = [
-        path
-        for sampler, nfe in STUDY.sampler_nfe
-        for rule in (rules.sample_images, rules.extract_features, rules.compute_metrics)
-        for path in expand(rule.output, arm=ARMS, seed=STUDY.seeds, sampler=sampler, nfe=f"{nfe:04d}")
-    ]
-    notebooks = expand(rules.render_notebook.output, notebook=NOTEBOOKS)
-    return [
-        *(path for rule in once for path in rule.output),
-        *per_run,
-        *per_sample,
-        *EVERY_PROBE,
-        *FINITE_SAMPLES,
-        *notebooks,
-    ]
+    """Every file that the study keeps, also those between data and report."""
+    kept = "check_preregistration prepare_data train_model sample_images train_extractor compute_reference"
+    kept += " extract_features compute_metrics probe_checkpoint collect_run collect_study decide_verdict"
+    kept += " render_notebook write_summary collect_costs"
+    names = [*kept.split(), *(f"draw_{name}" for name in FIGURES)]
+    patterns = [str(path) for name in names for path in getattr(rules, name).output]
+    found = set(FINITE_SAMPLES)
+    for sampler, nfe in STUDY.sampler_nfe:
+        point = {"sampler": sampler, "nfe": f"{nfe:04d}"}
+        found.update(expand(patterns, arm=ARMS, seed=STUDY.seeds, step=STEPS, notebook=NOTEBOOKS, **point))
+    return sorted(found)

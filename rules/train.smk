@@ -17,6 +17,7 @@ rule train_model:
     resources:
         **limits("training"),
     params:
+        **code("train_model"),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
@@ -25,8 +26,6 @@ rule train_model:
                 **sections(wildcards, "model", "diffusion", "loss", "training"),
             }
         ),
-        source=source("train_model"),
-        packages=packages("train_model"),
     shell:
         step(
             "train_model",
