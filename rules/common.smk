@@ -10,7 +10,12 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, require_writable, sha256_file
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
-from workflow_scripts.core.snakemake_internals import executor_name, other_jobs, planned_jobs
+from workflow_scripts.core.snakemake_internals import (
+    executor_name,
+    other_jobs,
+    planned_jobs,
+    select_jobs_when_one_has_ended,
+)
 from workflow_scripts.provenance.manifest import edited_outputs
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import source_digest
@@ -126,6 +131,7 @@ def sampler_settings(name):
 
 def before_the_first_job():
     """Stop with one line, before anything is computed or deleted, if a job of this run cannot succeed."""
+    select_jobs_when_one_has_ended(workflow)
     jobs = planned_jobs(workflow)
     names = {job.rule.name for job in jobs}
     open_gate(ROOT, GATE_SETTINGS)

@@ -48,6 +48,6 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
     assert list(states.values()) == ["COMPLETED"] * 2, restarted.said
     assert overlapping(jobs()) == []
     assert uninterrupted.differing(project, TRAINED, NUM_STEPS) == []
-    # jobs are looked for at first and when one has ended, and not every second besides (select_only_after_jobs)
+    # jobs are looked for at first and when one has ended, and not every second besides (core/snakemake_internals.py)
     finished, looks = restarted.said.count("Finished jobid: "), restarted.said.count("Ready jobs: ")
     assert finished >= 2 and 2 <= looks <= finished + 1
