@@ -1,4 +1,4 @@
-"""A project in a temporary folder, fresh or with a finished smoke run in it; what tests show; one thread, as every step has."""
+"""Fixtures: a project, fresh or with a finished smoke run; what tests show; one thread, as every step has."""
 
 import json
 import os
@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_make_scheduler(config, log):
-    """Tests one by one to whichever worker is free, but all of SLURM's to one: most of their time is waiting."""
+    """Give tests one by one to free workers, but all of SLURM's to one: they mostly wait."""
     from xdist.scheduler import LoadScopeScheduling
 
     class SlurmOnOneWorker(LoadScopeScheduling):
@@ -51,7 +51,7 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
-    """(project, what Snakemake said) of one finished smoke run; for reading only. Workers of one test run share it."""
+    """(project, what Snakemake said) of one smoke run; read only, shared by the workers of a test run."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
     said = folder / "said.json"

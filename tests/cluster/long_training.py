@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.workflow.projects import copy_project
+from tests.workflow.projects import copy_project, venv_environment
 from workflow_scripts.core.files import sha256_file
 
 RUNS = "results/MS1_min_snr/smoke/runs"
@@ -31,13 +30,10 @@ class Uninterrupted:
     def __init__(self, folder: Path, num_steps: int, *targets: str):
         self.project = long_project(folder, num_steps)
         command = [sys.executable, "-m", "snakemake", "--cores", "1", *targets, "--config", "preset=smoke"]
-        # as in the activated venv, and without the PYTHONPATH that would name another copy of the project
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(
             command,
             cwd=self.project,
-            env=environment,
+            env=venv_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,7 +1,7 @@
 """A real SLURM of one node on this machine: slurmctld, slurmd and GPUs that are only device files.
 
-Debian's slurm-wlm as root is enough: no systemd, no cgroups, no munge and no accounting database. Everything it writes
-lies below one folder.
+Debian's slurm-wlm as root is enough: no systemd, no cgroups, no munge and no accounting database. Everything
+it writes lies below one folder.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ JobCompLoc={folder}/jobcomp.log
 # without an accounting database a finished job is known for this long only
 MinJobAge=3600
 KillWait=20
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory_mb} Gres=gpu:{gpus}
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:{gpus}
 PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -70,36 +70,29 @@ class Slurm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The process's environment with SLURM_CONF, and a wrapper of srun on the PATH that does not need it.
+        """This process's environment with SLURM_CONF, and with a wrapper of srun that does not need it.
 
-        The executor plugin drops every SLURM_* variable before the srun inside a job, as a real cluster's
-        /etc/slurm/slurm.conf allows.
+        The executor plugin drops every SLURM_* variable before the srun inside a job, because a real cluster
+        has /etc/slurm/slurm.conf.
         """
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))
-        }
-        return {
-            **kept,
-            "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        }
+        dropped = ("SLURM_", "SBATCH_", "SRUN_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def call(self, *command: str) -> str:
-        """What a SLURM command prints; CalledProcessError when it fails, TimeoutExpired after half a minute."""
+        """The output of a SLURM command; CalledProcessError when it fails, TimeoutExpired after 30 s."""
         done = subprocess.run(
             command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
         )
         return done.stdout
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job since the start, oldest first: what it is, its state, submit, start and end as ISO times, what it got."""
+        """Every job since the start, oldest first, with ISO times and the resources it got."""
         fields = {
             "id": "JobID",
             "comment": "Comment",
             "state": "State",
-            "submit": "SubmitTime",
             "start": "StartTime",
             "end": "EndTime",
             "workdir": "WorkDir",
@@ -117,15 +110,14 @@ def missing() -> str | None:
     """Why SLURM cannot be started here, in a few words, or None."""
     if os.geteuid() != 0:
         return "starting SLURM needs root"
-    absent = [
-        name for name in ("slurmctld", "slurmd", "sbatch", "squeue", "srun") if shutil.which(name) is None
-    ]
+    commands = ("slurmctld", "slurmd", "sbatch", "squeue", "srun")
+    absent = [name for name in commands if shutil.which(name) is None]
     return f"{', '.join(absent)} not installed; run: make test-cluster" if absent else None
 
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Slurm]:
-    """Start SLURM below `folder`, and stop it again whatever happens; every job that is left is cancelled first."""
+    """Start SLURM below `folder`; in the end cancel every job that is left and stop it."""
     slurm = Slurm(folder)
     _write_configuration(folder)
     with contextlib.ExitStack() as daemons:
@@ -138,14 +130,9 @@ def running(folder: Path) -> Iterator[Slurm]:
 
 @contextlib.contextmanager
 def _daemon(command: list[str], slurm: Slurm) -> Iterator[None]:
-    """Run a daemon in the foreground until the block ends; the kernel ends it too when this process is killed."""
-    process = subprocess.Popen(
-        command,
-        env=slurm.environment,
-        preexec_fn=_die_with_parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """Run a daemon until the block ends; the kernel ends it too when this process is killed."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=slurm.environment, preexec_fn=_die_with_parent, **silent)
     try:
         yield
     finally:
@@ -202,7 +189,7 @@ def _write_configuration(folder: Path) -> None:
 
 
 def _device_file(path: Path, minor: int) -> None:
-    """SLURM hands out GPUs by their device files and never opens one; where none can be made, a plain file will do."""
+    """SLURM hands out GPUs by their device files but never opens one, so a plain file does as well."""
     try:
         os.mknod(path, 0o600 | 0o020000, os.makedev(195, minor))
     except OSError:

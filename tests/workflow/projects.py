@@ -23,6 +23,13 @@ def copy_project(target: Path) -> Path:
     return target
 
 
+def venv_environment() -> dict[str, str]:
+    """This process's environment as in the activated venv, without a PYTHONPATH that names another copy."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    return environment
+
+
 def run_module(
     project: Path, module: str, *arguments: str, search: Path | None = None, **options
 ) -> subprocess.CompletedProcess:
@@ -30,8 +37,7 @@ def run_module(
 
     `search` is a folder whose packages are found before the installed ones.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("PYTHONPATH", None)
+    environment = venv_environment()
     if search is not None:
         environment["PYTHONPATH"] = str(search)
     return subprocess.run(

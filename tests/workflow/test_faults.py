@@ -161,7 +161,7 @@ def test_fewer_images_than_asked_for_is_an_error(finished):
 
 
 def test_a_full_disk_in_the_middle_of_a_checkpoint_leaves_nothing_half_written(finished):
-    """The limit on file size stands for the full disk: the same failing write, without needing a disk to fill."""
+    """A limit on file size stands for the full disk: the same write fails."""
     for path in (finished / RUN / "checkpoints").glob("*.pt"):
         path.unlink()
 

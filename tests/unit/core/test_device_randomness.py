@@ -1,4 +1,4 @@
-"""Normals from random words, against scipy's inverse of the normal distribution function, and Philox against numpy's."""
+"""Normals against scipy's inverse of the normal distribution function, and Philox against numpy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are complete or absent; what is read is checked; a run asks before its first job whether it can write."""
+"""Files are complete or absent, what is read is checked, and unwritable folders are named beforehand."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Which SLURM jobs are cancelled, with stand-ins for squeue, scontrol and scancel; tests/cluster has the real ones."""
+"""Which SLURM jobs are cancelled, with stand-ins for SLURM's commands; tests/cluster has the real ones."""
 
 import pytest
 
@@ -14,19 +14,19 @@ def script(*targets, results=RESULTS):
     listed = " ".join(f"'{each}'" for each in targets)
     return (
         "#!/bin/sh\n# This script was created by sbatch --wrap.\n\n"
-        f"python -m snakemake --snakefile '/p/Snakefile' --target-jobs {listed} --allowed-rules a b --cores 'all' "
+        f"python -m snakemake --snakefile '/p/Snakefile' --target-jobs {listed} --allowed-rules a b --cores all "
         f"--wait-for-files '/p/.snakemake/tmp.x' '{results}/data/train.npz' --force --mode 'remote'\n"
     )
 
 
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
-    """A folder that stands for the queue: one file per job, `<id>`, that holds its folder and, after that, its script."""
+    """A folder that stands for the queue: one file `<id>` per job, with its folder and then its script."""
     jobs, programs = tmp_path / "queue", tmp_path / "bin"
     jobs.mkdir()
     programs.mkdir()
     for name, body in {
-        "squeue": f'for job in {jobs}/*; do [ -e "$job" ] && echo "$(basename $job) $(head -n 1 $job)"; done; true',
+        "squeue": f'cd {jobs}; for job in $(ls); do echo "$job $(head -n 1 $job)"; done',
         "scontrol": f'tail -n +2 "{jobs}/$3"',
         "scancel": f'cd {jobs} && rm "$@"',
     }.items():

@@ -1,4 +1,4 @@
-"""The peak of a process against what it is known to hold; freed memory is reused without the kernel (its page faults)."""
+"""A process's peak against what it holds; freed memory is reused without the kernel's page faults."""
 
 from __future__ import annotations
 

@@ -18,12 +18,14 @@ def test_same_name_same_numbers_whatever_was_drawn_before():
 )
 def test_other_names_give_other_numbers(other):
     ours, theirs = stream(1077, "noise", 5).standard_normal(4000), stream(*other).standard_normal(4000)
-    # Independent standard normals correlate with standard deviation 1/sqrt(4000) = 0.016; five of those is 0.08.
+    # Independent standard normals correlate with standard deviation 1/sqrt(4000) = 0.016; five of those is
+    # 0.08.
     assert abs(np.corrcoef(ours, theirs)[0, 1]) < 0.08
 
 
 def test_streams_do_not_overlap():
-    # Philox yields 4 words per count of the lowest counter word; long draws must not run into the next stream.
+    # Philox yields 4 words per count of the lowest counter word; long draws must not run into the next
+    # stream.
     long = stream(0, "noise", 0).integers(0, 2**63, 100_000)
     following = stream(0, "noise", 1).integers(0, 2**63, 1000)
     assert not np.isin(following, long).any()

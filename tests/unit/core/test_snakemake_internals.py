@@ -1,4 +1,4 @@
-"""What core/snakemake_internals.py reads of Snakemake; tests/workflow/test_machine.py shows that it works in a run."""
+"""The parts of Snakemake that core/snakemake_internals.py reads; tests/workflow/test_machine.py uses them."""
 
 import inspect
 from importlib.metadata import version

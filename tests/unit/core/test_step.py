@@ -1,4 +1,4 @@
-"""How entry points are called and how they end: one line and an honest exit code; and one writer at a time."""
+"""How entry points are called and end: one line and an honest exit code; and one writer at a time."""
 
 import errno
 import fcntl
