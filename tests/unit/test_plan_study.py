@@ -43,10 +43,7 @@ def supply(root, data, own_weights=None):
 def test_what_is_published_would_be_downloaded(tmp_path):
     downloads, problems = supply(tmp_path, {"source": "mnist", "download": True})
     assert [line.split()[1].rpartition("/")[2] for line in downloads[:4]] == [
-        "train-images-idx3-ubyte.gz",
-        "train-labels-idx1-ubyte.gz",
-        "t10k-images-idx3-ubyte.gz",
-        "t10k-labels-idx1-ubyte.gz",
+        f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
     ]
     assert downloads[4:] == [f"download the Inception weights to {tmp_path}/data/weights.pth"]
     assert problems == []
@@ -71,19 +68,9 @@ def test_what_is_there_is_checked_and_what_is_damaged_would_stop_the_run(tmp_pat
     assert downloads == []
     assert len(problems) == 1 and problems[0].startswith(f"cannot get CIFAR-10 in {tmp_path}/data")
     (tmp_path / "mine.pth").touch()
-    assert supply(
-        tmp_path,
-        {
-            "source": "digits",
-            "image_size": 8,
-            "channels": 1,
-            "num_classes": 10,
-            "num_train": None,
-            "num_test": 300,
-            "split_seed": 0,
-        },
-        own_weights="mine.pth",
-    ) == ([], [])
+    digits = {"source": "digits", "image_size": 8, "channels": 1, "num_classes": 10}
+    digits |= {"num_train": None, "num_test": 300, "split_seed": 0}
+    assert supply(tmp_path, digits, own_weights="mine.pth") == ([], [])
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback():
