@@ -12,6 +12,7 @@ import hashlib
 import json
 import mimetypes
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -223,5 +224,5 @@ def check_crate(path: Path) -> list[str]:
 def _read(crate: Path | zipfile.Path, name: str) -> bytes:
     try:
         return (crate / name).read_bytes()
-    except (OSError, zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise PipelineError(f"the crate is damaged at {name}: {error}") from error
