@@ -1,4 +1,4 @@
-"""A real headless Chromium, and the finished smoke run's report in it. Without Chromium these tests are left out."""
+"""A headless Chromium, and the report of the finished smoke run in it; skips where Chromium is missing."""
 
 from __future__ import annotations
 
@@ -12,21 +12,13 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # No service of the browser's own may look like a request of the page.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
+FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
 @dataclass
 class Opened:
-    """A page, and what it asked for and complained about since it was opened."""
+    """A page, with its requests and its console messages and errors since it was opened."""
 
     page: Any
     requests: list[str] = field(default_factory=list)
@@ -35,23 +27,22 @@ class Opened:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """The browser; skips, saying so, where Chromium or playwright is missing."""
+    """The browser; skips where Chromium or playwright is missing."""
     if CHROMIUM is None:
         pytest.skip(
-            "no chromium on this machine (Debian: apt install chromium); the report's browser tests were left out"
+            "Chromium is missing (Debian: apt install chromium); the page was not tested in a browser"
         )
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; see envs/requirements-test.in"
-    )
+    missing = "playwright is not installed; see envs/requirements-test.in"
+    api = pytest.importorskip("playwright.sync_api", reason=missing)
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
 def report_file(chromium, smoke_run) -> Path:
-    """report.html of the finished smoke run. The browser comes first, so that nothing is computed for a skipped test."""
+    """report.html of the smoke run, which `chromium` comes before so that a skipped test computes nothing."""
     return smoke_run[0] / "reports/MS1_min_snr/smoke/report.html"
 
 
