@@ -121,7 +121,7 @@ def _settings(a: Side, b: Side) -> Section:
     shared = sorted(a.settings.keys() & b.settings.keys())
     for arm in shared:
         texts = [
-            {key: setting_value(_sorted(value)) for key, value in side.settings[arm].items()}
+            {key: setting_value(_sorted(value)) or NONE for key, value in side.settings[arm].items()}
             for side in (a, b)
         ]
         for key, *pair in _differences(*texts):
