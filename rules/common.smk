@@ -19,7 +19,7 @@ from workflow_scripts.core.snakemake_internals import (
 from workflow_scripts.provenance.manifest import edited_outputs
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import source_digest
-from workflow_scripts.report.terminal import verdict_table
+from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import load_preset, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.report.context import geometric_interval, t_interval
 from workflow_scripts.report.labels import (
     OUTCOME_WORDS,
     change_text,
@@ -16,12 +17,11 @@ from workflow_scripts.report.labels import (
     interval_text,
     number,
     sampler_label,
+    text_table,
     threshold_text,
 )
 from workflow_scripts.report.page import render
-from workflow_scripts.report.statistics import geometric_interval, t_interval
 from workflow_scripts.report.tables import NONE, Table, setting_value
-from workflow_scripts.report.terminal import text_table
 from workflow_scripts.study.reasons import metric_name
 from workflow_scripts.study.results import IDENTITY_FIELDS, Row
 

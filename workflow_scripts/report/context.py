@@ -1,4 +1,4 @@
-"""What a figure may look at: the report's settings, and the result files it was handed, read on demand."""
+"""What figures and tables are made from: settings, result files, and intervals over seeds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, read_json_lines
+from workflow_scripts.study import rule
 
 RUN_PATH = re.compile(r"(?:^|/)runs/(?P<arm>[^/]+)/seed(?P<seed>\d+)/")
 SAMPLES_NAME = re.compile(r"(?P<sampler>.+)_nfe(?P<nfe>\d+)\.npz$")
+# Two rows of one metric that agree in all of these would be averaged although they are unlike.
+TOLD_APART_BY = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective"]
+ROW_COLUMNS = [*TOLD_APART_BY, "value", "stderr", "interval_low", "interval_high", "row"]
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """Settings (`report`) and results of one study and preset. What was not handed over is empty, never guessed."""
+    """Settings (`report`) and results of one study and preset; what was not given is empty."""
 
     report: dict[str, Any]
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -32,13 +37,7 @@ class ReportContext:
 
     @classmethod
     def load(cls, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> ReportContext:
-        """Read the inputs of a rule by name, each of which may be absent.
-
-        They are results, verdict, scale_marks, logs, probes, samples and finite_samples.
-        """
-        results = [row for path in inputs.get("results", []) for row in read_json_lines(path)]
-        verdict = [read_json(path) for path in inputs.get("verdict", [])]
-        marks = [mark for path in inputs.get("scale_marks", []) for mark in read_json(path)]
+        """Read a rule's inputs by field name, each of them optional; logs, probes and samples stay paths."""
         probes: dict[tuple[str, int], list[Path]] = {}
         for path in inputs.get("probes", []):
             probes.setdefault(arm_and_seed(path), []).append(path)
@@ -50,15 +49,20 @@ class ReportContext:
                     f"{path}: a sample file is called <sampler>_nfe<nfe>.npz; give the right files"
                 )
             samples[(*arm_and_seed(path), name["sampler"], int(name["nfe"]))] = Path(path)
-        logs = {arm_and_seed(path): Path(path) for path in inputs.get("logs", [])}
-        finite_samples = [read_json(path) for path in inputs.get("finite_samples", [])]
         return cls(
-            report, results, verdict[0] if verdict else None, marks, logs, probes, samples, finite_samples
+            report,
+            results=[row for path in inputs.get("results", []) for row in read_json_lines(path)],
+            verdict=next((read_json(path) for path in inputs.get("verdict", [])), None),
+            scale_marks=[mark for path in inputs.get("scale_marks", []) for mark in read_json(path)],
+            logs={arm_and_seed(path): Path(path) for path in inputs.get("logs", [])},
+            probes=probes,
+            samples=samples,
+            finite_samples=[read_json(path) for path in inputs.get("finite_samples", [])],
         )
 
     @property
     def arms(self) -> list[str]:
-        """Arm names in the order of the settings, which is the order of every legend and table."""
+        """Arm names in the order of the settings, which every legend and table keeps."""
         return [arm["name"] for arm in self.report["arms"]]
 
     def arm(self, name: str) -> dict[str, Any]:
@@ -66,27 +70,30 @@ class ReportContext:
         return next(arm for arm in self.report["arms"] if arm["name"] == name)
 
     def label(self, name: str) -> str:
-        """What people read instead of the arm's name."""
+        """The arm's name for readers."""
         return self.arm(name)["label"]
 
-    def rows(self, metric: str, **identity: Any) -> pd.DataFrame:
-        """Result rows of the report's arms for one metric, with the EMA weights, restricted by further identity fields.
+    @property
+    def points(self) -> list[tuple[str, float | None, int]]:
+        """Sampler, eta and NFE of every planned way of sampling."""
+        samplers = self.report["samplers"]
+        return [(item["name"], item.get("eta"), nfe) for item in samplers for nfe in item["nfe"]]
 
-        Columns arm, seed, step, sampler, eta, nfe, objective, value, stderr, interval_low, interval_high, and row, the place
-        in `results`; empty when there are none. Two rows of one run that the identity does not tell apart are an error: a figure must not average
-        unlike numbers.
+    def rows(self, metric: str, **identity: Any) -> pd.DataFrame:
+        """Result rows of one metric (EMA weights) whose identity fields have the given values.
+
+        Columns: ROW_COLUMNS, in which `row` is the place in `results`. PipelineError when two rows of one run
+        cannot be told apart, since a mean over them would mix unlike numbers.
         """
-        told_apart_by = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective"]
-        columns = [*told_apart_by, "value", "stderr", "interval_low", "interval_high", "row"]
+        arms = self.arms
         wanted = {"metric": metric, "ema": True, **identity}
         rows = [
-            {**{column: row.get(column) for column in columns}, "row": place}
+            {**{column: row.get(column) for column in ROW_COLUMNS}, "row": place}
             for place, row in enumerate(self.results)
-            if all(row.get(key) == value for key, value in wanted.items())
+            if row["arm"] in arms and all(row.get(key) == value for key, value in wanted.items())
         ]
-        frame = pd.DataFrame(rows, columns=columns)
-        frame = frame[frame["arm"].isin(self.arms)].reset_index(drop=True)
-        if frame.duplicated(told_apart_by).any():
+        frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
+        if frame.duplicated(TOLD_APART_BY).any():
             raise PipelineError(
                 f"results hold {metric} more than once for one arm, seed, step, sampler and NFE; "
                 "delete results.jsonl and run again"
@@ -98,31 +105,34 @@ class ReportContext:
         return self.rows(metric, step=self.report["final_step"], **identity)
 
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
-        """A metric (the main one) with the main sampler at the main number of network calls, last training step."""
-        report = self.report
-        eta = next(
-            (
-                sampler.get("eta")
-                for sampler in report["samplers"]
-                if sampler["name"] == report["main_sampler"]
-            ),
-            None,
-        )
-        return self.final_rows(
-            metric or report["metric"], sampler=report["main_sampler"], nfe=report["main_nfe"], eta=eta
-        )
+        """A metric (default: the main one) at the last step, with the main sampler and its main NFE."""
+        sampler, nfe = self.report["main_sampler"], self.report["main_nfe"]
+        eta = next((eta for name, eta, _ in self.points if name == sampler), None)
+        return self.final_rows(metric or self.report["metric"], sampler=sampler, eta=eta, nfe=nfe)
 
     @property
     def further_metrics(self) -> list[str]:
         """The metrics of samples other than the main one, sorted."""
-        return sorted(
-            {row["metric"] for row in self.results if row["sampler"] is not None} - {self.report["metric"]}
-        )
+        of_samples = {row["metric"] for row in self.results if row["sampler"] is not None}
+        return sorted(of_samples - {self.report["metric"]})
 
 
 def arm_and_seed(path: str | Path) -> tuple[str, int]:
     """Arm and seed from the path parts runs/<arm>/seed<seed>/."""
     match = RUN_PATH.search(Path(path).as_posix())
     if match is None:
-        raise PipelineError(f"{path} does not lie in runs/<arm>/seed<seed>/; give the files of a run")
+        raise PipelineError(f"{path} is not in a folder runs/<arm>/seed<seed>/; give the files of a run")
     return match["arm"], int(match["seed"])
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean and two-sided Student t interval; low and high are NaN for fewer than two values."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2:
+        return float(array.mean()), float("nan"), float("nan")
+    return tuple(float(value) for value in rule.t_interval(array, confidence))
+
+
+def geometric_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Geometric mean and t interval of the logarithms, for positive values."""
+    return tuple(float(np.exp(value)) for value in t_interval(np.log(values), confidence))

@@ -1,39 +1,95 @@
-"""Execute a notebook template and turn it into files that are byte-identical when rendered again."""
+"""What the notebook templates show, and how they become files that are byte-identical when rendered again.
+
+The templates contain no analysis: numbers and figures are computed here, in tables and in figures.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
+from IPython.display import Image, Markdown
 from markupsafe import Markup
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.report import notebook_views  # noqa: F401  the templates import it, so it belongs to this step's code
+from workflow_scripts.report import interpretation, tables
+from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.figures import draw
 from workflow_scripts.report.labels import rehearsal_line
 from workflow_scripts.report.page import render
-from workflow_scripts.report.tables import markdown
+from workflow_scripts.report.sourced_numbers import plain
 
 PROJECT = Path(__file__).resolve().parents[2]
 CELL_TIMEOUT_S = 600
+LANGUAGE = {
+    "name": "python",
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "pygments_lexer": "ipython3",
+}
+
+
+def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) -> ReportContext:
+    """Read the results that `execute` gave to the notebook."""
+    return ReportContext.load(
+        report, {name: [Path(path) for path in paths] for name, paths in inputs.items()}
+    )
+
+
+def show_answer(context: ReportContext) -> Markdown:
+    """The study's outcome in one sentence."""
+    return Markdown(plain(interpretation.answer(context.report, context.verdict)))
+
+
+def show_hypotheses(context: ReportContext) -> Markdown:
+    """Every hypothesis with threshold, change, interval and outcome."""
+    return Markdown(tables.as_markdown(tables.hypothesis_table(context.report, context.verdict)))
+
+
+def show_main_result(context: ReportContext) -> Markdown:
+    """The main metric for every arm and seed."""
+    return Markdown(tables.as_markdown(tables.main_result_table(context)))
+
+
+def show_curvature(context: ReportContext) -> Markdown:
+    """Curvature of every arm at the last checkpoint."""
+    return Markdown(tables.as_markdown(tables.curvature_table(context)))
+
+
+def seed_pairs(context: ReportContext) -> pd.DataFrame:
+    """Arm and comparator of every hypothesis, seed by seed, from which the verdict is computed."""
+    hypotheses = context.verdict["hypotheses"]
+    return pd.DataFrame([{"hypothesis": item["id"], **seed} for item in hypotheses for seed in item["seeds"]])
+
+
+def show_figure(name: str, context: ReportContext) -> Image:
+    """A figure of the report, with its alternative text."""
+    figure, _ = draw(name, context)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None}, bbox_inches="tight")
+    return Image(buffer.getvalue(), format="png", alt=FIGURES[name].alt)
 
 
 def execute(
     template: Path, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]
 ) -> tuple[nbformat.NotebookNode, list[str]]:
-    """Run the template with `report` and `inputs` (relative paths by name) in this interpreter; clean what varies.
+    """Run the template with `report` and `inputs` (paths by name) in this interpreter; remove what varies.
 
-    Returns the notebook and the lines that its cells wrote to stderr: warnings of libraries differ between machines and
-    users (a font cache, a folder that cannot be written), so they belong in the log and not in the notebook.
+    Returns the notebook and the lines that its cells wrote to stderr. Warnings of libraries differ between
+    machines (a font cache, a read-only folder), so they go into the log instead of the notebook.
 
-    PipelineError when the template is damaged, a cell fails (names notebook, cell and exception), or an output holds
-    a path of this machine.
+    PipelineError when the template is damaged, a cell fails (names notebook, cell and exception), or an
+    output contains a path of this machine.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -52,7 +108,7 @@ def execute(
                 progress_bar=False,
                 log_output=False,
                 execution_timeout=CELL_TIMEOUT_S,
-                # Other users of the machine can read what an unencrypted kernel says.
+                # Without encryption, other users of the machine can read what a kernel says.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
         except PapermillExecutionError as error:
@@ -64,77 +120,62 @@ def execute(
             reason = " ".join(str(error).split())
             raise PipelineError(f"{template} cannot be executed ({reason}); check the template") from error
         notebook = nbformat.read(output, as_version=4)
-    warnings = _take_stderr(notebook)
-    return _cleaned(notebook, report, template.name), warnings
+    warnings = _clean(notebook, template.name)
+    if report["rehearsal"]:
+        text = f"> **{tables.markdown(rehearsal_line(report))}**"
+        banner = nbformat.v4.new_markdown_cell(text, id="banner", metadata={"tags": ["banner"]})
+        notebook.cells.insert(0, banner)
+    return notebook, warnings
 
 
-def _take_stderr(notebook: nbformat.NotebookNode) -> list[str]:
-    lines: list[str] = []
-    for cell in notebook.cells:
-        outputs = cell.get("outputs", [])
-        lines += [
-            line for output in outputs if output.get("name") == "stderr" for line in output.text.splitlines()
-        ]
-        if outputs:
-            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
-    return lines
-
-
-@contextlib.contextmanager
+@contextmanager
 def _own_kernel(folder: Path) -> Iterator[None]:
-    """Make `python3` mean this very interpreter with the project importable, whatever kernels the user has installed."""
+    """Make `python3` mean this interpreter with the project importable, whatever the user has installed."""
     kernel = folder / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {
-        "argv": argv,
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"supported_encryption": ["curve"]},
     }
     (kernel / "kernel.json").write_text(json.dumps(spec))
-    search = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     own = {
         "JUPYTER_PATH": str(folder),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),
-        "PYTHONPATH": search,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])),
     }
-    before = {name: os.environ.get(name) for name in own}
+    before = dict(os.environ)
     os.environ.update(own)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def _cleaned(notebook: nbformat.NotebookNode, report: Mapping[str, Any], name: str) -> nbformat.NotebookNode:
-    """Drop times, versions and random ids; put the rehearsal banner on top; refuse paths of this machine."""
-    if report["rehearsal"]:
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"> **{markdown(rehearsal_line(report))}**"))
-    notebook.metadata = {
-        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "language_info": {
-            "name": "python",
-            "file_extension": ".py",
-            "mimetype": "text/x-python",
-            "pygments_lexer": "ipython3",
-        },
-    }
+def _clean(notebook: nbformat.NotebookNode, name: str) -> list[str]:
+    """Remove times, versions, random ids and stderr (returned as lines); refuse paths of this machine."""
+    warnings: list[str] = []
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata = {"kernelspec": kernel, "language_info": LANGUAGE}
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
         cell.metadata = {"tags": cell.metadata.get("tags", [])}
+        outputs = cell.get("outputs", [])
+        said = [output.text for output in outputs if output.get("name") == "stderr"]
+        warnings += [line for text in said for line in text.splitlines()]
+        if outputs:
+            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
         text = json.dumps(cell.get("outputs", []), ensure_ascii=False)
         for place in {sys.prefix, str(PROJECT), os.getcwd()} - {"/"}:
             if place in text:
                 raise PipelineError(
-                    f"{name}, cell {index}: the output holds the path {place} of this machine; change the cell"
+                    f"{name}, cell {index}: the output contains the path {place} of this machine; change the "
+                    "cell"
                 )
-    return notebook
+    return warnings
 
 
 def to_json(notebook: nbformat.NotebookNode) -> str:
@@ -143,28 +184,20 @@ def to_json(notebook: nbformat.NotebookNode) -> str:
 
 
 def to_html(notebook: nbformat.NotebookNode, report: Mapping[str, Any], templates: Sequence[Path]) -> str:
-    """The notebook as one offline page in the report's style; the cell with the injected settings is left out."""
+    """The notebook as one offline page in the report's style, without the cells that hold the settings."""
     from nbconvert import HTMLExporter
     from pygments.formatters import HtmlFormatter
     from traitlets.config import Config
 
+    # The page has its own banner.
+    removed = {"enabled": True, "remove_cell_tags": ["parameters", "injected-parameters", "banner"]}
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        config=Config(
-            {
-                "TagRemovePreprocessor": {
-                    "enabled": True,
-                    "remove_cell_tags": ["parameters", "injected-parameters"],
-                },
-            }
-        ),
+        config=Config({"TagRemovePreprocessor": removed}),
     )
-    shown = nbformat.from_dict(notebook)
-    if report["rehearsal"]:
-        shown.cells = shown.cells[1:]  # the page has a banner of its own
-    body, _ = exporter.from_notebook_node(shown)
+    body, _ = exporter.from_notebook_node(notebook)
     return render(
         list(templates),
         "notebook.html.j2",

@@ -1,11 +1,11 @@
-"""One look for every figure, one colour per arm, and files that are byte-identical when drawn again."""
+"""What all figures share: colours, ticks, legend, notes, and files that are byte-identical when redrawn."""
 
 from __future__ import annotations
 
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
     from workflow_scripts.report.context import ReportContext
 
-# Okabe and Ito's palette, told apart with every common colour blindness; yellow is left out, it vanishes on white.
+# The palette of Okabe and Ito, safe for all common kinds of colour blindness; without yellow, which vanishes
+# on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINE_STYLES = ("-", "--", ":", "-.")
-# Darker than the palette: small bold words are written in them (at least 4.5 : 1 on white).
+# Darker than the palette because small bold words are written in them (contrast of at least 4.5 : 1 on
+# white).
 OUTCOME_COLORS = {"better": "#00745A", "worse": "#B84A00", "neutral": "#0062A0", "inconclusive": "#555555"}
-# Everything that is not data is drawn in these greys, so that a page can turn them round for a dark ground.
 TEXT, MUTED, EDGE, GRID, BAND = "#262626", "#666666", "#888888", "#e4e4e4", "#ececec"
 DPI = 160
-# Share of an axis that the label of a tick needs.
+# Smallest distance of two labelled ticks, as a share of the axis.
 MIN_TICK_GAP = 0.075
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -52,7 +53,6 @@ SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": EDGE,
-    "axes.facecolor": "none",
     "axes.labelcolor": TEXT,
     "text.color": TEXT,
     "xtick.color": TEXT,
@@ -70,9 +70,10 @@ SETTINGS = {
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Figure:
-    """An empty figure (inches) in the common style; no pyplot, so nothing is shared between figures.
+    """Create an empty figure (inches) in the common style.
 
-    What a user's matplotlibrc says is put aside: a figure must not depend on who draws it.
+    It uses no pyplot, so figures share no state, and ignores the user's matplotlibrc, so it looks the same
+    everywhere.
     """
     matplotlib.rcdefaults()
     seaborn.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=SETTINGS)
@@ -80,7 +81,7 @@ def new_figure(width: float = 9.0, height: float = 4.0) -> Figure:
 
 
 def arm_style(context: ReportContext, arm: str) -> dict[str, Any]:
-    """Colour, marker and line style of an arm: by the look its study gives it, hence the same in every figure and preset."""
+    """Colour, marker and line style of an arm, which follow from its `look` and are equal in all figures."""
     round_number, index = divmod(context.arm(arm)["look"] - 1, len(PALETTE))
     return {
         "color": PALETTE[index],
@@ -89,19 +90,44 @@ def arm_style(context: ReportContext, arm: str) -> dict[str, Any]:
     }
 
 
+def over_seeds(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean, lowest and highest `value` and number of seeds of each group."""
+    groups = frame.groupby(by)["value"]
+    return groups.agg(mean="mean", low="min", high="max", num_seeds="count").reset_index()
+
+
+def draw_bands(axes: Axes, context: ReportContext, frame: pd.DataFrame, x: str, **look: Any) -> None:
+    """Draw one line (mean) and band (low to high) per arm from what `over_seeds` returned."""
+    for arm in context.arms:
+        mine = frame[frame["arm"] == arm]
+        if not mine.empty:
+            arm_look = {**arm_style(context, arm), "lw": 1.5, **look}
+            axes.plot(mine[x], mine["mean"], label=context.label(arm), **arm_look)
+            axes.fill_between(mine[x], mine["low"], mine["high"], color=arm_look["color"], alpha=0.15, lw=0)
+
+
+def symmetric_dodge(index: int, count: int, width: float) -> float:
+    """Offset in [-width / 2, width / 2] that keeps `count` neighbours apart."""
+    return 0.0 if count < 2 else width * (index / (count - 1) - 0.5)
+
+
 def log_ticks(axis: Any, ticks: Iterable[float] | None = None) -> None:
-    """Plain numbers on a logarithmic axis: at the given ticks, or as many as suit its range. Call after drawing."""
+    """Write plain numbers on a logarithmic axis; call it after drawing.
+
+    Of the given `ticks` those are labelled that have room; without them the range decides.
+    """
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     if ticks is not None:
-        locator = FixedLocator(list(ticks))
+        kept: list[float] = []
+        for tick in sorted(ticks):
+            if not kept or math.log10(tick / kept[-1]) >= MIN_TICK_GAP * decades:
+                kept.append(tick)
+        axis.set_major_locator(FixedLocator(kept))
     elif decades < 1:
-        locator = FixedLocator(
-            [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
-        )
+        axis.set_major_locator(MaxNLocator(6))
     else:
-        locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,))
-    axis.set_major_locator(locator)
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,)))
     axis.set_major_formatter(FuncFormatter(_power_of_ten if decades >= 3 else lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
     axis.set_minor_locator(NullLocator())
@@ -111,52 +137,48 @@ def _power_of_ten(value: float, _: int) -> str:
     return "10" + str(round(math.log10(value))).translate(SUPERSCRIPTS)
 
 
-def symmetric_dodge(index: int, count: int, width: float) -> float:
-    """Offset in [-width / 2, width / 2] that keeps `count` neighbours apart."""
-    return 0.0 if count < 2 else width * (index / (count - 1) - 0.5)
-
-
-def readable_ticks(ticks: Sequence[float], low: float, high: float) -> list[float]:
-    """The ticks of a logarithmic axis from `low` to `high` that leave their neighbours room, the first one always."""
-    kept: list[float] = []
-    for tick in sorted(ticks):
-        if not kept or math.log(tick / kept[-1]) >= MIN_TICK_GAP * math.log(high / low):
-            kept.append(tick)
-    return kept
-
-
-def balanced(text: str, width: int) -> str:
-    """The text broken into as few lines of at most `width` letters as it needs, all about equally long."""
-    lines = textwrap.wrap(text, width)
-    for narrower in range(width - 1, 0, -1):
-        shorter = textwrap.wrap(text, narrower)
-        if len(shorter) > len(lines):
-            break
-        lines = shorter
-    return "\n".join(lines)
+def step_ticks(axes: Axes) -> None:
+    """Label the x axis with a few whole training steps."""
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("training step")
 
 
 def say_nothing(axes: Axes, message: str) -> None:
     """Write into an empty panel why it is empty."""
     axes.set_axis_off()
-    text = "\n".join(textwrap.wrap(message, 44))
+    text = textwrap.fill(message, 44)
     axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
+def add_legend(context: ReportContext, figure: Figure) -> None:
+    """Put one legend above all panels, arms first; the figure grows by its height."""
+    handles = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
+    if not handles:
+        return
+    order = [context.label(arm) for arm in context.arms]
+    labels = sorted(handles, key=lambda label: order.index(label) if label in order else len(order))
+    points_per_column = 5.4 * max(map(len, labels)) + 44
+    columns = max(1, int(figure.get_figwidth() * 72 / points_per_column))
+    figure.set_figheight(figure.get_figheight() + math.ceil(len(labels) / columns) * 0.185 + 0.1)
+    figure.legend([handles[label] for label in labels], labels, loc="outside upper left", ncols=columns)
+
+
 def footer(context: ReportContext, figure: Figure, notes: Iterable[str]) -> None:
-    """Notes under the figure: what is missing, and the rehearsal mark."""
+    """Write notes under the figure, and that it shows a rehearsal."""
     lines = [line for note in notes if note for line in textwrap.wrap(note, 128)]
     if context.report["rehearsal"]:
-        lines.append(
-            rehearsal_line(context.report).split(".")[0]
-            + f"; shown is the preset {context.report['preset']}."
-        )
+        first_sentence = rehearsal_line(context.report).split(".")[0]
+        lines.append(f"{first_sentence}; shown is the preset {context.report['preset']}.")
     if lines:
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=MUTED)
 
 
 def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
-    """Which arms have no data in `frame` (columns arm, seed) and which have fewer seeds than planned."""
+    """Name the arms without data in `frame` (columns arm, seed), and those with fewer seeds than planned."""
     seeds = {arm: set(frame.loc[frame["arm"] == arm, "seed"]) for arm in context.arms}
     absent = [context.label(arm) for arm in context.arms if not seeds[arm]]
     planned = set(context.report["seeds"])
@@ -173,25 +195,16 @@ def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
 def save_figure(
     figure: Figure, frame: pd.DataFrame, svg: Path, png: Path, data: Path, identity: str | None = None
 ) -> None:
-    """Write the figure as SVG and PNG and its plotted data as CSV; the bytes depend on the content and `identity` only.
+    """Write SVG, PNG and the plotted data as CSV; the bytes depend on content and `identity` only.
 
-    `identity` says which run the figure belongs to. It goes inside the file, where `provenance/figure_identity.py` reads it.
+    `identity` names the run that the figure belongs to; `provenance/figure_identity.py` reads it from the
+    file.
     """
     for path, kind, metadata in (
         (svg, "svg", {"Date": None, "Creator": None, "Description": identity}),
         (png, "png", {"Software": None, **({"provenance": identity} if identity else {})}),
     ):
         buffer = io.BytesIO()
-        # A page gives an SVG its ground, light or dark; a PNG brings its own.
-        ground = "none" if kind == "svg" else "white"
-        figure.savefig(
-            buffer,
-            format=kind,
-            dpi=DPI,
-            metadata=metadata,
-            facecolor=ground,
-            bbox_inches="tight",
-            pad_inches=0.1,
-        )
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.1)
         write_bytes(path, buffer.getvalue())
     write_text(data, frame.to_csv(index=False, lineterminator="\n"))

@@ -9,7 +9,7 @@ from workflow_scripts.report.figures import draw
 
 
 def main(step: Step) -> None:
-    """Settings `figure`, `report`; inputs results, verdict, scale_marks, logs, probes, samples, as the figure needs."""
+    """Settings `figure`, `report`; inputs as the figure needs them (ReportContext.load); outputs svg, png, data."""
     from workflow_scripts.report.style import save_figure
 
     figure, frame = draw(step.setting("figure"), ReportContext.load(step.setting("report"), step.inputs))

@@ -10,8 +10,10 @@ OWN_INPUTS = ("template", "templates")
 
 
 def main(step: Step) -> None:
-    """Settings `notebook`, `report`; inputs template (.ipynb), templates (page and notebook .html.j2), and results,
-    verdict, scale_marks, logs, probes, samples as the template needs; outputs notebook, html."""
+    """Settings `notebook`, `report`; outputs notebook, html.
+
+    Inputs: template (.ipynb), templates (page and notebook .html.j2), and what the notebook needs (ReportContext.load).
+    """
     step.say(f"running {step.setting('notebook')}")
     inputs = {name: paths for name, paths in step.inputs.items() if name not in OWN_INPUTS}
     report = step.setting("report")

@@ -1,4 +1,4 @@
-"""Write summary.md: the study in a few pages, every number looked up."""
+"""Write summary.md, which presents the study in a few pages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from workflow_scripts.report.summary import build_summary
 
 
 def main(step: Step) -> None:
-    """Settings `report`; inputs results, verdict, gate, scale_marks, manifest, extractor_info, finite_samples, template.
+    """Settings `report`; output summary.
 
-    Output summary.
+    Inputs: results, verdict, gate, scale_marks, manifest (of the data), extractor_info, finite_samples, template.
     """
     for name in ("results", "verdict", "scale_marks"):
         step.input(name)

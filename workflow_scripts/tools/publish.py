@@ -1,4 +1,4 @@
-"""Publish the preregistered preset's summary into docs/experiments: python -m workflow_scripts.tools.publish [--study NAME]"""
+"""Publish the summary of the preregistered preset: python -m workflow_scripts.tools.publish [--study NAME]"""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 
 
 def publish(root: Path, study_name: str | None, preset: str | None) -> str:
-    """Copy summary.md to the study's `published_summary`; returns what was done, in one line.
+    """Copy summary.md to the study's `published_summary`; return one line that says so.
 
-    PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md is not what the
-    results, the verdict, the gate and the settings of now say.
+    PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md does not
+    follow from the current results, verdict, gate and settings.
     """
     name, given, _ = read_config(
         root, {key: value for key, value in (("study", study_name), ("preset", preset)) if value}
@@ -42,21 +42,21 @@ def publish(root: Path, study_name: str | None, preset: str | None) -> str:
     locked = preregistered_preset(preregistrations)
     if preset and preset != locked:
         raise PipelineError(
-            f"preset {preset} is a rehearsal of {name}, which is preregistered for {locked}; only that preset's summary is published"
+            f"preset {preset} is a rehearsal of {name}, which is preregistered for {locked}; only that "
+            "preset's summary is published"
         )
     study = load_study(root, name, locked)
     text = _current_summary(root, study, preregistrations)
-    summary = root / "reports" / name / locked / "summary.md"
+    summary = Path("reports", name, locked, "summary.md")
     again = f"run: make report STUDY={name} PRESET={locked}"
     try:
-        if summary.read_text(encoding="utf-8") != text:
-            raise PipelineError(
-                f"{summary.relative_to(root)} is not what its results and settings say now; {again}"
-            )
+        current = (root / summary).read_text(encoding="utf-8")
     except OSError as error:
-        raise PipelineError(f"cannot read {summary.relative_to(root)}: {error.strerror}; {again}") from error
+        raise PipelineError(f"cannot read {summary}: {error.strerror}; {again}") from error
+    if current != text:
+        raise PipelineError(f"{summary} does not match its results and settings; {again}")
     write_text(root / study.published_summary, text)
-    return f"{study.published_summary}: the summary of {name}, preset {locked}, as in {summary.relative_to(root).as_posix()}"
+    return f"{study.published_summary}: the summary of {name}, preset {locked}, as in {summary.as_posix()}"
 
 
 def _current_summary(root: Path, study: Study, preregistrations: list[Preregistration]) -> str:

@@ -1,30 +1,50 @@
-"""summary.md says what the numbers say, for each outcome; every number in it is one of the results; markup is escaped."""
+"""The words of summary.md agree with its numbers, which are recomputed here, also for missing results."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.report import made_up_report as made_up
-from workflow_scripts.core.files import read_json
 from workflow_scripts.core.step import run
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.interpretation import gaps
 from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
 from workflow_scripts.steps import write_summary
+from workflow_scripts.study import rule
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
+# Student's t, 2 degrees of freedom, from a printed table: two-sided 95 %, and 97.5 % (two hypotheses by
+# Bonferroni).
+T_95, T_97_5 = 4.302653, 6.205347
+# Words that claim a change, in the text about one hypothesis.
+CLAIMS = r"\b(better|worse|improve\w*|reaches the threshold of|excludes zero|only increases|only decreases)\b"
+# Numbers of the protocol, which the text explains: 1.96 and its 95 %, the metrics' neighbours and subsets,
+# hash names.
+PROTOCOL = {1.96, 95, 3, 100, 256}
 
 
-def summary_of(root: Path, **choices) -> tuple[str, dict]:
-    report, inputs = made_up.write_study(root, **choices)
-    context = ReportContext.load(report, inputs)
-    text = build_summary(context, made_up.gate(report), made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
-    return text, context.verdict
+def text_of(context: ReportContext) -> str:
+    documents = made_up.gate(context.report), made_up.MANIFEST, made_up.EXTRACTOR
+    return build_summary(context, *documents, TEMPLATE)
+
+
+def rendered(root: Path, **choices) -> tuple[str, ReportContext]:
+    context = ReportContext.load(*made_up.write_study(root, **choices))
+    return text_of(context), context
 
 
 def section(text: str, heading: str) -> str:
@@ -35,58 +55,12 @@ def paragraph(text: str, hypothesis: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(f"**{hypothesis}** ("))
 
 
-def signed(fraction: float) -> str:
+def percent(fraction: float) -> str:
     return f"{100 * fraction:+.1f} %".replace("-", "−")
 
 
-@pytest.mark.parametrize(
-    ("outcome", "lead", "must_say", "must_not_say"),
-    [
-        (
-            "better",
-            "Better, in this rehearsal:",
-            ["better: ", "lower than", "excludes zero change"],
-            ["worse", "excluded"],
-        ),
-        (
-            "worse",
-            "Worse, in this rehearsal:",
-            ["worse: ", "higher than", "excludes zero change"],
-            ["better", "excluded"],
-        ),
-        (
-            "neutral",
-            "Neutral, in this rehearsal:",
-            ["neutral: the estimate", "smaller ones are not"],
-            ["better", "worse", "reaches the threshold"],
-        ),
-        (
-            "inconclusive",
-            "Inconclusive, in this rehearsal:",
-            ["inconclusive: ", "none of these can be excluded"],
-            ["better", "worse", "reaches the threshold", "smaller ones are not"],
-        ),
-    ],
-)
-def test_words_follow_the_outcome_and_numbers_the_verdict(outcome, lead, must_say, must_not_say, tmp_path):
-    text, verdict = summary_of(tmp_path, outcome=outcome)
-    assert verdict["outcome"] == outcome  # the made-up numbers do what their name says
-    assert f"**Answer.** {lead}" in text
-    first = verdict["hypotheses"][0]
-    words = paragraph(section(text, "Interpretation"), "B.H1")
-    for phrase in must_say:
-        assert phrase in words
-    for phrase in must_not_say:
-        assert phrase not in words
-    low, high = first["interval"]
-    assert f"{signed(low)} to {signed(high)}" in words
-    assert f"{100 * abs(first['relative_change']):.1f} %" in words
-    row = next(line for line in section(text, "Verdict").splitlines() if line.startswith("| B.H1 |"))
-    assert f"| {signed(first['relative_change'])} |" in row and f"{signed(low)} to {signed(high)}" in row
-
-
-def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_says_otherwise():
-    report = made_up.report_settings()
+def about(report: dict[str, Any] | None = None, **choices) -> str:
+    """The paragraph on a hypothesis with a threshold of 7 %."""
     item = {
         "id": "B.H1",
         "role": "confirmatory",
@@ -94,168 +68,327 @@ def test_an_effect_is_not_called_larger_than_the_threshold_when_the_interval_say
         "comparator": "A_plain",
         "threshold": 0.07,
         "metric_used": {"metric": "fd_toy"},
-        "outcome": "better",
-        "relative_change": -0.09,
+        "relative_change": 0.0,
         "confidence": 0.95,
         "reason": "",
         "direction": "lower",
     }
-    narrow = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.10, -0.08]}))
-    wide = plain(interpretation.hypothesis_paragraph(report, item | {"interval": [-0.15, -0.02]}))
-    assert "Every value inside the interval exceeds the threshold." in narrow
-    assert "also holds changes smaller than the threshold" in wide
+    return plain(interpretation.hypothesis_paragraph(report or made_up.report_settings(), item | choices))
+
+
+def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identity) -> tuple[float, ...]:
+    """Relative change against A_plain with its t interval, from the result rows alone."""
+    value = {
+        (row["arm"], row["seed"]): row["value"]
+        for row in context.results
+        if all(row[key] == wanted for key, wanted in {"metric": metric, "step": 200, **identity}.items())
+    }
+    logs = [math.log(value[arm, seed] / value["A_plain", seed]) for seed in context.report["seeds"]]
+    mean = sum(logs) / len(logs)
+    half = t * math.sqrt(sum((log - mean) ** 2 for log in logs) / (len(logs) - 1) / len(logs))
+    return tuple(math.expm1(end) for end in (mean, mean - half, mean + half))
 
 
 @pytest.mark.parametrize(
-    ("interval", "phrase"),
+    ("outcome", "must_say"),
     [
-        ([-0.06, -0.01], "The interval holds decreases only, but the estimate does not reach −7.0 %"),
-        ([0.01, 0.06], "The interval holds increases only, but the estimate does not reach +7.5 %"),
-        ([-0.20, 0.01], "The interval holds zero change and a decrease beyond −7.0 %:"),
-        ([-0.01, 0.20], "The interval holds zero change and an increase beyond +7.5 %:"),
+        ("better", "and the interval excludes zero change"),
+        ("worse", "and the interval excludes zero change"),
+        ("neutral", "smaller ones are not"),
+        ("inconclusive", "none of these can be excluded"),
     ],
 )
-def test_an_open_question_names_what_the_interval_leaves_open(interval, phrase):
+def test_words_and_numbers_are_those_of_the_rows(outcome, must_say, tmp_path):
+    text, context = rendered(tmp_path, outcome=outcome)
+    assert context.verdict["outcome"] == outcome  # the made-up numbers do what their name says
+    distance = {"metric": "fd_toy", "sampler": "ddpm", "nfe": 50}
+    for name, arm, t, identity in (
+        ("B.H1", "B_weighted", T_97_5, distance),
+        ("B.H2", "B_weighted", T_97_5, {"metric": "hessian_trace", "objective": "common"}),
+        ("B.X1", "C_cosine", T_95, distance),
+    ):
+        change, low, high = recomputed(context, arm=arm, t=t, **identity)
+        words = paragraph(text, name)
+        assert f"interval {percent(low)} to {percent(high)}" in words
+        assert f"{100 * abs(change):.1f} % {'lower' if change < 0 else 'higher'} than" in words
+        assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high)
+        row = next(line for line in section(text, "Verdict").splitlines() if line.startswith(f"| {name} |"))
+        assert f"| {percent(change)} |" in row and f"{percent(low)} to {percent(high)}" in row
+    words = paragraph(text, "B.H1")
+    assert f"(confirmatory): {outcome}. " in words and must_say in words
+    answer = next(line for line in text.splitlines() if line.startswith("**Answer.**"))
+    assert answer.startswith(f"**Answer.** {outcome.capitalize()}, in this rehearsal: ")
+    change = recomputed(context, arm="B_weighted", t=T_97_5, **distance)[0]
+    if outcome in ("better", "worse"):
+        assert f"{100 * abs(change):.1f} % {'lower' if outcome == 'better' else 'higher'} than" in answer
+    else:
+        assert not re.search(r"\b(lower|higher|better|worse|improve\w*)\b", answer)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=3), st.sampled_from([0.02, 0.07, 0.3]))
+def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, threshold):
+    """Whatever three seeds give, the sentence claims a change exactly when the interval excludes zero."""
+    array = np.array(differences)
+    if array.std() < 1e-6:
+        return
+    mean, low, high = (math.expm1(end) for end in rule.t_interval(array, 0.95))
+    outcome = str(rule.decide_outcomes(array, 0.95, rule.log_margin(threshold)))
+    words = about(outcome=outcome, threshold=threshold, relative_change=mean, interval=[low, high])
+    assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high), words
+    assert f"{'lower' if mean < 0 else 'higher'} than" in words
+    if "Every value inside the interval exceeds" in words:
+        margin = -math.log(1 - threshold)
+        assert math.log1p(high) <= -margin or math.log1p(low) >= margin
+
+
+@pytest.mark.parametrize(
+    ("outcome", "interval", "phrase"),
+    [
+        ("better", [-0.10, -0.08], "Every value inside the interval exceeds the threshold."),
+        ("better", [-0.15, -0.02], "also contains changes smaller than the threshold"),
+        (
+            "inconclusive",
+            [-0.06, -0.01],
+            "only decreases, but the estimate does not reach the threshold of −7.0 %",
+        ),
+        (
+            "inconclusive",
+            [0.01, 0.06],
+            "only increases, but the estimate does not reach the threshold of +7.5 %",
+        ),
+        ("inconclusive", [-0.20, 0.01], "The interval contains zero change and a decrease beyond −7.0 %:"),
+        ("inconclusive", [-0.01, 0.20], "The interval contains zero change and an increase beyond +7.5 %:"),
+        # A threshold of 7 % allows +7.4 % upwards, so changes as large as 7 % are not excluded.
+        ("neutral", [-0.06, 0.074], "lies between −7.0 % and +7.5 %"),
+        ("neutral", [0.01, 0.02], "The interval excludes zero: there is a difference"),
+    ],
+)
+def test_the_interval_limits_what_is_said(outcome, interval, phrase):
+    assert phrase in about(outcome=outcome, interval=interval)
+
+
+def test_opposite_results_give_the_study_no_direction_and_neutral_names_both_margins():
     report = made_up.report_settings()
-    item = {
-        "id": "B.H1",
-        "role": "confirmatory",
-        "arm": "B_weighted",
-        "comparator": "A_plain",
-        "threshold": 0.07,
-        "metric_used": {"metric": "fd_toy"},
-        "outcome": "inconclusive",
-        "relative_change": 0.0,
-        "confidence": 0.95,
-        "reason": "",
-        "interval": interval,
-    }
-    assert phrase in plain(interpretation.hypothesis_paragraph(report, item))
-
-
-def test_opposite_results_give_the_study_no_direction(tmp_path):
-    report, inputs = made_up.write_study(tmp_path)
-    verdict = read_json(inputs["verdict"][0])
-    verdict["hypotheses"][1] |= {"outcome": "worse", "relative_change": 0.2, "interval": [0.1, 0.3]}
-    verdict["outcome"] = "inconclusive"
+    verdict = made_up.verdict(report, made_up.result_rows(report))
+    opposite = [verdict["hypotheses"][0], verdict["hypotheses"][1] | {"outcome": "worse"}]
+    verdict |= {"outcome": "inconclusive", "hypotheses": opposite}
     assert "opposite directions" in plain(interpretation.study_paragraph(report, verdict))
     assert "1 better and 1 worse" in plain(interpretation.answer(report, verdict))
+    verdict |= {"outcome": "neutral", "hypotheses": [opposite[0] | {"outcome": "neutral"}]}
+    assert "too small to count (−7.0 % to +7.5 %)" in plain(interpretation.answer(report, verdict))
 
 
-def test_every_seed_of_the_main_metric_is_listed(tmp_path):
-    text, verdict = summary_of(tmp_path)
-    rows = section(text, "Results").splitlines()
+def test_ten_times_the_hypotheses_keep_the_answer_short():
+    """Of thirty confirmatory hypotheses with one outcome, three are spelt out and the others counted."""
+    report = made_up.report_settings()
+    verdict = made_up.verdict(report, made_up.result_rows(report, "better"))
+    for outcome in ("better", "inconclusive"):
+        first = verdict["hypotheses"][0] | {"outcome": outcome}
+        verdict |= {
+            "outcome": outcome,
+            "hypotheses": [first | {"id": f"B.H{number}"} for number in range(30)],
+        }
+        answer = plain(interpretation.answer(report, verdict))
+        assert "and 27 more in the table" in answer and len(answer) < 900
+
+
+def test_tables_are_means_over_seeds(tmp_path):
+    text, context = rendered(tmp_path)
+    results = section(text, "Results")
     for label, key in (("weighted γ=5", "arm_value"), ("plain", "comparator_value")):
-        row = next(line for line in rows if line.startswith(f"| {label} |"))
-        for seed in verdict["hypotheses"][0]["seeds"]:
-            assert f"| {seed[key]:.3f} |" in row
-
-
-def test_further_metrics_and_finite_samples_are_means_over_seeds(tmp_path):
-    report, inputs = made_up.write_study(tmp_path)
-    context = ReportContext.load(report, inputs)
+        row = next(line for line in results.splitlines() if line.startswith(f"| {label} |"))
+        assert all(f"| {seed[key]:.3f} |" in row for seed in context.verdict["hypotheses"][0]["seeds"])
     assert context.further_metrics == ["kd_toy", "recall"]
-    values = context.main_rows("kd_toy").query("arm == 'A_plain'")
+    values = context.main_rows("kd_toy").query("arm == 'A_plain'")["value"]
     table = tables.further_metrics_table(context)
-    assert table["columns"] == ["Arm", r"KD (kd_toy)", "one run's 95 % interval, ±", "recall"]
-    mean, half = values["value"].mean(), values["value"].mean() * 250 / 800  # as the made-up rows have it
+    assert table["columns"] == ["Arm", r"KD (kd_toy)", "95 % interval of one run, ±", "recall"]
+    mean, half = values.mean(), values.mean() * 250 / 800  # as the made-up rows have it
     assert table["rows"][0][1].startswith(f"{mean:.5f} ± ") and table["rows"][0][2] == f"{half:.4f}"
     assert table["rows"][0][3].startswith("0.7600 ± 0.010")
     finite = tables.finite_sample_table(context)
     assert finite["columns"] == ["Arm", "20 samples", "40 samples", "bootstrap std. error"]
     assert finite["rows"][1] == ["weighted γ=5", "11.00", "10.00", "0.50"]
-    results = section(summary_of(tmp_path)[0], "Results")
     assert as_markdown(table) in results and as_markdown(finite) in results
 
 
-def test_without_further_results_the_tables_are_empty_and_stand():
-    context = ReportContext(made_up.report_settings())
-    assert tables.further_metrics_table(context)["columns"] == ["Arm"]
-    assert tables.finite_sample_table(context)["rows"][0] == ["plain", "–"]
-
-
 def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):
-    text, verdict = summary_of(tmp_path)
-    for point in verdict["hypotheses"][0]["error_rates"]["by_num_seeds"]:
-        cells = [
-            f"{100 * point[key]:.1f} %"
-            for key in ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")
-        ]
-        assert f"| {point['num_seeds']} | {' | '.join(cells)} |" in section(text, "How often the rule errs")
+    text, context = rendered(tmp_path)
+    for point in context.verdict["hypotheses"][0]["error_rates"]["by_num_seeds"]:
+        keys = ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")
+        cells = " | ".join(f"{100 * point[key]:.1f} %" for key in keys)
+        assert f"| {point['num_seeds']} | {cells} |" in section(text, "How often the rule errs")
     amendments = section(text, "Preregistration and amendments")
     assert (
-        "- 2001-02-03T04:05:06Z, no results had been seen: fewer steps fit (A_plain, B_weighted, C_cosine: training.num_steps: "
-        in (amendments)
+        "- 2001-02-03T04:05:06Z, before any results were seen: fewer steps fit (A_plain, B_weighted, "
+        "C_cosine: "
+        "training.num_steps: 400 → 200;" in amendments
     )
     assert amendments.count("400 → 200") == 1 and "sha256 0123456789ab → sha256 bbbbbbbbbbbb)" in amendments
     assert "| `loss.weighting` | min_snr | uniform |" in section(text, "Matched compute")
     assert "metric fd_toy in place of fid (B.H1, B.X1, B.X2)" in text
-    assert (
-        "wall_s" not in text and "12.5" not in text
-    )  # cost differs between machines and stays out of the summary
+    assert "wall_s" not in text and "12.5" not in text  # cost differs between machines
 
 
-def test_numbers_follow_the_results_and_none_is_typed(tmp_path):
+def numbers_in(value: Any) -> Iterator[float]:
+    """Every number of nested documents, also those inside texts."""
+    if isinstance(value, dict):
+        yield from numbers_in(list(value.items()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from numbers_in(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+    elif isinstance(value, str):
+        yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
+
+
+def derived(context: ReportContext) -> Iterator[float]:
+    """Counts, means and standard deviations over seeds of all measurements, and mirrored thresholds."""
+    rows = pd.DataFrame(context.results)
+    rows["half"] = (rows["interval_high"] - rows["interval_low"]) / 2
+    by = ["arm", "metric", "step", "sampler", "nfe", "objective"]
+    groups = rows.astype({"stderr": float}).groupby(by, dropna=False)
+    for table in (
+        groups["value"].mean(),
+        groups["value"].std(),
+        groups["half"].mean(),
+        groups["stderr"].mean(),
+    ):
+        yield from table.dropna()
+    points = pd.DataFrame(
+        [{"arm": x["arm"], **y} for x in context.finite_samples for y in x["by_num_samples"]]
+    )
+    yield from points.groupby(["arm", "num_samples"])["value"].mean()
+    hypotheses = context.verdict["hypotheses"]
+    yield from (len(context.report["seeds"]), *(len(item["seeds"]) for item in hypotheses))
+    for role in ("confirmatory", "exploratory"):
+        yield len([item for item in hypotheses if item["role"] == role and item["interval"]])
+    yield from (1 / (1 - item["threshold"]) - 1 for item in hypotheses)
+
+
+def unexplained(text: str, sources: list[float]) -> list[str]:
+    """Numbers of the text that no source rounds to, as it is or as a percentage."""
+    found = []
+    for token in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])", re.sub(r"sha256 \w+|`[^`]*`", "", text)):
+        value, decimals = float(token.replace(",", "")), len(token.partition(".")[2])
+        half = 0.5000001 * 10**-decimals
+        fits = any(abs(abs(source) * scale - value) <= half for source in sources for scale in (1, 100))
+        if value not in PROTOCOL and not fits:
+            found.append(token)
+    return found
+
+
+@pytest.mark.parametrize("outcome", ["better", "inconclusive"])
+def test_every_number_of_the_text_is_in_the_results(outcome, tmp_path):
+    text, context = rendered(tmp_path, outcome=outcome)
+    documents = [made_up.gate(context.report), made_up.MANIFEST, made_up.EXTRACTOR]
+    results = [context.report, context.results, context.verdict, context.scale_marks, context.finite_samples]
+    sources = [*numbers_in([*results, documents]), *derived(context)]
+    assert unexplained(text, sources) == []
+    change = recomputed(context, "fd_toy", "B_weighted", T_97_5, sampler="ddpm", nfe=50)[0]
+    shown = f"{100 * abs(change):.1f} %"
+    assert shown in text
+    assert unexplained(text.replace(shown, "83.7 %"), sources)  # a number from nowhere would be found
+
+
+def test_numbers_follow_the_results(tmp_path):
     """Scaling every Fréchet distance by 3 changes those numbers and no other."""
-    report, inputs = made_up.write_study(tmp_path)
-    context = ReportContext.load(report, inputs)
+    text, context = rendered(tmp_path)
     rows = [
-        row | {"value": row["value"] * 3} if row["metric"] == "fd_toy" else row for row in context.results
+        row | {"value": row["value"] * (3 if row["metric"] == "fd_toy" else 1)} for row in context.results
     ]
-    scaled = ReportContext(report, rows, context.verdict, context.scale_marks)
-    texts = [
-        build_summary(c, made_up.gate(report), made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
-        for c in (context, scaled)
-    ]
-    headings = re.findall(r"\n## (.+)\n", texts[0])
-    changed = [heading for heading in headings if section(texts[0], heading) != section(texts[1], heading)]
-    assert changed == ["Results"]
+    scaled = text_of(ReportContext(context.report, rows, context.verdict, context.scale_marks))
+    headings = re.findall(r"\n## (.+)\n", text)
+    assert headings[0] == "Verdict"
+    assert [name for name in headings if section(text, name) != section(scaled, name)] == ["Results"]
 
 
-def test_a_rehearsal_says_so_on_top_and_at_the_verdict_and_nothing_else_does(tmp_path):
-    text, _ = summary_of(tmp_path / "rehearsal")
-    assert "> **REHEARSAL" in text.split("**Question.**")[0]
-    assert "REHEARSAL" in section(text, "Verdict")
-    text, _ = summary_of(tmp_path / "real", rehearsal=False)
-    assert "REHEARSAL" not in text.upper()
+def test_a_failed_arm_is_named_and_nothing_is_said_about_it(tmp_path):
+    text, _ = rendered(tmp_path, arms=("A_plain", "C_cosine"))
+    assert "**Missing.** “weighted γ=5” has no results, so nothing is said about it." in text
+    assert "0 of 3 seeds, missing 11, 12 and 13" in paragraph(text, "B.H1")
+    assert not re.search(CLAIMS, paragraph(text, "B.H1"))
+    assert "**Answer.** Inconclusive" in text and "There is no estimate for FD (fd_toy)" in text
 
 
-def test_one_seed_gives_no_interval_and_no_claim(tmp_path):
-    text, verdict = summary_of(tmp_path, seeds=(11,))
-    assert verdict["outcome"] == "inconclusive"
+def test_one_seed_has_no_interval_and_no_claim(tmp_path):
+    text, context = rendered(tmp_path, seeds=(11,))
+    assert context.verdict["outcome"] == "inconclusive"
+    assert "Only one seed was planned, so there is no interval and nothing can be decided." in text
+    assert "mean ± sd over seeds" not in text and "one seed, so no spread" in text
     assert "No hypothesis has enough paired seeds" in text
     assert "an interval needs at least 2" in paragraph(text, "B.H1")
+    for name in ("B.H1", "B.H2", "B.X1"):
+        assert not re.search(CLAIMS, paragraph(text, name))
+
+
+@pytest.mark.parametrize(
+    ("lost", "sentences"),
+    [
+        (lambda row: False, []),
+        (lambda row: True, ["There are no results at all."]),
+        (
+            lambda row: row["metric"] == "hessian_trace",
+            [f"Hessian trace ({objective} objective) was not measured." for objective in ("common", "own")],
+        ),
+        (
+            lambda row: (row["arm"], row["seed"]) == ("B_weighted", 12),
+            ["“weighted γ=5” lacks seed 12 (2 of 3 seeds have results)."],
+        ),
+        (
+            lambda row: (row["arm"], row["seed"], row["nfe"]) == ("A_plain", 13, 50),
+            ["FD (fd_toy) with DDPM, posterior variance at NFE 50 is missing for “plain” (seed 13)."],
+        ),
+    ],
+)
+def test_what_is_missing_is_named(lost, sentences):
+    report = made_up.report_settings()
+    rows = [row for row in made_up.result_rows(report) if not lost(row)]
+    assert gaps(ReportContext(report, rows)) == sentences
+
+
+def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    rows = map(json.loads, inputs["results"][0].read_text().splitlines())
+    kept = [row for row in rows if row["metric"] == "fd_toy"]
+    text = text_of(ReportContext(report, kept, made_up.verdict(report, kept)))
+    assert "No further metric of the samples was measured." in text
+    assert "How FD (fd_toy) depends on the number of samples was not measured." in text
+    assert "For scale, on the same features" not in text
+    assert "Hessian trace was measured on both arms for 0 of 3 seeds" in paragraph(text, "B.H2")
+    assert tables.finite_sample_table(ReportContext(report))["rows"][0] == ["plain", "–"]
+
+
+def test_only_a_rehearsal_says_so_on_top_and_at_the_verdict(tmp_path):
+    text, _ = rendered(tmp_path / "rehearsal")
+    assert "> **REHEARSAL" in text.split("**Question.**")[0]
+    assert "REHEARSAL" in section(text, "Verdict")
+    text, _ = rendered(tmp_path / "real", rehearsal=False)
+    assert "REHEARSAL" not in text.upper()
+    assert 800 < len(text.split()) < 2000  # two to four printed pages
 
 
 def test_markup_from_configuration_is_literal(tmp_path):
-    text, _ = summary_of(tmp_path, title="<script>alert(1)</script> | [x](javascript:1)")
+    text, _ = rendered(tmp_path, title="<script>alert(1)</script> | [x](javascript:1)")
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert text.startswith(r"# \<script\>alert(1)\</script\> \| \[x\](javascript:1): Tiny")
     assert markdown("E1_a_b _em_ *x*") == r"E1_a_b \_em\_ \*x\*"
 
 
-def test_length_and_sections(tmp_path):
-    text, _ = summary_of(tmp_path)
-    assert 800 < len(text.split()) < 2000  # two to four printed pages
-    assert re.findall(r"\n## (.+)\n", text)[0] == "Verdict"
-
-
-def test_entry_point_writes_the_same_file_twice_and_names_a_missing_input(tmp_path, capsys):
+def test_the_step_writes_the_same_file_twice_and_names_a_missing_input(tmp_path, capsys):
     report, inputs = made_up.write_study(tmp_path)
     inputs["template"] = [TEMPLATE]
+    summary = tmp_path / "summary.md"
+    arguments = made_up.arguments({"report": report}, inputs, {"summary": summary})
     written = []
     for _ in range(2):
-        with_output = made_up.arguments({"report": report}, inputs, {"summary": tmp_path / "summary.md"})
-        run(write_summary.main, with_output)
-        written.append((tmp_path / "summary.md").read_bytes())
+        run(write_summary.main, arguments)
+        written.append(summary.read_bytes())
+        summary.unlink()
     assert written[0] == written[1]
-    (tmp_path / "summary.md").unlink()
-    inputs["gate"] = [tmp_path / "absent.json"]
+    inputs["gate"][0].unlink()
     with pytest.raises(SystemExit) as stopped:
-        run(
-            write_summary.main,
-            made_up.arguments({"report": report}, inputs, {"summary": tmp_path / "summary.md"}),
-        )
+        run(write_summary.main, arguments)
     assert stopped.value.code == 1
-    assert "absent.json" in capsys.readouterr().err
-    assert not (tmp_path / "summary.md").exists()
+    assert "gate.json" in capsys.readouterr().err and not summary.exists()

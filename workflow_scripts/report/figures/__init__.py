@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def draw(name: str, context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Draw the figure called `name`; PipelineError for a name that does not exist.
+    """Draw the figure called `name`; PipelineError for an unknown name.
 
-    Its module is loaded by name and not by an import statement, so that a change of one figure draws only that one again
-    (the setting `loads` of its rule says which module; see provenance/source_closure.py).
+    Each module is loaded by name instead of imported, so that a change of one figure draws only that one
+    again (the setting `loads` of its rule names the module; see provenance/source_closure.py).
     """
     if name not in FIGURES:
         raise PipelineError(f"unknown figure {name!r}; known are {', '.join(FIGURES)}")

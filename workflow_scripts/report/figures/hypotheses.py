@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,14 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import (
+    MINUS,
     OUTCOME_WORDS,
     change_text,
     estimand_label,
     interval_text,
+    margins,
     threshold_text,
 )
 
-# Intervals of few seeds can reach far up; beyond a doubling an arrow says so and the axis stays readable.
+# Few seeds can give intervals that reach far up; beyond a doubling an arrow stands for them and the axis
+# stays readable.
 WIDEST = 1.0
 COLUMNS = [
     "id",
@@ -36,7 +39,7 @@ COLUMNS = [
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Every hypothesis of the verdict in its order; what was not run says so."""
+    """Every hypothesis of the verdict in its order, also those that were not run."""
     hypotheses = (context.verdict or {}).get("hypotheses", [])
     figure = style.new_figure(9.6, 1.2 + 0.7 * max(len(hypotheses), 1))
     axes = figure.subplots()
@@ -55,33 +58,29 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(
-        lambda value, _: f"{100 * value:+.0f} %".replace("-", "−").replace("+0 %", "0 %")
+        lambda value, _: f"{100 * value:+.0f} %".replace("-", MINUS).replace("+0 %", "0 %")
     )
     axes.set_xlabel("relative change of arm against comparator")
     note = (
-        "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the threshold. "
-        "Line at its edge: the change the hypothesis claims."
+        "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the "
+        "threshold. Line at its edge: the change the hypothesis claims."
     )
     style.footer(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
 
-def _limits(hypotheses: list[dict]) -> tuple[float, float]:
-    """Room for every interval and threshold, but no further than WIDEST."""
+def _limits(hypotheses: list[dict[str, Any]]) -> tuple[float, float]:
+    """Room for every interval and threshold, up to WIDEST."""
     ends = [0.0]
     for hypothesis in hypotheses:
-        ends += [
-            -2 * hypothesis["threshold"],
-            2 * hypothesis["threshold"],
-            *(hypothesis.get("interval") or []),
-        ]
+        threshold = hypothesis["threshold"]
+        ends += [-2 * threshold, 2 * threshold, *(hypothesis.get("interval") or [])]
     pad = 0.05 * (min(max(ends), WIDEST) - min(ends))
     return min(ends) - pad, max(ends) + pad if max(ends) <= WIDEST else WIDEST
 
 
-def _draw_row(axes: Axes, row: int, hypothesis: dict, axes_limit: float) -> None:
-    margin = -math.log(1.0 - hypothesis["threshold"])
-    lower, upper = math.expm1(-margin), math.expm1(margin)
+def _draw_row(axes: Axes, row: int, hypothesis: dict[str, Any], axes_limit: float) -> None:
+    lower, upper = margins(hypothesis["threshold"])
     axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color=style.BAND, lw=0, zorder=0)
     claimed = lower if hypothesis["direction"] == "lower" else upper
     axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color=style.EDGE, lw=1.6, zorder=1)
@@ -89,30 +88,27 @@ def _draw_row(axes: Axes, row: int, hypothesis: dict, axes_limit: float) -> None
     color = style.OUTCOME_COLORS.get(outcome, style.MUTED)
     change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
     if interval is not None:
-        axes.plot(interval, [row, row], color=color, lw=2.2, solid_capstyle="butt", zorder=2)
-        for end in interval:
-            axes.plot([end, end], [row - 0.1, row + 0.1], color=color, lw=1.6, zorder=2)
+        axes.plot(interval, [row, row], color=color, lw=2.2, marker="|", ms=9, mew=1.6, zorder=2)
         if interval[1] > axes_limit:
             axes.plot(axes_limit, row, marker=">", ms=8, color=color, zorder=3, clip_on=False)
     if change is not None and change <= axes_limit:
         filling = color if hypothesis["role"] == "confirmatory" else "white"
         axes.plot(change, row, marker="D", ms=7, color=color, mfc=filling, mew=1.6, zorder=3)
     beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(
-        OUTCOME_WORDS[outcome], (1.0, row), (8, 1), va="bottom", color=color, fontweight="bold", **beside
-    )
+    words = {"va": "bottom", "color": color, "fontweight": "bold"}
+    axes.annotate(OUTCOME_WORDS[outcome], (1.0, row), (8, 1), **words, **beside)
     axes.annotate(_numbers(hypothesis), (1.0, row), (8, -1), va="top", color=style.TEXT, fontsize=8, **beside)
 
 
-def _numbers(hypothesis: dict) -> str:
-    """Estimate and interval in figures, or why there are none."""
+def _numbers(hypothesis: dict[str, Any]) -> str:
+    """Estimate and interval in figures."""
     change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
     if interval is None:
         return "" if hypothesis["outcome"] == "not_run" else "no estimate"
     return f"{change_text(change)} ({100 * hypothesis['confidence']:.4g} %: {interval_text(interval)})"
 
 
-def _row_label(context: ReportContext, hypothesis: dict) -> str:
+def _row_label(context: ReportContext, hypothesis: dict[str, Any]) -> str:
     names = {arm["name"]: arm["label"] for arm in context.report["arms"]}
     arm, comparator = (names.get(hypothesis[key], hypothesis[key]) for key in ("arm", "comparator"))
     metric = estimand_label(hypothesis.get("metric_used") or hypothesis["metric"])

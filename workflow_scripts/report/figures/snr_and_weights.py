@@ -11,18 +11,14 @@ from workflow_scripts.diffusion.schedules import alphas_cumprod_of, make_betas, 
 from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.direct_labels import Label, label_lines
 from workflow_scripts.report.labels import schedule_label
 
-SCHEDULE_STYLES = ("-", "--", ":", "-.")
 LINE_WIDTHS = (4.2, 1.4)  # points, first and last
-# With more clipping constants than these, a note lists them.
-MAX_GAMMA_LABELS = 8
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Both curves follow from the settings alone; arms whose curves coincide share one line."""
-    figure = style.new_figure(10.0, 4.4)
+    figure = style.new_figure(10.0, 4.0)
     left, right = figure.subplots(1, 2)
     schedules: dict[str, np.ndarray] = {}
     weights: dict[bytes, tuple[list[str], np.ndarray]] = {}
@@ -38,26 +34,22 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
 
     records = []
     for index, (name, ratio) in enumerate(schedules.items()):
-        left.plot(ratio, color=style.TEXT, ls=SCHEDULE_STYLES[index % len(SCHEDULE_STYLES)], label=name)
+        line_style = style.LINE_STYLES[index % len(style.LINE_STYLES)]
+        left.plot(ratio, color=style.TEXT, ls=line_style, label=f"schedule: {name}")
         records += [("snr", name, t, value) for t, value in enumerate(ratio)]
+    listed = "clipping at γ = " + ", ".join(f"{gamma:g}" for gamma in sorted(gammas))
     for gamma in gammas:
-        left.axhline(gamma, color=style.EDGE, lw=0.9, ls=(0, (4, 3)))
-    left.legend(loc="lower left")
-    labels = []
+        left.axhline(gamma, color=style.EDGE, lw=0.9, ls=(0, (4, 3)), label=listed)
     widths = np.linspace(*LINE_WIDTHS, len(weights))
     for width, (arms, weight) in zip(widths, weights.values()):
         # Later lines are thinner, so that one below them can be seen where they coincide.
         look = {**style.arm_style(context, arms[0]), "marker": "", "lw": width}
-        right.plot(weight, **look)
-        labels.append(Label("; ".join(context.label(arm) for arm in arms), float(weight[-1]), look))
+        right.plot(weight, label="; ".join(context.label(arm) for arm in arms), **look)
         records += [("weight", ", ".join(arms), t, value) for t, value in enumerate(weight)]
-    _finish(left, "Signal-to-noise ratio", "SNR (power of the signal over power of the noise)")
+    _finish(left, "Signal-to-noise ratio", "SNR (signal power / noise power)")
     _finish(right, "Loss weight", "weight of the squared error")
-    marked = [Label(f"γ = {gamma:g}", gamma, color=style.MUTED, size=8) for gamma in sorted(gammas)]
-    listed = f"Dashed: γ = {', '.join(f'{gamma:g}' for gamma in sorted(gammas))}."
-    style.footer(context, figure, [listed if len(marked) > MAX_GAMMA_LABELS else ""])
-    label_lines(figure, right, labels, leaders=False)
-    label_lines(figure, left, marked if len(marked) <= MAX_GAMMA_LABELS else [])
+    style.add_legend(context, figure)
+    style.footer(context, figure, [])
     return figure, pd.DataFrame(records, columns=["quantity", "curve", "t", "value"])
 
 
