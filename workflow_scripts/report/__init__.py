@@ -1,1 +1,1 @@
-"""Figures, captions, notebooks, summary and the offline HTML report, all looked up from results and settings (no torch)."""
+"""Figures, summary, notebooks and the report page, looked up from results and settings (no torch)."""

@@ -61,7 +61,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def margins(threshold: float) -> tuple[float, float]:
-    """Relative changes between these are too small to count: the threshold and its mirror on the log scale."""
+    """Changes between these are too small to count: the threshold and its mirror on the log scale."""
     margin = log_margin(threshold)
     return math.expm1(-margin), math.expm1(margin)
 

@@ -21,7 +21,7 @@ from IPython.display import Image, Markdown
 from markupsafe import Markup
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.report import interpretation, tables
+from workflow_scripts.report import interpretation, tables  # noqa: F401  the templates use interpretation
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import draw
@@ -46,24 +46,9 @@ def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) ->
     )
 
 
-def show_answer(context: ReportContext) -> Markdown:
-    """The study's outcome in one sentence."""
-    return Markdown(plain(interpretation.answer(context.report, context.verdict)))
-
-
-def show_hypotheses(context: ReportContext) -> Markdown:
-    """Every hypothesis with threshold, change, interval and outcome."""
-    return Markdown(tables.as_markdown(tables.hypothesis_table(context.report, context.verdict)))
-
-
-def show_main_result(context: ReportContext) -> Markdown:
-    """The main metric for every arm and seed."""
-    return Markdown(tables.as_markdown(tables.main_result_table(context)))
-
-
-def show_curvature(context: ReportContext) -> Markdown:
-    """Curvature of every arm at the last checkpoint."""
-    return Markdown(tables.as_markdown(tables.curvature_table(context)))
+def show(content: str | tables.Table) -> Markdown:
+    """A table or a sentence, without its marks of origin."""
+    return Markdown(plain(content) if isinstance(content, str) else tables.as_markdown(content))
 
 
 def seed_pairs(context: ReportContext) -> pd.DataFrame:

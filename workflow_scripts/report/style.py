@@ -37,30 +37,17 @@ DPI = 160
 MIN_TICK_GAP = 0.075
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-# On top of seaborn's whitegrid.
+# On top of seaborn's whitegrid for paper. DejaVu Sans comes with matplotlib, so text is the same everywhere.
 SETTINGS = {
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
-    "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 9.5,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": EDGE,
-    "axes.labelcolor": TEXT,
-    "text.color": TEXT,
-    "xtick.color": TEXT,
-    "ytick.color": TEXT,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
     "grid.color": GRID,
-    "grid.linewidth": 0.7,
+    "legend.frameon": False,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
     "svg.hashsalt": "workflow_scripts.report",

@@ -227,7 +227,7 @@ def finite_sample_table(context: ReportContext) -> Table:
 
 
 def curvature_table(context: ReportContext) -> Table:
-    """Curvature at the last checkpoint: mean ± sd over seeds, and the standard error of one trace estimate."""
+    """Curvature at the last checkpoint: mean ± sd over seeds, and the standard error of one trace."""
     common = context.final_rows("hessian_trace", objective="common")
     own = context.final_rows("hessian_trace", objective="own")
     top = context.final_rows("hessian_top_eigenvalue", objective="common")

@@ -53,7 +53,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
-            label = textwrap.fill(context.label(arm), LABEL_WIDTH)
+            label = textwrap.fill(context.label(arm), LABEL_WIDTH, break_on_hyphens=False)
             axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
     absent = [context.label(arm) for arm in context.arms if arm not in strips]
     note = f"Seed {seed}, {sampler}, NFE {nfe}, samples 0 to {NUM_COLUMNS - 1} in order."
