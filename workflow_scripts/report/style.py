@@ -147,7 +147,8 @@ def add_legend(context: ReportContext, figure: Figure) -> None:
     if not handles:
         return
     order = [context.label(arm) for arm in context.arms]
-    labels = sorted(handles, key=lambda label: order.index(label) if label in order else len(order))
+    # The label of a line that several arms share begins with the first of them.
+    labels = sorted(handles, key=lambda label: [not label.startswith(name) for name in order])
     points_per_column = 5.4 * max(map(len, labels)) + 44
     columns = max(1, int(figure.get_figwidth() * 72 / points_per_column))
     figure.set_figheight(figure.get_figheight() + math.ceil(len(labels) / columns) * 0.185 + 0.1)

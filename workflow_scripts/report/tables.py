@@ -67,7 +67,7 @@ def as_markdown(table: Table) -> str:
 
 
 def setting_value(value: Any) -> str:
-    """A setting as people read it: a dash for None, plain numbers, lists with commas."""
+    """A setting for readers: a dash for None, `none` for an empty list, plain numbers, lists with commas."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -75,7 +75,7 @@ def setting_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(setting_value(item) for item in value)
+        return ", ".join(setting_value(item) for item in value) or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {setting_value(item)}" for key, item in value.items() if item is not None)
     return str(value)
