@@ -37,3 +37,7 @@ onstart:
 
 onsuccess:
     print(closing_words())
+
+
+onerror:
+    print(closing_errors())

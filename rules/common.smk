@@ -178,6 +178,23 @@ def check_outputs(jobs):
         sys.exit(1)
 
 
+def closing_errors():
+    """The end of each failed step of this run, in one line; Snakemake shows none with `quiet: rules`."""
+    found = []
+    for job in planned_jobs(workflow):
+        log = Path(str(job.log))
+        failed = not all(Path(path).exists() for path in job.output)
+        if failed and log.is_file() and log.stat().st_mtime >= STARTED:
+            lines = log.read_text("utf-8", "replace").splitlines()
+            said = [line for line in lines if line.startswith("error: ")]
+            said = said or [
+                line for line in lines[-1:] if ": stopped by " in line or ": interrupted;" in line
+            ]
+            killed = "was killed before it reported an error (often out of memory)"
+            found += said or [f"error: {job.rule.name}: {killed}; see {log}"]
+    return "\n".join(["", *sorted(found)])
+
+
 def closing_words():
     """The verdict table and the report's path, if this run wrote a report (`make data` does not)."""
     page = ROOT / REPORT / "report.html"

@@ -125,7 +125,10 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         say(f"error: {name}: out of memory; use smaller batches or fewer parallel jobs (CORES=1)", log)
         sys.exit(1)
     except Exception:  # a bug: the traceback belongs in the log as well as on the screen
-        say(traceback.format_exc(), log)
+        say(
+            f"{traceback.format_exc()}error: {name}: this is a bug; please report it with the lines above",
+            log,
+        )
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -43,7 +43,11 @@ def test_settings_and_paths_reach_the_step():
     ("raised", "code", "said"),
     [
         (PipelineError("samples.npz is damaged; delete it"), 1, "samples.npz is damaged; delete it"),
-        (KeyError("a bug"), 1, "KeyError: 'a bug'"),
+        (
+            KeyError("a bug"),
+            1,
+            "KeyError: 'a bug'\nerror: test_step: this is a bug; please report it with the lines above",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; nothing half-written was left"),
         (MemoryError(), 1, "use smaller batches or fewer parallel jobs (CORES=1)"),
     ],
