@@ -1,4 +1,4 @@
-"""What the benchmarks run on: in a sentence, and in which precisions it is worth measuring."""
+"""What the benchmarks run on, and in which precisions it is worth measuring."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 
 PACKAGES = ("torch", "diffusers", "torch-fidelity", "pytorch-fid", "PyHessian", "numpy", "scipy", "snakemake")
 CPU_INFO = Path("/proc/cpuinfo")
-# What a processor multiplies bfloat16 with, by the flag that Linux gives it: vectors, or the far faster matrix tiles.
+# Units for bfloat16, by the flag that Linux shows: vectors, or the far faster matrix tiles.
 BF16_UNITS = {"avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX BF16"}
 
 
 def describe_hardware(device: str, threads: int) -> str:
-    """Processor or GPU, threads, Python and the packages compared."""
+    """Processor or GPU and threads, as a sentence, then Python and the packages compared."""
+    what = f"{_processor()}, {threads} threads on each side"
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        what = f"{properties.name} ({properties.total_memory / 2**30:.0f} GiB), CUDA {torch.version.cuda}, beside {_processor()}"
-    else:
-        what = f"{_processor()}, {threads} threads on each side"
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        what = f"{properties.name} ({memory}), CUDA {torch.version.cuda}, beside {_processor()}"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{what}. Python {platform.python_version()}, {packages}."
 
 
 def precisions(device: str) -> tuple[str, ...]:
-    """What is worth measuring on a device: bf16 not on a processor without units for it, where casts only add to the work."""
+    """What is worth measuring: bf16 only where the device has units for it, since casts alone only cost time."""
     return ("fp32", "bf16") if device != "cpu" or _bf16_units(_cpu_info()) else ("fp32",)
 
 
@@ -41,11 +41,8 @@ def _bf16_units(lines: list[str]) -> list[str]:
 
 def _processor() -> str:
     lines = _cpu_info()
-    model = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cores = sum(line.startswith("processor") for line in lines)
-    found = _bf16_units(lines)
-    bf16 = f"with {' and '.join(found)}" if found else "without units for bfloat16"
-    return f"{model or 'an unnamed processor'}, {cores} cores, {bf16}"
+    bf16 = " and ".join(_bf16_units(lines))
+    units = f"with {bf16}" if bf16 else "without units for bfloat16"
+    return f"{(models or [platform.processor()])[0] or 'unnamed processor'}, {cores} cores, {units}"

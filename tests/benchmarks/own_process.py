@@ -1,4 +1,4 @@
-"""Our side of a comparison in a process of its own, set up as a step of the pipeline is: its threads, and freed memory kept."""
+"""Our side of a comparison in a process of its own, set up like a step of the pipeline."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from workflow_scripts.core.memory import keep_freed_memory
 
 
 class OwnProcess:
-    """What `make(*arguments)` returns, called in another process; use it as a context manager.
+    """Call what `make(*arguments)` returns in another process; use it as a context manager.
 
-    Both are sent to that process, so `make` is a function of a module. Wherever the peer runs, malloc has its defaults, as
-    it has for whoever uses the peer. RuntimeError with the words of what went wrong there.
+    `make` and `arguments` are pickled, so `make` is a function of a module. The peer runs in this process, with malloc's
+    defaults, as it does for its users. RuntimeError carries what went wrong in the other process.
     """
 
     def __init__(self, threads: int, make: Callable[..., Callable[..., Any]], *arguments: Any):
-        spawn = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would share libraries that have started their threads
+        spawn = multiprocessing.get_context("spawn")  # a fork would share libraries that have started threads
         self._connection, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(theirs, threads, make, arguments), daemon=True)
         self._process.start()
@@ -49,7 +47,7 @@ class OwnProcess:
             done, value = self._connection.recv()
         except EOFError:
             raise RuntimeError(
-                "the process of our side ended without an answer; was there enough memory?"
+                "our side's process ended without an answer; was there enough memory?"
             ) from None
         if not done:
             raise RuntimeError(f"our side, in a process of its own: {value}")
@@ -66,7 +64,7 @@ def _serve(
         connection.send((True, None))
         while True:
             connection.send((True, call(*connection.recv())))
-    except EOFError:  # the other end was closed: no more calls
+    except EOFError:  # the other end was closed
         pass
     except Exception as error:
         connection.send((False, f"{type(error).__name__}: {error}"))

@@ -1,7 +1,7 @@
-"""Two ways to one result, timed in turn in one process, and what their times say.
+"""Two ways to one result, timed in turn in one process.
 
-Whatever else the machine does falls on both sides alike: each pair times both, the first one in turn, and the median of the
-pairs' ratios counts. A ratio stands only beside a check that both sides computed the same thing.
+Whatever else the machine does slows both sides alike: each pair times both, the first one in turn, and the median of the
+pairs' ratios counts. A ratio is printed only after a check that both sides computed the same thing.
 """
 
 from __future__ import annotations
@@ -16,19 +16,13 @@ from typing import Any
 
 import torch
 
-# Products of which the fastest counts: the first ones find neither their memory in the cache nor the threads awake.
-PRODUCTS = 3
-
 
 @dataclass(frozen=True)
 class Comparison:
     """One row of the table.
 
-    `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns how far apart the two sides'
-    results are, which must not exceed `tolerance`; `equality` says in words what it compares and why that far is the same.
-    `bar` is the ratio asked for, None where none is. `note` is what a reader must know to judge the ratio. `arithmetic` is a
-    product of large matrices on the same device and threads, and how many of them have as many floating-point operations as
-    `ours`: how fast ours could be if it did nothing else.
+    `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns the distance between the two
+    results, at most `tolerance`; `equality` says what it compares. `bar` is the ratio asked for, if any.
     """
 
     what: str
@@ -41,18 +35,12 @@ class Comparison:
     tolerance: float
     equality: str
     bar: float | None
-    note: str = ""
-    arithmetic: tuple[Callable[[], Any], float] | None = None
     warmups: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a comparison came to: seconds per call of both sides, pair by pair, and the distance of their results.
-
-    `arithmetic_s` are the seconds of ours' floating-point operations at the rate of a large matrix product, pair by pair;
-    `day` is when it was measured.
-    """
+    """Seconds per call of both sides, pair by pair, and the distance of their results."""
 
     what: str
     peer: str
@@ -64,8 +52,6 @@ class Row:
     tolerance: float
     equality: str
     bar: float | None
-    note: str = ""
-    arithmetic_s: list[float] | None = None
     day: str = field(default_factory=lambda: date.today().isoformat())
 
     def as_json(self) -> dict[str, Any]:
@@ -78,17 +64,8 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is: the median over the pairs."""
+        """The median over the pairs."""
         return statistics.median(self.ratios)
-
-    @property
-    def limit(self) -> float | None:
-        """The ratio if ours were nothing but its floating-point operations, at the rate of a large matrix product."""
-        if self.arithmetic_s is None:
-            return None
-        return statistics.median(
-            theirs / least for least, theirs in zip(self.arithmetic_s, self.theirs_s, strict=True)
-        )
 
 
 def measure(comparison: Comparison, pairs: int) -> Row:
@@ -96,43 +73,31 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     distance = comparison.check()
     if not distance <= comparison.tolerance:
         raise SystemExit(
-            f"{comparison.what} against {comparison.peer}: the results are {distance:.2e} apart, more than "
+            f"{comparison.what} against {comparison.peer}: the results differ by {distance:.2e}, more than "
             f"{comparison.tolerance:.0e}, so their times say nothing"
         )
     sides = (comparison.ours, comparison.theirs)
     for side in sides * comparison.warmups:
         side()
     taken: tuple[list[float], list[float]] = ([], [])
-    arithmetic_s = []
     for number in range(pairs):
         for index in (0, 1) if number % 2 else (1, 0):
             taken[index].append(seconds(sides[index]))
-        if comparison.arithmetic is not None:
-            product, count = comparison.arithmetic
-            arithmetic_s.append(count * min(seconds(product) for _ in range(PRODUCTS)))
-    ours_s, theirs_s = taken
     return Row(
         comparison.what,
         comparison.peer,
         comparison.work,
         comparison.unit,
-        ours_s,
-        theirs_s,
+        *taken,
         distance,
         comparison.tolerance,
         comparison.equality,
         comparison.bar,
-        comparison.note,
-        arithmetic_s or None,
     )
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes, what it left running on a GPU included.
-
-    Python collects its garbage before, not during the call (as `timeit` has it): which side a collection of what both
-    have left falls on is chance.
-    """
+    """Duration of a call, GPU work included. Garbage is collected before the call and not during it."""
     gc.collect()
     gc.disable()
     try:
