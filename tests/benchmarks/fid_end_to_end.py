@@ -1,8 +1,8 @@
 """FID from uint8 images to the number: ours against torch_fidelity.calculate_metrics.
 
-50 images, so that seven pairs take minutes. The network's time grows with the images and the distance's does not, so the
-ratio at 10,000 images lies between this one and that of the features alone. The reference's features are computed by both
-sides, or kept by both.
+50 images, so that seven pairs take minutes. The network's time grows with the images and the distance's does
+not, so the ratio at 10,000 images lies between this one and that of the features alone. The reference's
+features are computed by both sides, or kept by both.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                 work=1,
                 unit="s",
                 check=lambda ours=our_call, theirs=their_call: abs(ours() / theirs() - 1),
-                # Fewer images than dimensions: torch-fidelity's root of a singular covariance errs by this much.
+                # Fewer images than dimensions: torch-fidelity's root of a singular covariance errs by this
+                # much.
                 tolerance=1e-4,
-                equality="relative difference of the two distances, from random weights in the published format",
+                equality="relative difference of the two distances, from random weights",
                 bar=1.6,
                 warmups=0,
             )

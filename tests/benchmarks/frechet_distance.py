@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians of 2048 dimensions: ours against torch-fidelity's and pytorch-fid's."""
+"""The Fréchet distance of Gaussians in 2048 dimensions: ours, torch-fidelity's and pytorch-fid's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics
 
 DIMENSIONS, VECTORS = 2048, 10_000
-NOTE = "Ours in a process of its own, set up as a step of the pipeline is; the peers' malloc has its defaults, as for their users."
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
@@ -45,7 +44,6 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                 tolerance=1e-8,
                 equality="relative difference of the two distances",
                 bar=bar,
-                note=NOTE,
             )
 
 
@@ -55,7 +53,7 @@ def made_distance() -> Callable[[], float]:
 
 
 def statistics_of(seed: int) -> GaussianStatistics:
-    """Mean and covariance of vectors whose standard deviations fall from 1 to 0.01, mixed by a random rotation."""
+    """Mean and covariance of vectors with standard deviations from 1 to 0.01, rotated at random."""
     random = np.random.default_rng(seed)
     mixed = np.linalg.qr(random.standard_normal((DIMENSIONS, DIMENSIONS)))[0]
     scaled = np.geomspace(1, 0.01, DIMENSIONS)[:, None] * mixed

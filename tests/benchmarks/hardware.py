@@ -26,7 +26,7 @@ def describe_hardware(device: str, threads: int) -> str:
 
 
 def precisions(device: str) -> tuple[str, ...]:
-    """What is worth measuring: bf16 only where the device has units for it, since casts alone only cost time."""
+    """Precisions worth measuring: bf16 only where the device has units for it."""
     return ("fp32", "bf16") if device != "cpu" or _bf16_units(_cpu_info()) else ("fp32",)
 
 

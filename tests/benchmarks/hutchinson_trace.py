@@ -57,7 +57,6 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             tolerance=1e-5,
             equality="relative difference of the two estimates, from the same probe vectors",
             bar=2.2,
-            note="Each side draws its probe vectors in its own way while the clock runs.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Inception features: ours (normalisations folded, channels last) against torch-fidelity's and pytorch-fid's own networks.
+"""Inception features: ours (batch norms folded, channels last) against torch-fidelity's network.
 
 Weights are random: they change neither the work nor its order.
 """
@@ -39,7 +39,6 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         tolerance=1e-5,
         equality="the largest difference of two features over the largest feature",
         bar=1.7 if device.type == "cpu" else None,
-        note="On a CPU ours computes 10 images at a time, which its cache holds, whatever the batch; torch-fidelity's default is 64.",
     )
 
 

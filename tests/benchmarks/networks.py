@@ -1,7 +1,9 @@
-"""The networks that the benchmarks run: the study's U-Net for 32x32 images, and diffusers' of equal size and depth."""
+"""The study's U-Net for 32x32 images, and diffusers' of equal size and depth."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workflow_scripts.nets.unet import build_model
 from workflow_scripts.study.config import load_study
+from workflow_scripts.training.device import require_determinism
 
 ROOT = Path(__file__).parents[2]
 
 
 def cifar_settings() -> dict[str, Any]:
-    """What the baseline arm of the preregistered preset is run with."""
+    """Settings of the baseline arm at the preregistered preset."""
     return load_study(ROOT, "MS1_min_snr", "cifar10").arms[0].settings
 
 
 def our_network(settings: dict[str, Any], seed: int = 0) -> nn.Module:
-    """The U-Net in training mode, with weights as after some training: none of its layers is left at zero."""
+    """The U-Net in training mode with weights as after some training: no layer is left at zero."""
     torch.manual_seed(seed)
     network = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
     for parameter in network.parameters():
@@ -34,7 +37,7 @@ def our_network(settings: dict[str, Any], seed: int = 0) -> nn.Module:
 def their_network(settings: dict[str, Any], seed: int = 0) -> UNet2DModel:
     """diffusers' U-Net of the same depth: four levels, one block each way, attention at 16 and 8 pixels.
 
-    The widths are chosen so that parameters and multiplications are those of ours within 1 % (`size` says both).
+    Its widths give the parameters and multiplications of ours within 1 % (`size` counts both).
     """
     torch.manual_seed(seed)
     return UNet2DModel(
@@ -52,7 +55,7 @@ def their_network(settings: dict[str, Any], seed: int = 0) -> UNet2DModel:
 
 
 class Plain(nn.Module):
-    """A diffusers network as `network(x, t) -> Tensor`, which is what the library calls."""
+    """A diffusers network as `network(x, t) -> Tensor`, as the library calls it."""
 
     def __init__(self, network: UNet2DModel):
         super().__init__()
@@ -62,18 +65,23 @@ class Plain(nn.Module):
         return self.network(x, t, return_dict=False)[0]
 
 
-def training_flop(network: nn.Module) -> float:
-    """Floating-point operations of one 32x32 image's forward and backward pass, counted as `size` does."""
-    x, t = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)
-    with FlopCounterMode(display=False) as counter:
-        torch.autograd.grad(network(x, t).sum(), list(network.parameters()))
-    return counter.get_total_flops() / 2
-
-
 def size(network: nn.Module, batch: int = 2) -> tuple[int, float]:
-    """Parameters, and floating-point operations of a 32x32 image in a forward pass of `batch` (a multiply-add counts two)."""
+    """Parameters, and FLOP of a 32x32 image's forward pass (a multiply-add counts two)."""
     x, t = torch.zeros(batch, 3, 32, 32), torch.zeros(batch, dtype=torch.int64)
     plain = Plain(network) if isinstance(network, UNet2DModel) else network
     with FlopCounterMode(display=False) as counter:  # with gradients: it knows no fused attention of a CPU
         plain(x, t)
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() / batch
+
+
+@contextmanager
+def as_a_step(device: torch.device) -> Iterator[None]:
+    """Allow only deterministic kernels for our side on a GPU; afterwards the peer has torch's defaults."""
+    if device.type == "cpu":
+        yield
+        return
+    require_determinism(device)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -15,8 +15,9 @@ from workflow_scripts.core.memory import keep_freed_memory
 class OwnProcess:
     """Call what `make(*arguments)` returns in another process; use it as a context manager.
 
-    `make` and `arguments` are pickled, so `make` is a function of a module. The peer runs in this process, with malloc's
-    defaults, as it does for its users. RuntimeError carries what went wrong in the other process.
+    `make` and `arguments` are pickled, so `make` is a function of a module. The peer runs in this process,
+    with malloc's defaults, as it does for its users. RuntimeError carries what went wrong in the other
+    process.
     """
 
     def __init__(self, threads: int, make: Callable[..., Callable[..., Any]], *arguments: Any):

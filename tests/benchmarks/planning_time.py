@@ -1,7 +1,8 @@
 """How long planning the full MS1 study takes when there is nothing to do.
 
-Copies the project, gives the cifar10 preset 3 and 30 seeds, puts an empty file where each output would lie, has Snakemake
-record every job as finished, with parameters and checksums as after a real run, and times dry runs.
+Copies the project, gives the cifar10 preset 3 and 30 seeds, puts an empty file where each output would lie,
+has Snakemake record every job as finished, with parameters and checksums as after a real run, and times dry
+runs.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def rows(pairs: int) -> list[Row]:
 
 
 def fake_project(target: Path, seeds: int) -> int:
-    """A project whose cifar10 study, with so many seeds, has nothing to do; returns how many files were made up."""
+    """Make a project whose cifar10 study has nothing to do; return the number of its files."""
     copy_project(target)
     # The preregistrations name the seeds, too; planning refuses a preset that differs from them.
     preset = next((target / "config").rglob("cifar10.yaml"))

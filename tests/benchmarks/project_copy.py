@@ -29,5 +29,5 @@ def snakemake(project: Path, *arguments: str, config: list[str]) -> subprocess.C
 
 
 def environment() -> dict[str, str]:
-    """This process's, in which `python` is the interpreter that runs here, whether or not its environment is activated."""
+    """This environment, in which `python` is the interpreter that runs here."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -1,7 +1,8 @@
 """Measure this pipeline beside what else one would use: python tests/benchmarks/run_benchmarks.py [NAME…]
 
-Runs every comparison, or those named (files of this folder), each in a process of its own, prints their ratios and, when
-all were run, replaces the table of this hardware in docs/benchmarks.md. `make bench` installs the peers first.
+Runs every comparison, or those named (files of this folder), each in a process of its own, prints their
+ratios and, when all were run, replaces the table of this hardware in docs/benchmarks.md. `make bench`
+installs the peers first.
 """
 
 from __future__ import annotations

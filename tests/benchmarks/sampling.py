@@ -1,4 +1,4 @@
-"""Sampling with 50 network calls: ours against diffusers' DDPM and DDIM pipelines with the same network weights."""
+"""Sampling with 50 network calls: ours against diffusers' pipelines with the same weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from as_a_step import as_a_step
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
 from hardware import precisions
-from matrix_rate import matrix_product
-from networks import cifar_settings, our_network, size
+from networks import as_a_step, cifar_settings, our_network
 from own_process import OwnProcess
 from side_by_side import Comparison
 from torch import Tensor, nn
@@ -26,28 +24,25 @@ from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 
 NFE, SHAPE = 50, (3, 32, 32)
-CPU_BATCH, GPU_BATCH = 50, 500  # what the presets for each name
-JOBS = (
-    "Ours draws on a CPU as the pipeline does, a batch of 50 in each job, a job with one thread on each core, which keeps freed "
-    "memory; the pipeline of diffusers draws one batch of 50 after the other and gives every operation all threads, with malloc's "
-    "defaults, as for its users."
-)
+CPU_BATCH, GPU_BATCH = 50, 500  # as the presets for each
 SAMPLERS = {"ddpm": {"name": "ddpm", "eta": None}, "ddim": {"name": "ddim", "eta": 0.0}}
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Both samplers, in fp32 and, where there are units for it, with our network in bf16; diffusers' pipeline is fp32 always."""
-    batch, batches = (CPU_BATCH, torch.get_num_threads()) if device.type == "cpu" else (GPU_BATCH, 1)
+    """Both samplers, with our network in fp32 and, where there are units for it, bf16; the pipelines in fp32.
+
+    On a CPU ours draws as the pipeline does, a batch of 50 in each job of one thread, a job per core;
+    diffusers draws one batch after the other with all threads.
+    """
+    on_cpu = device.type == "cpu"
+    batch, batches = (CPU_BATCH, torch.get_num_threads()) if on_cpu else (GPU_BATCH, 1)
     num_images = batch * batches
     settings = cifar_settings()
     network = our_network(settings).to(device).eval()
-    _, flop = size(network.cpu())
-    network.to(device)
     for name in SAMPLERS:
         for precision in precisions(device.type):
             mine = OurSampling(network, settings, name, precision, device)
             yours = TheirPipeline(network, settings, name, device)
-            product, product_flop = matrix_product(precision, device)
             with our_jobs(mine, settings, name, precision) as draw:
                 yield Comparison(
                     what=f"sampling, {name.upper()}, {NFE} NFE, 32x32, {precision}",
@@ -56,16 +51,11 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
                     theirs=lambda yours=yours: [yours.draw(batch) for _ in range(batches)],
                     work=num_images,
                     unit="images",
-                    check=lambda mine=mine, yours=yours: distance(
-                        mine, yours, 4 if device.type == "cpu" else num_images
-                    ),
-                    # One of 255 grey levels is 0.008 of the range of 2; in bf16 the network's outputs have three digits.
+                    check=lambda mine=mine, yours=yours: distance(mine, yours, 4 if on_cpu else num_images),
+                    # One of 255 grey levels is 0.008 of the range of 2; in bf16 outputs have three digits.
                     tolerance=1e-4 if precision == "fp32" else 0.1,
-                    equality="images in [-1, 1] from the same x_T and step noise: root of the mean square of their difference",
-                    bar={"fp32": 2.0, "bf16": 3.0}[precision] if device.type == "cpu" else 3.0,
-                    note=f"{NFE * flop / 1e9:.1f} GFLOP an image. Drawing the noise and making uint8 images are part of both."
-                    + (f" {JOBS}" if device.type == "cpu" else ""),
-                    arithmetic=(product, num_images * NFE * flop / product_flop),
+                    equality="root mean square difference of images in [-1, 1] from the same noise",
+                    bar={"fp32": 2.0, "bf16": 3.0}[precision] if on_cpu else 3.0,
                 )
 
 
@@ -73,7 +63,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 def our_jobs(
     mine: OurSampling, settings: dict[str, Any], sampler: str, precision: str
 ) -> Iterator[Callable[[int], np.ndarray]]:
-    """Draws so many images as the pipeline does: on a CPU one job of one thread on each core, on a GPU one that draws all."""
+    """Draw images as the pipeline does: on a CPU in one job of one thread per core, on a GPU in one job."""
     device = mine.device
     if device.type != "cpu":
         yield lambda count: mine.draw(range(count))
@@ -100,18 +90,12 @@ class OurSampling:
     """What sample_images does with one batch."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        settings: dict[str, Any],
-        sampler: str,
-        precision: str,
-        device: torch.device,
+        self, network: nn.Module, settings: dict[str, Any], sampler: str, precision: str, device: torch.device
     ):
-        # compiled where possible, as for a large set
         self.network = frozen(copy.deepcopy(network), device, precision, can_compile(device))
-        self.device, self._noises = device, {}
-        self.sampler = SAMPLERS[sampler]
+        self.device, self.sampler = device, SAMPLERS[sampler]
         self.diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(device)
+        self._noises: dict[int, DeviceNoise] = {}
         self._loops: dict[int, SamplingLoop] = {}
 
     @torch.inference_mode()
@@ -140,7 +124,7 @@ class TheirPipeline:
     """diffusers' pipeline, set to the same timesteps, variance and clipping as ours."""
 
     def __init__(self, network: nn.Module, settings: dict[str, Any], sampler: str, device: torch.device):
-        diffusion, self.sampler, self.device = settings["diffusion"], sampler, device
+        diffusion = settings["diffusion"]
         schedule = {
             "num_train_timesteps": diffusion["num_timesteps"],
             "beta_start": diffusion["beta_start"],
@@ -152,21 +136,21 @@ class TheirPipeline:
         wrapped = AsTheirs(network, settings["data"])
         if sampler == "ddpm":
             self.pipeline = DDPMPipeline(wrapped, DDPMScheduler(**schedule, variance_type="fixed_small"))
+            self.options: dict[str, Any] = {}
         else:
             self.pipeline = DDIMPipeline(wrapped, DDIMScheduler(**schedule))
+            # Where x_start was clipped, the noise follows from it, as in our DDIM.
+            self.options = {"eta": 0.0, "use_clipped_model_output": True}
         self.pipeline.set_progress_bar_config(disable=True)
-        # Where x_start was clipped, the noise follows from it: what our DDIM does always.
-        self.options = {} if sampler == "ddpm" else {"eta": 0.0, "use_clipped_model_output": True}
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> np.ndarray:
-        made = self.pipeline(
-            batch_size=count, num_inference_steps=NFE, generator=generator, output_type="np", **self.options
-        )
-        return made.images if generator is not None else (made.images * 255).round().astype(np.uint8)
+        options = {"num_inference_steps": NFE, "generator": generator, "output_type": "np", **self.options}
+        images = self.pipeline(batch_size=count, **options).images
+        return images if generator is not None else (images * 255).round().astype(np.uint8)
 
 
 class AsTheirs(nn.Module):
-    """Our network with the face of diffusers' UNet2DModel, which is what its pipelines call."""
+    """Our network with the interface of diffusers' UNet2DModel, which its pipelines call."""
 
     def __init__(self, network: nn.Module, data: dict[str, Any]):
         super().__init__()
@@ -186,7 +170,7 @@ class AsTheirs(nn.Module):
 
 
 def distance(mine: OurSampling, yours: TheirPipeline, count: int = 4) -> float:
-    """How far the images are apart when both draw their noise from one generator, in the pipeline's order."""
+    """Difference of the images when both draw their noise from one generator, in the pipeline's order."""
     theirs = torch.from_numpy(yours.draw(count, torch.Generator().manual_seed(0))).permute(0, 3, 1, 2) * 2 - 1
     generator = torch.Generator().manual_seed(0)
     shape = (count, *SHAPE)

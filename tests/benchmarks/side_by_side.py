@@ -1,7 +1,8 @@
 """Two ways to one result, timed in turn in one process.
 
-Whatever else the machine does slows both sides alike: each pair times both, the first one in turn, and the median of the
-pairs' ratios counts. A ratio is printed only after a check that both sides computed the same thing.
+Whatever else the machine does slows both sides alike: each pair times both, the first one in turn, and the
+median of the pairs' ratios counts. A ratio is printed only after a check that both sides computed the same
+thing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import torch
 class Comparison:
     """One row of the table.
 
-    `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns the distance between the two
-    results, at most `tolerance`; `equality` says what it compares. `bar` is the ratio asked for, if any.
+    `ours` and `theirs` do the same `work` (how many `unit`s) when called. `check` returns the distance
+    between the two results, at most `tolerance`; `equality` says what it compares. `bar` is the ratio asked
+    for, if any.
     """
 
     what: str
@@ -69,7 +71,7 @@ class Row:
 
 
 def measure(comparison: Comparison, pairs: int) -> Row:
-    """Check, warm up, and time `pairs` pairs. SystemExit when the two sides did not compute the same thing."""
+    """Check, warm up, and time `pairs` pairs. SystemExit when the results of the sides differ."""
     distance = comparison.check()
     if not distance <= comparison.tolerance:
         raise SystemExit(

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from as_a_step import as_a_step
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from hardware import precisions
-from matrix_rate import matrix_product
-from networks import Plain, cifar_settings, our_network, size, their_network, training_flop
+from networks import Plain, as_a_step, cifar_settings, our_network, size, their_network
 from own_process import OwnProcess
 from side_by_side import Comparison
 from torch import Tensor, nn
@@ -25,88 +23,58 @@ from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.step import TrainingStep, state_of
 
 Batch = Callable[[], tuple[Tensor, Tensor, Tensor]]
-CHECKED_STEPS = 8  # of which the last are replayed
-AS_A_STEP = "Ours runs as a step of the pipeline does, told to keep freed memory; diffusers' has malloc's defaults, as for its users."
-AS_A_STUDY = (
-    "Ours trains as the pipeline trains the runs of a study on a CPU, as many at once as there are cores, with one thread each, "
-    "and what counts are the steps of all; diffusers' loop trains one run with all threads, as its users' scripts do."
-)
+CHECKED_STEPS = 8  # a GPU replays the last of them
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """Batch 4 and 128 in fp32 and, where there are units for it, bf16.
 
-    On a CPU ours is timed twice, one run with all threads and as many runs as threads; and there is batch 4 with one network
-    on both sides, which leaves the loops alone.
+    On a CPU ours is timed with one run on all threads, and with one run per thread, as the pipeline trains a
+    study.
     """
     on_cpu = device.type == "cpu"
     for batch_size, steps in ((4, 8 if on_cpu else 12), (128, 1 if on_cpu else 10)):
         for precision in precisions(device.type):
             for runs in sorted({1, torch.get_num_threads()}) if on_cpu else (1,):
-                yield from _comparison(device, batch_size, steps, precision, their_network, runs)
-    if on_cpu:
-        yield from _comparison(device, 4, 8, "fp32", None, 1)
+                yield from _comparison(device, batch_size, steps, precision, runs)
 
 
 def _comparison(
-    device: torch.device, batch_size: int, steps: int, precision: str, their_model: Callable | None, runs: int
+    device: torch.device, batch_size: int, steps: int, precision: str, runs: int
 ) -> Iterator[Comparison]:
     """`steps` updates of each of `runs` runs of ours, against as many of theirs in one run."""
-    on_cpu = device.type == "cpu"
-    settings = cifar_settings()
-    settings = {**settings, "seed": 0, "arm": "E1_baseline_linear"}
+    settings = {**cifar_settings(), "seed": 0, "arm": "E1_baseline_linear"}
     settings["training"] = {**settings["training"], "batch_size": batch_size, "precision": precision}
-    network = our_network(settings)
-    other = copy.deepcopy(network) if their_model is None else their_model(settings)
-    setting = "" if not on_cpu else AS_A_STEP if runs == 1 else f"{AS_A_STUDY} {AS_A_STEP}"
-    if their_model is None:
-        peer, bar = "the same network in the loop of diffusers' examples", None
-        note = (
-            f"One network on both sides, so what the loop gives, and on a CPU the memory: {setting}".strip()
-        )
+    network = their_network(settings)
+    (our_count, our_flop), (their_count, their_flop) = size(our_network(settings)), size(network)
+    if device.type == "cpu":
+        bar = 1.5 if precision == "fp32" else 2.5
     else:
-        (our_count, our_flop), (their_count, their_flop) = size(network), size(other)
-        peer = "diffusers' UNet2DModel of equal size and depth, its EMAModel, Adam, fp32, eager"
-        bar = (
-            (1.5 if precision == "fp32" else 2.5)
-            if on_cpu
-            else 6.0
-            if batch_size == 4 and precision == "fp32"
-            else None
-        )
-        note = (
-            f"Ours has {our_count / 1e6:.3f} M parameters and {our_flop / 1e9:.3f} GFLOP a forward pass and image, "
-            f"diffusers' {their_count / 1e6:.3f} M and {their_flop / 1e9:.3f}. {setting}".strip()
-        )
-    product, product_flop = matrix_product(precision, device)
-    work = runs * steps
-    yours = TheirLoop(other, random_images(), settings, device)
+        bar = 6.0 if batch_size == 4 and precision == "fp32" else None
+    yours = TheirLoop(network, random_images(), settings, device)
     with our_loops(settings, device, runs) as run:
         yield Comparison(
             what=f"training step, unet_cifar32, batch {batch_size}, {precision}"
             + (f", {runs} runs at once" if runs > 1 else ""),
-            peer=peer,
+            peer="diffusers' UNet2DModel of equal size and depth, its EMAModel, Adam, fp32, eager",
             ours=lambda: run(steps),
-            theirs=lambda: yours.run(work),
-            work=work,
+            theirs=lambda: yours.run(runs * steps),
+            work=runs * steps,
             unit="steps",
             check=lambda: distance_of_loops(settings, random_images(), device),
-            # Adam divides each gradient by its own size, so that rounding decides the direction of those near zero.
+            # Adam divides each gradient by its own size, so rounding decides the sign of small ones.
             tolerance=1e-3 if precision == "fp32" else 5e-2,
-            equality=(
-                f"one network (diffusers', no dropout) in both loops on the same {CHECKED_STEPS} batches: relative distance of "
-                "what the EMA weights predict"
-                + ("" if precision == "fp32" else "; ours in bf16, theirs in fp32")
-            ),
+            equality=f"difference of the EMA networks' outputs after {CHECKED_STEPS} steps of diffusers' network "
+            f"without dropout in both loops; ours has {our_count / 1e6:.3f} M parameters and "
+            f"{our_flop / 1e9:.3f} GFLOP per image, diffusers' {their_count / 1e6:.3f} M and "
+            f"{their_flop / 1e9:.3f}",
             bar=bar,
-            note=note,
-            arithmetic=(product, work * batch_size * training_flop(network) / product_flop),
         )
 
 
 @contextmanager
 def our_loops(settings: dict[str, Any], device: torch.device, runs: int) -> Iterator[Callable[[int], None]]:
-    """So many updates of each run: on a CPU as steps of the pipeline, on a GPU in this process, which has its context."""
+    """Updates of each run: on a CPU in a process per run, on a GPU in this process."""
     if device.type != "cpu":
         yield made_loop(settings, device)
         return
@@ -133,7 +101,7 @@ def random_images() -> np.ndarray:
 
 
 def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torch.device) -> float:
-    """How far the EMA networks' outputs are apart after the same steps, relative to how far training moved them."""
+    """Difference of the EMA networks' outputs, relative to how far training moved them."""
     settings = {**settings, "model": {**settings["model"], "dropout": 0.0}}
     network = their_network(settings)
     mine = OurLoop(Plain(copy.deepcopy(network)), images, settings, device)
@@ -157,17 +125,15 @@ def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torc
 
 
 class OurLoop:
-    """What the pipeline's training does per update, the log included, going on from call to call."""
+    """What the pipeline's training does per update, log included."""
 
     def __init__(
         self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device
     ):
         self.state = state_of(network.to(device), settings["training"])
         self.state.model.train()
-        self.step, self.log = (
-            TrainingStep(self.state, images, settings),
-            TrainingLog(settings["training"]["log_every"]),
-        )
+        self.step = TrainingStep(self.state, images, settings)
+        self.log = TrainingLog(settings["training"]["log_every"])
 
     def run(self, steps: int) -> None:
         with as_a_step(self.step.values.device):
@@ -177,10 +143,9 @@ class OurLoop:
 
 
 class TheirLoop:
-    """The unconditional training example of diffusers, its accelerator and data loader left out: they only cost time.
+    """diffusers' unconditional training example without its accelerator and data loader, which cost time.
 
-    `batch` gives (x_start, t, noise); by default images are drawn from a float tensor on the device, which is the least
-    that any data loader does.
+    `batch` gives (x_start, t, noise); by default images are drawn from a float tensor on the device.
     """
 
     def __init__(
@@ -194,20 +159,12 @@ class TheirLoop:
         training, diffusion = settings["training"], settings["diffusion"]
         self.network, self.device = network.to(device).train(), device
         self.batch_size, self.max_norm = training["batch_size"], training["grad_clip_norm"]
-        self.scheduler = DDPMScheduler(
-            diffusion["num_timesteps"],
-            diffusion["beta_start"],
-            diffusion["beta_end"],
-            beta_schedule=diffusion["schedule"],
-        )
+        betas = (diffusion["beta_start"], diffusion["beta_end"])
+        self.scheduler = DDPMScheduler(diffusion["num_timesteps"], *betas, diffusion["schedule"])
         self.optimizer = torch.optim.Adam(network.parameters(), lr=training["learning_rate"])
-        # As its examples do but with a decay that does not warm up, since ours does not.
-        self.ema = EMAModel(
-            network.parameters(),
-            decay=training["ema_decay"],
-            min_decay=training["ema_decay"],
-            update_after_step=-1,
-        )
+        # As its examples do, but with a decay that does not warm up, since ours does not.
+        decay = training["ema_decay"]
+        self.ema = EMAModel(network.parameters(), decay=decay, min_decay=decay, update_after_step=-1)
         self.images = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1).to(device)
         self.batch = batch or self._draw
 

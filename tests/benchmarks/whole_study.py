@@ -20,7 +20,7 @@ COMPARED = ("results.jsonl", "verdict.json")  # the report holds measured second
 
 
 def rows(pairs: int) -> list[Row]:
-    """Both ways on a fresh copy each, in turn. SystemExit when one fails or their results differ by a byte."""
+    """Both ways on a fresh copy each, in turn. SystemExit if one fails or results differ."""
     pipeline_s, calls_s, digests = [], [], set()
     for number in range(pairs):
         for way in (pipeline, calls) if number % 2 else (calls, pipeline):
