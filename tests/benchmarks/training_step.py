@@ -64,7 +64,7 @@ def _comparison(
             check=lambda: distance_of_loops(settings, random_images(), device),
             # Adam divides each gradient by its own size, so rounding decides the sign of small ones.
             tolerance=1e-3 if precision == "fp32" else 5e-2,
-            equality=f"difference of the EMA networks' outputs after {CHECKED_STEPS} steps of diffusers' network "
+            equality=f"difference of EMA networks' outputs after {CHECKED_STEPS} steps of diffusers' U-Net "
             f"without dropout in both loops; ours has {our_count / 1e6:.3f} M parameters and "
             f"{our_flop / 1e9:.3f} GFLOP per image, diffusers' {their_count / 1e6:.3f} M and "
             f"{their_flop / 1e9:.3f}",
