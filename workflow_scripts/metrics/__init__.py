@@ -1,1 +1,1 @@
-"""Distances between sets of images: extractors, streaming statistics, the Fréchet distance and its scale marks."""
+"""Metrics of generated images: feature extractors, statistics, and distances between sets of features."""

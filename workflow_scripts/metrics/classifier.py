@@ -1,4 +1,4 @@
-"""A small convolutional classifier whose penultimate layer is the feature space where Inception's does not suit."""
+"""A small convolutional classifier, whose penultimate layer gives features where Inception does not suit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from workflow_scripts.metrics.weights import load_weights
 
 
 class Classifier(nn.Module):
-    """Images [N, C, H, W] in [-1, 1] to logits [N, num_classes]; `features` gives the layer before, [N, feature_dim].
+    """Maps images [N, C, H, W] in [-1, 1] to logits [N, num_classes].
 
-    Convolutions halve the side and double the width (32 to 128 channels) until the side is at most 4. Images of more
-    than 8 pixels a side get a second convolution per level and batch normalisation, without which MNIST stays below 99 %
-    and CIFAR-10 below 80 %. SiLU, unlike ReLU, leaves no feature constant at zero, which would make the covariance
-    singular.
+    Convolutions halve the side and double the width (32 to 128 channels) until the side is at most 4. Images
+    of more than 8 pixels a side get a second convolution per level and batch normalisation, without which
+    MNIST stays below 99 % accuracy and CIFAR-10 below 80 %. SiLU, unlike ReLU, leaves no feature constant at
+    zero, which would make the covariance singular.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int, feature_dim: int):
@@ -59,7 +59,6 @@ class Classifier(nn.Module):
 
 
 def _convolution(width: int, wider: int, stride: int, *, normalised: bool) -> list[nn.Module]:
-    """3x3, then batch normalisation where wanted, then SiLU."""
     norm = [nn.BatchNorm2d(wider)] if normalised else []
     return [nn.Conv2d(width, wider, 3, padding=1, stride=stride), *norm, nn.SiLU()]
 
@@ -72,18 +71,15 @@ def train_classifier(
     settings: Mapping[str, Any],
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Classifier:
-    """Train on u8 [N, H, W, C] and labels [N] with Adam and a cosine learning rate; the same seed gives the same bytes.
+    """Train on u8 [N, H, W, C] and labels [N]; the same seed gives the same bytes.
 
-    Each image is shifted at random by up to an eighth of its side, which on 1,500 digits gains a point of accuracy.
-    `settings` is the configuration's `extractor` section. `on_step(step, loss)` is called after every step.
+    Adam with a cosine learning rate. Each image is shifted at random by up to an eighth of its side, which on
+    1,500 digits gains a point of accuracy. `settings` is the configuration's `extractor` section.
     PipelineError when the loss is not finite.
     """
     y, reach = torch.from_numpy(labels), max(1, images.shape[1] // 8)
-    batch_size, num_steps, seed = (
-        min(settings["batch_size"], len(images)),
-        settings["num_steps"],
-        settings["seed"],
-    )
+    batch_size = min(settings["batch_size"], len(images))
+    num_steps, seed = settings["num_steps"], settings["seed"]
     batches_per_epoch = len(images) // batch_size
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "extractor_init"))
@@ -112,23 +108,21 @@ def train_classifier(
 
 @torch.no_grad()
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> float:
-    """The share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""
-    starts = range(0, len(images), batch_size)
-    answers = (
-        classifier(to_float(images[start : start + batch_size])).argmax(dim=1).numpy() for start in starts
-    )
-    return float((np.concatenate(list(answers)) == labels).mean())
+    """Return the share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""
+    batches = np.split(images, range(batch_size, len(images), batch_size))
+    answers = [classifier(to_float(batch)).argmax(dim=1).numpy() for batch in batches]
+    return float((np.concatenate(answers) == labels).mean())
 
 
 def save_classifier(path: str | Path, classifier: Classifier) -> None:
-    """Write architecture and weights atomically; the bytes depend on them only."""
-    buffer = io.BytesIO()  # torch.save writes a file's own name into the archive; a buffer has none
+    """Write architecture and weights atomically; the bytes depend on nothing else."""
+    buffer = io.BytesIO()  # has no name, which torch.save would write into the archive
     torch.save({"architecture": classifier.architecture, "state_dict": classifier.state_dict()}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def load_classifier(path: str | Path) -> Classifier:
-    """Read what `save_classifier` wrote, in eval mode; PipelineError, naming the file, when it is anything else."""
+    """Read what `save_classifier` wrote, in eval mode; PipelineError names a file with other content."""
     content = load_weights(path)
     try:
         classifier = Classifier(**content["architecture"])
@@ -139,7 +133,7 @@ def load_classifier(path: str | Path) -> Classifier:
 
 
 def _shift(x: torch.Tensor, generator: np.random.Generator, reach: int) -> torch.Tensor:
-    """Move every image of [B, C, S, S] by -reach to reach pixels along both axes; what comes in is black (-1)."""
+    """Move every image of [B, C, S, S] by -reach to reach pixels along both axes, filling with black (-1)."""
     batch, _, side, _ = x.shape
     padded = functional.pad(x, (reach,) * 4, value=-1.0)
     first = torch.from_numpy(generator.integers(0, 2 * reach + 1, size=(2, batch, 1)))
@@ -150,7 +144,7 @@ def _shift(x: torch.Tensor, generator: np.random.Generator, reach: int) -> torch
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums are cut differently for every number of threads, which would make the weights depend on it."""
+    """Make the weights independent of the number of threads, among which torch divides sums."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

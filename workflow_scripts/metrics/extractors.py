@@ -1,4 +1,4 @@
-"""Feature extractors by kind: `settings["extractor"]` and a weights file in, a function from images to features out."""
+"""Feature extractors by kind: a function from images to features, from settings and a weights file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics.classifier import load_classifier
 
 BATCH_SIZE = 100
-# Of that, how many images a CPU resizes to 299 x 299 and works on at once: a fifth faster than 50, as its cache holds more.
+# Images of 299 x 299 pixels that a CPU works on at once: a fifth faster than 50, since its cache holds them.
 CPU_BATCH = 10
 FeatureFunction = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Called with images u8 [N, H, W, C], it gives their features f32 [N, feature_dim].
+    """A function of images u8 [N, H, W, C] that returns their features f32 [N, feature_dim].
 
-    `features_and_logits` gives f32 [N, num_classes] besides, which the Inception Score needs. For other networks they
-    are None: a score on the logits of the study's own classifier would compare with nothing outside the study.
+    `features_and_logits` also returns Inception's logits f32 [N, 1008]. For a classifier they are None, since
+    an Inception Score on the study's own classes would compare with nothing outside the study.
     """
 
     feature_dim: int
@@ -37,7 +37,7 @@ class Extractor:
 
 
 def metric_name(settings_extractor: Mapping[str, Any]) -> str:
-    """What the Fréchet distance is called: `fid` with Inception's features, else the extractor's own name."""
+    """The Fréchet distance's name: `fid` with Inception's features, else the extractor's name."""
     return "fid" if settings_extractor["kind"] == "inception" else settings_extractor["name"]
 
 
@@ -47,18 +47,18 @@ def load_extractor(
     expected_sha256: str | None = None,
     choose_device: Callable[[], torch.device] = lambda: torch.device("cpu"),
 ) -> Extractor:
-    """The extractor of the kind in the settings (`classifier` or `inception`), with the weights at `path`.
+    """Load the extractor of the settings' kind, `classifier` or `inception`, with the weights at `path`.
 
-    `choose_device` is asked where a large network should run (Inception); a small classifier stays on the CPU. ConfigError
-    for an unknown kind or a `feature_dim` that the weights do not have; PipelineError for weights that cannot be read or
-    have another hash, and, when it is called, for images that do not fit.
+    `choose_device` is called for Inception; the small classifier stays on the CPU. ConfigError for a
+    `feature_dim` that the weights do not have; PipelineError for weights that cannot be read or have another
+    hash and, when the extractor is called, for images that do not fit.
     """
-    kind = settings_extractor["kind"]
-    if kind not in LOADERS:
-        raise ConfigError(f"extractor.kind: unknown kind {kind!r}; known are {', '.join(sorted(LOADERS))}")
     if expected_sha256 is not None and sha256_file(path) != expected_sha256:
-        raise PipelineError(f"{path} is not the file its extractor.json describes; delete both and run again")
-    extractor = LOADERS[kind](path, choose_device)
+        raise PipelineError(
+            f"{path} is not the file that its extractor.json describes; delete both and run again"
+        )
+    is_inception = settings_extractor["kind"] == "inception"
+    extractor = _inception(path, choose_device()) if is_inception else _classifier(path)
     if settings_extractor["feature_dim"] != extractor.feature_dim:
         raise ConfigError(
             f"extractor.feature_dim is {settings_extractor['feature_dim']}, "
@@ -75,7 +75,7 @@ def iterate_features(
         yield extract(images[start : start + batch_size])
 
 
-def _classifier(path: str | Path, choose_device: Callable[[], torch.device]) -> Extractor:
+def _classifier(path: str | Path) -> Extractor:
     classifier = load_classifier(path)
     side, channels = classifier.architecture["image_size"], classifier.architecture["channels"]
 
@@ -91,11 +91,10 @@ def _classifier(path: str | Path, choose_device: Callable[[], torch.device]) -> 
     return Extractor(classifier.architecture["feature_dim"], extract)
 
 
-def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> Extractor:
-    # Imported here because torch-fidelity takes as long to import as torch, and most steps never need it.
+def _inception(path: str | Path, device: torch.device) -> Extractor:
+    # Imported here because torch-fidelity takes as long to import as torch.
     from workflow_scripts.metrics.inception import FEATURE_DIM, load_inception
 
-    device = choose_device()
     network = load_inception(path, device)
 
     @torch.no_grad()
@@ -104,9 +103,7 @@ def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> E
             raise PipelineError(
                 f"Inception takes uint8 [N, H, W, 1 or 3], got {images.dtype} {list(images.shape)}"
             )
-        if images.shape[3] == 1:  # grey is three equal colours
-            images = images.repeat(3, axis=3)
-        x = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).to(device)
         pieces = x.split(CPU_BATCH) if device.type == "cpu" else (x,)
         features, logits = (
             torch.cat(parts).cpu().numpy() for parts in zip(*map(network, pieces), strict=True)
@@ -114,9 +111,3 @@ def _inception(path: str | Path, choose_device: Callable[[], torch.device]) -> E
         return features, logits
 
     return Extractor(FEATURE_DIM, extract)
-
-
-LOADERS: dict[str, Callable[[str | Path, Callable[[], torch.device]], Extractor]] = {
-    "classifier": _classifier,
-    "inception": _inception,
-}

@@ -1,4 +1,4 @@
-"""What the number of samples does to a Fréchet distance: how far it scatters, and how far it lies too high."""
+"""How the number of samples affects a Fréchet distance: its scatter and its bias."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.metrics.frechet import frechet_distance
-from workflow_scripts.metrics.normal_interval import normal_interval
-from workflow_scripts.metrics.statistics import GaussianStatistics, statistics_of
+from workflow_scripts.metrics.statistics import GaussianStatistics, normal_interval, statistics_of
 
 NUM_RESAMPLES = 100
 PARTS = (8, 4, 2)
 NUM_DISTANCES = 1 + NUM_RESAMPLES + sum(PARTS)
-# Fixed, so that runs with the same number of samples draw the same ones.
+# Fixed, so that runs with the same number of samples draw the same resamples.
 SEED = 0
 
 
@@ -24,14 +23,14 @@ def finite_sample(
     reference: GaussianStatistics,
     on_distance: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """The distance of features [N, D] with its bootstrap interval, and the distance of fewer vectors; a JSON object.
+    """Measure the distance of features [N, D], its bootstrap interval, and the distance of fewer vectors.
 
-    `stderr` is the standard deviation over 100 resamples of the N vectors with replacement, the reference kept, and
-    `interval` the 95 % normal interval from it (Efron and Tibshirani 1993, chapter 13): how another set of N samples
-    might have come out. It does not cover the bias. A distance from few samples is too high (Chong and Forsyth 2020),
-    and resampling, which repeats vectors, raises it again, so the resamples' own mean is not used. The bias shows in
-    `by_num_samples`: mean distances of the disjoint eighths, quarters and halves, then of all. `on_distance(done)`
-    counts the NUM_DISTANCES distances. PipelineError below 16 vectors.
+    `stderr` is the standard deviation over 100 resamples of the N vectors, the reference kept, and `interval`
+    the 95 % normal interval from it (Efron and Tibshirani 1993, chapter 13). It does not cover the bias: a
+    distance from few samples is too high (Chong and Forsyth 2020), and repeated vectors raise it again, so
+    the resamples' own mean is not used. The bias shows in `by_num_samples`: mean distances of the disjoint
+    eighths, quarters and halves, then of all. `on_distance(done)` counts up to NUM_DISTANCES. PipelineError
+    below 16 vectors.
     """
     done = 0
 
@@ -44,14 +43,12 @@ def finite_sample(
 
     count = len(features)
     value = distance(features)
-    draws = (
-        stream(SEED, "bootstrap", number).integers(0, count, size=count) for number in range(NUM_RESAMPLES)
-    )
+    draws = (stream(SEED, "bootstrap", n).integers(0, count, size=count) for n in range(NUM_RESAMPLES))
     stderr = float(np.std([distance(features[chosen]) for chosen in draws], ddof=1))
     by_num_samples = []
     for parts in PARTS:
         size = count // parts
-        distances = [distance(features[start : start + size]) for start in range(0, parts * size, size or 1)]
+        distances = [distance(features[part * size : (part + 1) * size]) for part in range(parts)]
         by_num_samples.append({"num_samples": size, "value": float(np.mean(distances))})
     return {
         "num_samples": count,

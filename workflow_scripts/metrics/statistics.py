@@ -1,8 +1,8 @@
-"""Mean and covariance of feature vectors, gathered batch by batch, and the npz they are kept in."""
+"""Mean and covariance of feature vectors, gathered batch by batch, and the npz that keeps them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +10,29 @@ import numpy as np
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_npz_dict, write_npz
 
-UNKNOWN = "unknown"
+NORMAL_QUANTILE = 1.959964  # of 97.5 %
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Which network saw which images; other programs' files do not say."""
-
-    extractor: str = UNKNOWN
-    extractor_sha256: str = UNKNOWN
-    dataset_sha256: str = UNKNOWN
+def normal_interval(value: float, stderr: float) -> tuple[float, float]:
+    """The 95 % interval `value` ± 1.96 `stderr` of an unbiased, nearly normal estimate."""
+    return value - NORMAL_QUANTILE * stderr, value + NORMAL_QUANTILE * stderr
 
 
 @dataclass(frozen=True)
 class GaussianStatistics:
-    """A Gaussian fitted to features: `mu` f64 [D], `sigma` f64 [D, D] (unbiased), `count` vectors it was fitted to.
-
-    `count` is None where a file does not say it.
-    """
+    """A Gaussian fitted to `count` feature vectors: `mu` f64 [D] and the unbiased `sigma` f64 [D, D]."""
 
     mu: np.ndarray
     sigma: np.ndarray
-    count: int | None
-    origin: Origin = Origin()
+    count: int
 
 
 class StreamingStatistics:
-    """Float64 mean and covariance of the vectors seen so far, the same for every way of cutting them into batches.
+    """Float64 mean and covariance of the vectors seen so far, whatever their batches; memory O(D^2).
 
-    Batches are joined by the pairwise update of Chan, Golub and LeVeque 1979 ("Updating formulae and a pairwise
-    algorithm for computing sample variances"), accurate even with a mean far larger than the spread. Memory: O(D^2).
+    Batches are joined by the pairwise update of Chan, Golub and LeVeque 1979 ("Updating formulae and a
+    pairwise algorithm for computing sample variances"), accurate even when the mean is far larger than the
+    spread.
     """
 
     def __init__(self, dim: int):
@@ -48,11 +41,12 @@ class StreamingStatistics:
         self._scatter = np.zeros((dim, dim))  # sum of (x - mean)(x - mean)^T
 
     def update(self, features: np.ndarray) -> None:
-        """Add a batch [N, D] of any float type; N may be 0. PipelineError on another D or on non-finite values."""
+        """Add a batch [N, D], N >= 0, of any float type; PipelineError on another D or non-finite values."""
         dim = self._mean.shape[0]
         if features.ndim != 2 or features.shape[1] != dim:
             raise PipelineError(
-                f"features must have shape [N, {dim}], got {list(features.shape)}; check extractor.feature_dim"
+                f"features must have shape [N, {dim}], got {list(features.shape)}; "
+                "check extractor.feature_dim"
             )
         if not np.isfinite(features).all():
             raise PipelineError("features hold values that are not finite; check the extractor's weights")
@@ -76,7 +70,7 @@ class StreamingStatistics:
         self.count = total
 
     def result(self) -> GaussianStatistics:
-        """The statistics so far, covariance with ddof=1 as in `np.cov`. PipelineError below two vectors."""
+        """The statistics so far, covariance with ddof=1 as in `np.cov`; PipelineError below two vectors."""
         if self.count < 2:
             raise PipelineError(
                 f"a covariance needs at least 2 feature vectors, got {self.count}; use more images"
@@ -91,22 +85,15 @@ def statistics_of(features: np.ndarray) -> GaussianStatistics:
     return streaming.result()
 
 
-def save_statistics(path: str | Path, statistics: GaussianStatistics) -> None:
-    """Write `mu`, `sigma`, `count` and the origin; pytorch-fid reads `mu` and `sigma` from the same file."""
-    count = {} if statistics.count is None else {"count": np.int64(statistics.count)}
-    write_npz(path, mu=statistics.mu, sigma=statistics.sigma, **count, **asdict(statistics.origin))
+def save_statistics(path: str | Path, statistics: GaussianStatistics, **origin: str) -> None:
+    """Write `mu` and `sigma` as pytorch-fid reads them, `count`, and texts that tell the origin."""
+    write_npz(path, mu=statistics.mu, sigma=statistics.sigma, count=np.int64(statistics.count), **origin)
 
 
 def load_statistics(path: str | Path) -> GaussianStatistics:
-    """Read what `save_statistics` or pytorch-fid wrote; the latter's count is None and its origin unknown.
-
-    A missing, damaged or misshapen file is a PipelineError that names it.
-    """
+    """Read what `save_statistics` wrote; PipelineError names a missing, damaged or misshapen file."""
     content = read_npz_dict(path)
-    mu, sigma, count = (content.get(name) for name in ("mu", "sigma", "count"))
-    if mu is None or sigma is None or mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
-        raise PipelineError(f"{path} does not hold mu [D] and sigma [D, D]; delete it and run again")
-    origin = Origin(**{name: str(content[name]) for name in asdict(Origin()) if name in content})
-    return GaussianStatistics(
-        mu.astype(np.float64), sigma.astype(np.float64), None if count is None else int(count), origin
-    )
+    mu, sigma, count = (content.get(name, np.empty(0)) for name in ("mu", "sigma", "count"))
+    if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or count.ndim != 0:
+        raise PipelineError(f"{path} does not hold mu [D], sigma [D, D] and count; delete it and run again")
+    return GaussianStatistics(mu.astype(np.float64), sigma.astype(np.float64), int(count))

@@ -1,8 +1,8 @@
-"""Compute every metric of one set of samples from its features. No torch: this step is short and runs often.
+"""Compute every metric of one set of samples from its features.
 
-Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features, reference,
-reference_features (npz), reference_info, extractor_info (json), checkpoint (hashed only). Output: metrics (json list of
-metric rows: Fréchet and kernel distance, precision, recall, and with Inception's features the Inception Score).
+Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features,
+reference, reference_features (npz), reference_info, extractor_info (json), checkpoint (hashed only). Output:
+metrics (json rows: Fréchet and kernel distance, precision, recall and, with Inception, the Inception Score).
 """
 
 from __future__ import annotations
@@ -22,78 +22,63 @@ from workflow_scripts.core.files import (
     write_json,
 )
 from workflow_scripts.core.step import Step, run
+from workflow_scripts.metrics import fidelity
 from workflow_scripts.metrics.frechet import frechet_distance
-from workflow_scripts.metrics.inception_score import inception_score
-from workflow_scripts.metrics.kernel_distance import kernel_distance, kernel_distance_name
-from workflow_scripts.metrics.precision_recall import precision_and_recall
 from workflow_scripts.metrics.statistics import load_statistics, statistics_of
 from workflow_scripts.study.results import FIELDS, check_row
 
-FROM_SETTINGS = (
-    "study",
-    "preset",
-    "arm",
-    "seed",
-    "step",
-    "sampler",
-    "eta",
-    "nfe",
-    "num_samples",
-    "ema",
-    "metric",
-)
-
 
 def main(step: Step) -> None:
-    """Write one row per metric; the first `num_samples` feature vectors count, and fewer are an error."""
+    """Write one row per metric of the first `num_samples` feature vectors; fewer are an error."""
     reference_info, extractor_info = _checked_infos(step)
-    num_samples = step.setting("num_samples")
-    # Inception's features come with its logits.
-    arrays = read_npz(
-        step.input("features"), "features", *(["logits"] if step.setting("metric") == "fid" else [])
-    )
-    if len(arrays[0]) < num_samples:
+    num_samples, metric = step.setting("num_samples"), step.setting("metric")
+    names = ["features", "logits"] if metric == "fid" else ["features"]
+    features, *logits = read_npz(step.input("features"), *names)
+    if len(features) < num_samples:
         raise PipelineError(
-            f"{step.input('features')} holds {len(arrays[0])} feature vectors, {num_samples} are asked for; "
+            f"{step.input('features')} holds {len(features)} feature vectors, {num_samples} are needed; "
             "delete it and its samples and run again"
         )
     common = {
         **dict.fromkeys(FIELDS),
-        **{name: step.setting(name) for name in FROM_SETTINGS},
+        **{name: value for name, value in step.settings.items() if name in FIELDS},
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "extractor": extractor_info["name"],
         "extractor_sha256": extractor_info["extractor_sha256"],
-        "reference_sha256": reference_info["reference_sha256"],
     }
-    to_single_images = {"reference_sha256": reference_info["features_sha256"]}
-    measured = _measure(step, to_single_images, *(array[:num_samples] for array in arrays))
-    rows = [{**common, **row} for row in measured]
+    statistics = load_statistics(step.input("reference"))
+    (vectors,) = read_npz(step.input("reference_features"), "features")
+    to_statistics = {"reference_sha256": reference_info["reference_sha256"]}
+    to_vectors = {"reference_sha256": reference_info["features_sha256"]}
+    features = features[:num_samples]
+    rows = [
+        {"metric": metric, "value": frechet_distance(statistics_of(features), statistics), **to_statistics}
+    ]
+    rows += [row | to_vectors for row in _compared_with_vectors(metric, features, vectors)]
+    for of_samples in logits:
+        value, spread = fidelity.inception_score(of_samples[:num_samples])
+        rows.append({"metric": "inception_score", "value": value, "stderr": spread, **to_statistics})
+    rows = [{**common, **row} for row in rows]
     for row in rows:
         check_row(row, step.output("metrics"))
     write_json(step.output("metrics"), rows)
     step.say(", ".join(f"{row['metric']} {row['value']:.4g}" for row in rows))
 
 
-def _measure(
-    step: Step, to_single_images: dict[str, str], features: np.ndarray, logits: np.ndarray | None = None
+def _compared_with_vectors(
+    metric: str, features: np.ndarray, reference: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """What each metric adds to a row; `to_single_images` is for those that use the training images' own features."""
-    metric = step.setting("metric")
-    yield {"value": frechet_distance(statistics_of(features), load_statistics(step.input("reference")))}
-    reference, radii = read_npz(step.input("reference_features"), "features", "radii")
-    value, spread, (low, high) = kernel_distance(features, reference)
-    with_interval = {"value": value, "stderr": spread, "interval_low": low, "interval_high": high}
-    yield {"metric": kernel_distance_name(metric), **with_interval, **to_single_images}
-    precision, recall = precision_and_recall(features, reference, radii)
-    yield {"metric": "precision", "value": precision, **to_single_images}
-    yield {"metric": "recall", "value": recall, **to_single_images}
-    if logits is not None:
-        value, spread = inception_score(logits)
-        yield {"metric": "inception_score", "value": value, "stderr": spread}
+    """What the metrics that use single training images' features add to a row."""
+    value, spread, (low, high) = fidelity.kernel_distance(features, reference)
+    name = fidelity.kernel_distance_name(metric)
+    yield {"metric": name, "value": value, "stderr": spread, "interval_low": low, "interval_high": high}
+    precision, recall = fidelity.precision_and_recall(features, reference)
+    yield {"metric": "precision", "value": precision}
+    yield {"metric": "recall", "value": recall}
 
 
 def _checked_infos(step: Step) -> tuple[dict, dict]:
-    """Both descriptions, after checking that they belong to the files and settings of this step."""
+    """Read both descriptions and check that they belong to the files and settings of this step."""
     reference_info = read_document(step.input("reference_info"), REFERENCE_INFO)
     extractor_info = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
     reference, features = step.input("reference"), step.input("reference_features")

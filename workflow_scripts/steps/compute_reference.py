@@ -1,13 +1,11 @@
-"""Compute the training set's feature statistics and the distances that give a reader the scale.
+"""Compute the training set's feature statistics, and known distances as a scale for readers.
 
-Settings: extractor. Inputs: train, test (npz), weights, info (of the extractor), manifest (of the data). Outputs:
-reference (npz: mu, sigma, count, origin), features (npz: features f32 [M, D] of at most 10,000 training images and their
-squared radii [M]), info (json: metric, extractor, hashes, counts), scale_marks (json list).
+Settings: extractor. Inputs: train, test (npz), weights, info (of the extractor), manifest (of the data).
+Outputs: reference (npz: mu, sigma, count, origin), features (npz: f32 [M, D] of at most 10,000 training
+images), info (json: metric, extractor, hashes, counts), scale_marks (json list).
 """
 
 from __future__ import annotations
-
-from dataclasses import asdict, replace
 
 from workflow_scripts.core.files import (
     DATASET_MANIFEST,
@@ -21,14 +19,13 @@ from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.metrics.extractors import load_extractor, metric_name
-from workflow_scripts.metrics.precision_recall import neighbour_radii
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
-from workflow_scripts.metrics.statistics import Origin, save_statistics
+from workflow_scripts.metrics.statistics import save_statistics
 from workflow_scripts.training.device import device_of
 
 
 def main(step: Step) -> None:
-    """Extract features of train, test and noise images, write statistics and marks."""
+    """Extract features of training, test and noise images; write statistics and marks."""
     settings = step.setting("extractor")
     extractor_info = read_document(step.input("info"), EXTRACTOR_INFO)
     extract = load_extractor(
@@ -40,13 +37,16 @@ def main(step: Step) -> None:
     reference, marks = reference_and_scale_marks(
         extract, train, test, settings["feature_dim"], progress.update
     )
-    dataset_sha256 = read_document(step.input("manifest"), DATASET_MANIFEST)["train"]["sha256"]
-    origin = Origin(settings["name"], extractor_info["extractor_sha256"], dataset_sha256)
-    save_statistics(step.output("reference"), replace(reference.statistics, origin=origin))
-    write_npz(step.output("features"), features=reference.features, radii=neighbour_radii(reference.features))
+    origin = {
+        "extractor": settings["name"],
+        "extractor_sha256": extractor_info["extractor_sha256"],
+        "dataset_sha256": read_document(step.input("manifest"), DATASET_MANIFEST)["train"]["sha256"],
+    }
+    save_statistics(step.output("reference"), reference.statistics, **origin)
+    write_npz(step.output("features"), features=reference.features)
     info = {
         "metric": metric_name(settings),
-        **asdict(origin),
+        **origin,
         "count": reference.statistics.count,
         "reference_sha256": sha256_file(step.output("reference")),
         "num_features": len(reference.features),

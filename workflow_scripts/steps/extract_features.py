@@ -1,6 +1,6 @@
 """Turn samples into feature vectors.
 
-Settings: extractor. Inputs: samples (npz, `images`), weights, info (of the extractor). Output: features (npz,
+Settings: extractor. Inputs: samples (npz, `images`), weights, info (of the extractor). Output: features (npz:
 `features` f32 [N, D] in sample order, and from Inception `logits` f32 [N, 1008]).
 """
 
@@ -18,7 +18,7 @@ from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
 from workflow_scripts.training.device import device_of
 
-# Whole batches, since convolutions may round differently for another batch size; some tens of seconds of Inception on a CPU.
+# Whole batches, since convolutions may round differently for another batch size.
 CHUNK_SIZE = 5 * BATCH_SIZE
 
 
@@ -33,7 +33,7 @@ def main(step: Step) -> None:
 
     @cache
     def extractor() -> Extractor:
-        """Loaded for the first chunk, and not at all if an interrupted job extracted them all."""
+        """Load the extractor for the first missing chunk."""
         expected = read_document(step.input("info"), EXTRACTOR_INFO)["extractor_sha256"]
         return load_extractor(step.setting("extractor"), weights, expected, lambda: device_of(step))
 

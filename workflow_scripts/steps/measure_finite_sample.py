@@ -1,7 +1,7 @@
-"""Measure what the number of samples does to a run's Fréchet distance: bootstrap interval, and distance of fewer samples.
+"""Measure how the number of samples affects a run's Fréchet distance: bootstrap interval, fewer samples.
 
-Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features, reference (npz).
-Output: finite_sample (json: the settings, `reference_sha256`, and what metrics/finite_sample.py gives).
+Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features,
+reference (npz). Output: finite_sample (json: the settings, `reference_sha256`, and the measurements).
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from workflow_scripts.metrics.statistics import load_statistics
 
 
 def main(step: Step) -> None:
-    """The first `num_samples` feature vectors count, as in compute_metrics; fewer are an error."""
+    """Measure the first `num_samples` feature vectors, as compute_metrics does; fewer are an error."""
     num_samples = step.setting("num_samples")
     (features,) = read_npz(step.input("features"), "features")
-    if len(features) < max(num_samples, 16):
+    needed = max(num_samples, 16)
+    if len(features) < needed:
         raise PipelineError(
-            f"{step.input('features')} holds {len(features)} feature vectors, {max(num_samples, 16)} are needed; "
+            f"{step.input('features')} holds {len(features)} feature vectors, {needed} are needed; "
             "raise sampling.num_samples, or delete the file and its samples, and run again"
         )
     progress = Progress("distances", NUM_DISTANCES, "distances", step.log)
     found = finite_sample(features[:num_samples], load_statistics(step.input("reference")), progress.update)
-    identity = {"reference_sha256": sha256_file(step.input("reference"))}
-    write_json(step.output("finite_sample"), {**step.settings, **identity, **found})
+    identity = {**step.settings, "reference_sha256": sha256_file(step.input("reference"))}
+    write_json(step.output("finite_sample"), identity | found)
     step.say(f"{step.setting('metric')} {found['value']:.4g} ± {found['stderr']:.2g} ({num_samples} samples)")
 
 

@@ -1,13 +1,11 @@
 """Make the feature extractor: train the dataset's classifier, or take the Inception weights.
 
-Settings: data, extractor. Inputs: train, test (npz), inception (its weights file, for that kind). Outputs: weights
-(extractor.pt), info (extractor.json: name, kind, feature_dim, test_accuracy (null for Inception), num_train, num_test,
-extractor_sha256).
+Settings: data, extractor. Inputs: train, test (npz), inception (weights file, for that kind). Outputs:
+weights (extractor.pt), info (extractor.json: name, kind, feature_dim, test_accuracy (null for Inception),
+num_train, num_test, extractor_sha256).
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, write_bytes, write_json
@@ -19,13 +17,18 @@ from workflow_scripts.metrics.extractors import load_extractor
 
 
 def main(step: Step) -> None:
-    """Write weights and info; nothing is written when the classifier misses `extractor.min_test_accuracy`."""
+    """Write weights and info, or nothing when the classifier misses `extractor.min_test_accuracy`."""
     settings, weights = step.setting("extractor"), step.output("weights")
     train, train_labels = load_dataset(step.input("train"))
     test, test_labels = load_dataset(step.input("test"))
     test_accuracy = None
     if settings["kind"] == "inception":
-        _take_inception(step, weights)
+        # Imported here because torch-fidelity takes as long to import as torch.
+        from workflow_scripts.metrics.inception import read_inception_weights
+
+        content = read_inception_weights(step.input("inception"))
+        load_extractor(settings, step.input("inception"))
+        write_bytes(weights, content)
     else:
         progress = Progress("extractor", settings["num_steps"], "steps", step.log)
         classifier = train_classifier(
@@ -39,30 +42,19 @@ def main(step: Step) -> None:
         step.say(f"test accuracy {test_accuracy:.2%} on {len(test)} images")
         if test_accuracy < settings["min_test_accuracy"]:
             raise PipelineError(
-                f"the extractor's test accuracy {test_accuracy:.2%} is below extractor.min_test_accuracy "
-                f"{settings['min_test_accuracy']:.2%}; train it longer (extractor.num_steps) or check the data"
+                f"the extractor's test accuracy {test_accuracy:.2%} is below "
+                f"extractor.min_test_accuracy {settings['min_test_accuracy']:.2%}; "
+                "train it longer (extractor.num_steps) or check the data"
             )
         save_classifier(weights, classifier)
     info = {
-        "name": settings["name"],
-        "kind": settings["kind"],
-        "feature_dim": settings["feature_dim"],
+        **{key: settings[key] for key in ("name", "kind", "feature_dim")},
         "test_accuracy": test_accuracy,
         "num_train": len(train),
         "num_test": len(test),
         "extractor_sha256": sha256_file(weights),
     }
     write_json(step.output("info"), info)
-
-
-def _take_inception(step: Step, weights: Path) -> None:
-    # Imported here because torch-fidelity takes as long to import as torch.
-    from workflow_scripts.metrics.inception import read_inception_weights
-
-    source = step.input("inception")
-    content = read_inception_weights(source)
-    load_extractor(step.setting("extractor"), source)
-    write_bytes(weights, content)
 
 
 if __name__ == "__main__":
