@@ -32,7 +32,8 @@ def test_the_value_is_the_distance_and_the_parts_are_disjoint():
 
 
 def test_fewer_samples_lie_higher_where_nothing_differs():
-    # The bias is proportional to 1 / N (Chong and Forsyth 2020, eq. 4): eighths of 4,000 lie about 8 times higher.
+    # The bias is proportional to 1 / N (Chong and Forsyth 2020, eq. 4): eighths of 4,000 lie about 8 times
+    # higher.
     values = [point["value"] for point in finite_sample(features(4000, 1), REFERENCE)["by_num_samples"]]
     assert values == sorted(values, reverse=True)
     assert 4 < values[0] / values[3] < 16

@@ -50,8 +50,8 @@ def test_commuting_covariances_have_a_closed_form():
 
 @pytest.mark.parametrize("zeros", [[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]])
 def test_rank_deficient_diagonals_have_the_same_closed_form(zeros):
-    # Directions that either or both sides lack. The answer is exact: 1e-12 is far below the 1e-8 that the square root
-    # of a rounding error would leave.
+    # Directions that either or both sides lack. The answer is exact: 1e-12 is far below the 1e-8 that the
+    # square root of a rounding error would leave.
     a, b = np.array([4.0, 1.0, zeros[0], 0.0]), np.array([9.0, 0.25, zeros[1], 0.0])
     basis = np.linalg.qr(np.random.default_rng(6).normal(size=(4, 4)))[0]
     first = GaussianStatistics(np.zeros(4), basis @ np.diag(a) @ basis.T, 3)
@@ -63,8 +63,8 @@ def test_rank_deficient_diagonals_have_the_same_closed_form(zeros):
 def test_fewer_vectors_than_dimensions(first_count, second_count):
     first, second = gaussian(0, 64, first_count), gaussian(1, 64, second_count)
     ours = frechet_distance(first, second)
-    # Beyond rank deficiency torch-fidelity sums square roots of rounding errors, each up to about 1e-8 of the largest
-    # eigenvalue, so it is the looser side of this comparison.
+    # Beyond rank deficiency torch-fidelity sums square roots of rounding errors, each up to about 1e-8 of the
+    # largest eigenvalue, so it is the looser side of this comparison.
     scale = np.trace(first.sigma) + np.trace(second.sigma)
     assert ours == pytest.approx(torch_fidelity_distance(first, second), rel=1e-6, abs=64e-8 * scale)
     assert ours == pytest.approx(frechet_distance(second, first), rel=1e-10)

@@ -35,10 +35,12 @@ def test_reference_and_marks_on_features_one_can_check():
     assert test_mark["value"] == pytest.approx(
         frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10
     )
-    # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few per cent.
+    # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few
+    # per cent.
     assert noise["value"] > 0.8 * 3 * 98**2
     assert halves["value"] < 0.01 * noise["value"]
-    # Cut to the scale, it keeps its mean and has more spread than uniform noise: P(|x| > 1) = 0.32 sits at the ends.
+    # Cut to the scale, it keeps its mean and has more spread than uniform noise: P(|x| > 1) = 0.32 sits at
+    # the ends.
     assert gaussian["value"] > noise["value"]
     assert [mark["num_samples"] for mark in marks] == [125, 40, 40, 40]
 
@@ -56,7 +58,8 @@ def test_features_of_a_random_part_of_the_training_images_are_kept(monkeypatch):
 
 def test_gaussian_noise_is_what_sampling_starts_from():
     noise = scale_marks._gaussian_noise_like(np.empty((4, 32, 32, 3), dtype=np.uint8)) / 127.5 - 1
-    # 12,288 draws: the mean is known to 0.01, each share to 0.005. A normal variable lies beyond 1 with 0.1587 per side.
+    # 12,288 draws: the mean is known to 0.01, each share to 0.005. A normal variable lies beyond 1 with
+    # 0.1587 per side.
     assert abs(noise.mean()) < 0.03
     assert abs((noise >= 1).mean() - 0.1587) < 0.02 and abs((noise <= -1).mean() - 0.1587) < 0.02
     inside = noise[np.abs(noise) < 1]
