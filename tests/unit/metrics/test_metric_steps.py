@@ -269,6 +269,7 @@ def test_features_of_other_samples_are_not_taken_for_these(ready, monkeypatch):
         assert not (archive["features"] == 9).any()
 
 
+@pytest.mark.slow
 def test_extraction_that_is_killed_goes_on_and_ends_with_the_same_bytes(ready):
     """Enough images that the job is still at work when it is killed."""
     generator = np.random.default_rng(0)
