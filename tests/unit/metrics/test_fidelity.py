@@ -1,4 +1,4 @@
-"""The protocol around torch-fidelity, the interval of the kernel distance, and images to numbers end to end."""
+"""The protocol around torch-fidelity, the kernel distance's interval, and images to numbers end to end."""
 
 from __future__ import annotations
 
