@@ -38,7 +38,7 @@ def test_linear_ends_and_spacing() -> None:
 
 
 def test_cosine_follows_the_papers_alphas_cumprod() -> None:
-    """alphas_cumprod[t] = f(t + 1) / f(0) with f of Nichol & Dhariwal 2021, eq. 17; only the last beta is capped."""
+    """Nichol & Dhariwal 2021, eq. 17: alphas_cumprod[t] = f(t + 1) / f(0); only the last beta is capped."""
     betas = cosine_betas(1000)
 
     def f(time: float) -> float:

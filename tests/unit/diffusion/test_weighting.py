@@ -32,7 +32,7 @@ def test_min_snr_is_hang_et_al(schedule: str, prediction_type: str, gamma: float
 
 @pytest.mark.parametrize(("schedule", "mean"), [("linear", 0.913), ("cosine", 0.824)])
 def test_mean_weight_at_gamma_5(schedule: str, mean: float) -> None:
-    """The known confound of scale: Min-SNR also shrinks the loss. Stated to three digits, hence the tolerance."""
+    """The known confound of scale: Min-SNR also shrinks the loss. Stated to three digits."""
     assert loss_weights(schedule_snr(schedule), "eps", "min_snr", 5.0).mean() == pytest.approx(mean, abs=5e-4)
 
 
@@ -63,7 +63,7 @@ def test_uniform_is_one_and_float64(prediction_type: str) -> None:
 
 @pytest.mark.parametrize(("weighting", "gamma"), [("min_snr", 5.0), ("truncated_snr", None)])
 def test_one_error_has_one_loss_in_all_parameterizations(weighting: str, gamma: float | None) -> None:
-    """weight_eps mse_eps = weight_x0 mse_x0 = weight_v mse_v, the errors taken from x_t = a x0 + s eps itself."""
+    """weight_eps mse_eps = weight_x0 mse_x0 = weight_v mse_v, the errors taken from x_t = a x0 + s eps."""
     snr = schedule_snr("cosine")
     a, s = np.sqrt(snr / (1 + snr)), np.sqrt(1 / (1 + snr))
     x_start, noise, x_start_error = 0.3, -1.1, 0.05

@@ -16,6 +16,8 @@ from workflow_scripts.training.saved_run import SavedRun
 from workflow_scripts.training.step import TrainingState, initial_state
 
 NUM_STEPS, CHECKPOINT_STEPS, LOG_EVERY = 10, (3, 10), 4
+# The first and last step, those of a checkpoint and of the log, and one after each.
+CUTS = (1, 3, 4, 5, 10)
 SETTINGS = tiny_settings(
     model={"base_channels": 4, "norm_groups": 2},
     training={"num_steps": NUM_STEPS, "checkpoint_steps": list(CHECKPOINT_STEPS), "log_every": LOG_EVERY},
@@ -66,35 +68,28 @@ def straight(tmp_path_factory) -> Session:
     return _go_on(_session(tmp_path_factory.mktemp("straight")))
 
 
-def test_stopped_after_any_step_it_ends_with_the_same_bytes(tmp_path, straight):
-    for cut in range(1, NUM_STEPS + 1):
-        first = _session(tmp_path / str(cut))
-        with pytest.raises(Stopped, match=f"stopped by SIGTERM; step {cut} is saved") as stopped:
-            _go_on(first, _stopping(first, cut))
-        assert stopped.value.exit_code == 143
-        second = _go_on(_session(tmp_path / str(cut)))
-        assert _bytes(second) == _bytes(straight), f"cut after step {cut}"
-        assert second.log.rows == straight.log.rows and len(straight.log.rows) == 3, f"cut after step {cut}"
-
-
-def test_killed_after_any_step_it_goes_on_from_an_older_state_to_the_same_bytes(
-    tmp_path, straight, monkeypatch
-):
+@pytest.mark.parametrize("killed", [False, True])
+def test_interrupted_at_a_step_it_ends_with_the_same_bytes(tmp_path, straight, monkeypatch, killed):
+    """Stopped, it resumes from that step; killed before a step is saved, from the one before."""
     monkeypatch.setattr(loop, "MAX_SAVING_SHARE", 1e9)
-    for cut in range(1, NUM_STEPS + 1):
-        first = _session(tmp_path / str(cut), every_s=0.0)
+    for cut in CUTS:
+        first = _session(tmp_path / str(cut), every_s=0.0 if killed else 1e9)
 
         def on_step(state, first=first, cut=cut):
-            if state.step == cut:  # before this step is saved
+            if killed and state.step == cut:
                 raise SystemError("killed")
             first.on_step(state)
 
-        with pytest.raises(SystemError):
-            _go_on(first, on_step)
+        with pytest.raises(SystemError if killed else Stopped) as ended:
+            _go_on(first, on_step if killed else _stopping(first, cut))
+        if not killed:
+            assert str(ended.value).startswith(f"stopped by SIGTERM; step {cut} is saved")
+            assert ended.value.exit_code == 143
         second = _session(tmp_path / str(cut))
-        assert second.resume() == cut - 1
+        assert second.resume() == (cut - 1 if killed else cut)
         _go_on(second)
-        assert _bytes(second) == _bytes(straight) and second.log.rows == straight.log.rows, f"killed at {cut}"
+        assert _bytes(second) == _bytes(straight), f"cut at step {cut}"
+        assert second.log.rows == straight.log.rows and len(straight.log.rows) == 3, f"cut at step {cut}"
 
 
 def test_it_saves_by_the_monotonic_clock_whatever_the_time_of_day_does(tmp_path, monkeypatch):
