@@ -153,7 +153,7 @@ def result_rows(
             for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
                 value = factor * scale * (200 / step) ** 0.5 * (1 + 0.03 * index)
                 probed = {"metric": metric, "step": step, "value": value, "stderr": 0.05 * value}
-                probed |= {"num_probes": 16 if metric == "hessian_trace" else None, "probe_sha256": "p"}
+                probed |= {"num_probes": 16 if metric == "hessian_trace" else 1, "probe_sha256": "p"}
                 rows += [base | probed | {"objective": objective} for objective in ("common", "own")]
     return rows
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import Chain
-from workflow_scripts.core.files import canonical_json, sha256_text, write_json, write_json_lines
+from workflow_scripts.core.files import sha256_text, write_json
 from workflow_scripts.tools.compare import main
 
 T_95 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %, from a printed table
@@ -35,13 +36,9 @@ def write_run(
     """Write a run as results/S1_made_up/<preset>; `change` alters its rows."""
     report = made_up.report_settings(seeds) | {"preset": preset}
     rows = [row | change(row) for row in made_up.result_rows(report, outcome, arms)]
-    for row in rows:  # a made-up row holds everything, as a real one does
-        row |= {"num_probes": 1 if row["objective"] else None}
     folder = project / "results" / "S1_made_up" / preset
-    write_json_lines(folder / "results.jsonl", rows)
-    digest = sha256_text("".join(canonical_json(row) + "\n" for row in rows))
-    verdict = made_up.verdict(report, made_up.result_rows(report, outcome, arms)) | {"results_sha256": digest}
-    write_json(folder / "verdict.json", verdict)
+    paths = {"results": [folder / "results.jsonl"], "verdict": [folder / "verdict.json"]}
+    made_up.decide_again(report, paths, rows)
     if manifests:
         write_manifests(folder, **manifests)
     return folder
@@ -85,11 +82,9 @@ def test_a_change_is_paired_by_seed_with_its_interval(tmp_path, capsys):
     b = write_run(tmp_path / "b", change=lambda row: {"value": row["value"] * factors[row["seed"]]})
     said, page = compared(tmp_path, capsys, a, b)
     logs = [math.log(factor) for factor in factors.values()]
-    mean = sum(logs) / 3
-    half = T_95 * math.sqrt(sum((log - mean) ** 2 for log in logs) / 2 / 3)
-    change, low, high = (
-        f"{100 * math.expm1(end):+.1f} %".replace("-", "−") for end in (mean, mean - half, mean + half)
-    )
+    mean, half = statistics.mean(logs), T_95 * statistics.stdev(logs) / math.sqrt(3)
+    ends = (math.expm1(end) for end in (mean, mean - half, mean + half))
+    change, low, high = (f"{100 * end:+.1f} %".replace("-", "−") for end in ends)
     row = line(said, "A_plain", "FD (fd_toy)", "NFE 50")
     zero = "the interval includes zero" if "+" in high else "the interval excludes zero"
     assert f"{change} ({low} to {high})" in row and row.endswith(zero)
@@ -98,14 +93,16 @@ def test_a_change_is_paired_by_seed_with_its_interval(tmp_path, capsys):
 
 def test_unlike_rows_are_not_compared_and_the_reason_is_named(tmp_path, capsys):
     a = write_run(tmp_path / "a")
-    b = write_run(tmp_path / "b", change=lambda row: {"num_samples": 80} if row["metric"] == "fd_toy" else {})
+    b = write_run(
+        tmp_path / "b", change=lambda row: {"reference_sha256": "q"} if row["metric"] == "fd_toy" else {}
+    )
     said, page = compared(tmp_path, capsys, a, b)
     row = line(said, "A_plain", "FD (fd_toy)", "NFE 50")
-    assert row.endswith("not comparable: num_samples (40 | 80)") and " % (" not in row.split("seeds)")[-1]
+    assert row.endswith("not comparable: reference_sha256 (r | q)") and " % (" not in row.split("seeds)")[-1]
     assert "9 rows of 39 cannot be compared" in said
     # what is the same measurement in both is still compared
     assert line(said, "A_plain", "recall", "NFE 50").endswith("identical")
-    assert page.count("not comparable: num_samples (40 | 80)") == 9
+    assert page.count("not comparable: reference_sha256 (r | q)") == 9
 
 
 def test_two_presets_are_never_compared_row_by_row(tmp_path, capsys):
@@ -192,16 +189,8 @@ def test_a_report_folder_stands_for_the_results_beside_it(tmp_path, capsys):
         ("S1_made_up/tiny", "", "B is missing"),
         ("S1_made_up/tinny", "S1_made_up/tiny", "A: no results of 'S1_made_up/tinny'"),
         ("S1_made_up/tinny", "S1_made_up/tiny", "did you mean 'S1_made_up/tiny'?"),
-        (
-            "S1_made_up/tiny",
-            "empty",
-            "B: neither empty nor a results folder beside it contains results.jsonl",
-        ),
-        (
-            "S1_made_up/tiny",
-            "S1_made_up/tiny",
-            "A and B are both S1_made_up/tiny; give two different reports",
-        ),
+        ("S1_made_up/tiny", "empty", "B: neither empty nor a results folder beside it"),
+        ("S1_made_up/tiny", "S1_made_up/tiny", "A and B are both S1_made_up/tiny"),
         ("S1_made_up/tiny", "damaged", "line 1: not a JSON object"),
         ("S1_made_up/tiny", "torn", "decided from other results"),
     ],
