@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,26 +21,6 @@ _SELECTORS = ("sampler", "nfe", "objective", "ema")
 _ORIENTATION = {"lower": 1.0, "higher": -1.0}
 
 
-@dataclass(frozen=True)
-class Context:
-    """The preset at which the study ran.
-
-    `metric` is the preset's Fréchet distance (`fid` or `fd_…`), `arms` and `seeds` are those it runs,
-    `final_step` is training.num_steps, `rehearsal` is true when `preset` is not the preregistered one.
-    """
-
-    study: str
-    preset: str
-    preregistered_preset: str
-    rehearsal: bool
-    final_step: int
-    metric: str
-    num_samples: int
-    num_probes: int
-    arms: tuple[str, ...]
-    seeds: tuple[int, ...]
-
-
 def decide(
     hypotheses: Sequence[Mapping[str, Any]],
     rows: Sequence[Row],
@@ -50,11 +29,13 @@ def decide(
 ) -> dict[str, Any]:
     """The content of verdict.json but for `results_sha256`.
 
+    `context` says at which preset the study ran: study, preset, preregistered_preset, rehearsal, final_step,
+    metric (the preset's Fréchet distance, `fid` or `fd_…`), num_samples, num_probes, arms and seeds.
+
     PipelineError for rows of another study or preset, of an arm or seed that this preset does not run, and
     where rows of unlike identities would be compared.
     """
-    setting = Context(**context)
-    _check_rows(rows, setting)
+    _check_rows(rows, context)
     # Hypotheses that this preset does not run count too.
     num_confirmatory = Counter(item["experiment"] for item in hypotheses if item["role"] == "confirmatory")
     decided = []
@@ -63,15 +44,12 @@ def decide(
         confidence = rule.confidence_for(
             hypothesis["role"], siblings, analysis["confidence"], analysis["multiplicity"]
         )
-        decided.append(_decide_hypothesis(hypothesis, rows, confidence, setting))
+        decided.append(_decide_hypothesis(hypothesis, rows, confidence, context))
     confirmatory = [hypothesis for hypothesis in decided if hypothesis["role"] == "confirmatory"]
     return {
-        "study": setting.study,
-        "preset": setting.preset,
-        "preregistered_preset": setting.preregistered_preset,
-        "rehearsal": setting.rehearsal,
+        **{name: context[name] for name in ("study", "preset", "preregistered_preset", "rehearsal")},
         "outcome": rule.study_outcome([hypothesis["outcome"] for hypothesis in confirmatory]),
-        "reason": reasons.study_reason(confirmatory, setting.preset, setting.rehearsal),
+        "reason": reasons.study_reason(confirmatory, context["preset"], context["rehearsal"]),
         "analysis": dict(analysis),
         # Each hypothesis states its own; with several experiments this is the strictest.
         "confidence_used": {
@@ -83,24 +61,25 @@ def decide(
     }
 
 
-def _check_rows(rows: Sequence[Row], context: Context) -> None:
+def _check_rows(rows: Sequence[Row], context: Mapping[str, Any]) -> None:
     known = {
-        "study": (context.study,),
-        "preset": (context.preset,),
-        "arm": context.arms,
-        "seed": context.seeds,
+        "study": (context["study"],),
+        "preset": (context["preset"],),
+        "arm": context["arms"],
+        "seed": context["seeds"],
     }
     for row in rows:
         for name, valid in known.items():
             if row[name] not in valid:
                 raise PipelineError(
-                    f"the results hold a row with {name} {row[name]!r}, but study {context.study}, preset "
-                    f"{context.preset} has {', '.join(map(str, valid))}; collect this study and preset only"
+                    f"the results hold a row with {name} {row[name]!r}, but study {context['study']}, "
+                    f"preset {context['preset']} has {', '.join(map(str, valid))}; "
+                    "collect this study and preset only"
                 )
 
 
 def _decide_hypothesis(
-    hypothesis: Mapping[str, Any], rows: Sequence[Row], confidence: float, context: Context
+    hypothesis: Mapping[str, Any], rows: Sequence[Row], confidence: float, context: Mapping[str, Any]
 ) -> dict[str, Any]:
     used, substitutions = _metric_used(hypothesis, context)
     decided = {
@@ -108,15 +87,15 @@ def _decide_hypothesis(
         "metric_used": used,
         "substitutions": substitutions,
         "seeds": [],
-        "missing_seeds": list(context.seeds),
+        "missing_seeds": list(context["seeds"]),
         "relative_change": None,
         "interval": None,
         "confidence": confidence,
         "error_rates": None,
     }
-    not_run = [arm for arm in (hypothesis["arm"], hypothesis["comparator"]) if arm not in context.arms]
+    not_run = [arm for arm in (hypothesis["arm"], hypothesis["comparator"]) if arm not in context["arms"]]
     if not_run:
-        return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context.preset)}
+        return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
 
     pairs = _paired_values(hypothesis, used, rows, context)
     differences = {
@@ -132,7 +111,7 @@ def _decide_hypothesis(
         }
         for seed, (arm, comparator) in pairs.items()
     ]
-    decided["missing_seeds"] = [seed for seed in context.seeds if seed not in pairs]
+    decided["missing_seeds"] = [seed for seed in context["seeds"] if seed not in pairs]
     unusable = [seed for seed, difference in differences.items() if difference is None]
     if unusable or len(pairs) < 2:
         return decided | {"outcome": rule.INCONCLUSIVE, "reason": reasons.undecidable(decided, unusable)}
@@ -150,39 +129,39 @@ def _decide_hypothesis(
 
 
 def _metric_used(
-    hypothesis: Mapping[str, Any], context: Context
+    hypothesis: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The metric to look up, and each field in which a rehearsal departs from the preregistered one."""
     asked = hypothesis["metric"]
-    offered = {"num_samples": context.num_samples, "num_probes": context.num_probes}
+    offered = {"num_samples": context["num_samples"], "num_probes": context["num_probes"]}
     if asked["name"] == "fid":
-        offered["name"] = context.metric
+        offered["name"] = context["metric"]
     substitutions = [
         {"field": "metric" if name == "name" else name, "preregistered": asked[name], "used": offered[name]}
         for name in ("name", *_COUNTS)
         if name in offered and asked.get(name) is not None and asked[name] != offered[name]
     ]
-    if substitutions and not context.rehearsal:
+    if substitutions and not context["rehearsal"]:
         first = substitutions[0]
         raise PipelineError(
-            f"preset {context.preset} is the preregistered one but has {first['field']} {first['used']} "
+            f"preset {context['preset']} is the preregistered one but has {first['field']} {first['used']} "
             f"where hypothesis {hypothesis['id']} preregisters {first['preregistered']}; "
             "restore the preset or amend the preregistration"
         )
     merged = {**asked, **{name: offered[name] for name in asked if name in offered}}
     used = {name: merged.get(name) for name in (*_SELECTORS, *_COUNTS)}
-    used |= {"metric": merged["name"], "step": context.final_step}
+    used |= {"metric": merged["name"], "step": context["final_step"]}
     used["extractor"] = merged["name"] if used["sampler"] is not None else None
     return used, substitutions
 
 
 def _paired_values(
-    hypothesis: Mapping[str, Any], used: Mapping[str, Any], rows: Sequence[Row], context: Context
+    hypothesis: Mapping[str, Any], used: Mapping[str, Any], rows: Sequence[Row], context: Mapping[str, Any]
 ) -> dict[int, tuple[float, float]]:
     """(arm value, comparator value) of every seed that has both; all rows taken must be comparable."""
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
-    for seed in context.seeds:
+    for seed in context["seeds"]:
         found = [_find_row(rows, hypothesis[side], seed, used) for side in ("arm", "comparator")]
         for row in found:
             if row is not None:
