@@ -31,12 +31,8 @@ from workflow_scripts.report.sourced_numbers import plain
 
 PROJECT = Path(__file__).resolve().parents[2]
 CELL_TIMEOUT_S = 600
-LANGUAGE = {
-    "name": "python",
-    "file_extension": ".py",
-    "mimetype": "text/x-python",
-    "pygments_lexer": "ipython3",
-}
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
 
 
 def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) -> ReportContext:
@@ -118,12 +114,8 @@ def _own_kernel(folder: Path) -> Iterator[None]:
     """Make `python3` mean this interpreter with the project importable, whatever the user has installed."""
     kernel = folder / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "Python 3",
-        "language": "python",
-        "metadata": {"supported_encryption": ["curve"]},
-    }
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {**KERNEL, "argv": argv, "metadata": {"supported_encryption": ["curve"]}}
     (kernel / "kernel.json").write_text(json.dumps(spec))
     own = {
         "JUPYTER_PATH": str(folder),
@@ -143,8 +135,7 @@ def _own_kernel(folder: Path) -> Iterator[None]:
 def _clean(notebook: nbformat.NotebookNode, name: str) -> list[str]:
     """Remove times, versions, random ids and stderr (returned as lines); refuse paths of this machine."""
     warnings: list[str] = []
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata = {"kernelspec": kernel, "language_info": LANGUAGE}
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
         cell.metadata = {"tags": cell.metadata.get("tags", [])}
