@@ -1,10 +1,10 @@
-"""Train one run in a row of processes that are killed at given moments, and once undisturbed.
+"""Train one run in a series of processes that are killed at random moments, and once undisturbed.
 
     PYTHONPATH=. python tests/workflow/killed_training.py JSON
 
-JSON: settings, train (npz), folder, seed, signals. Every process is forked from this one, which has imported torch and done
-nothing else, so that a kill costs what it interrupts and not another import. A run that ends before its kill comes is
-set aside, and the kills go on in a new one. Prints, as JSON: each kill, and the folders of the finished runs.
+JSON: settings, train (npz), folder, seed, signals. Every process is forked from this one, which has imported
+torch, so that a kill costs no new import. A run that ends before its kill is set aside, and the kills
+continue in a new one. Prints as JSON: each kill, and the folders of the finished runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workflow_scripts.training import loop
 
 
 def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None, number: int) -> int:
-    """One process; its exit code, negative for a signal that ended it."""
+    """Train in one process; return its exit code, negative for a signal."""
     checkpoints = [
         str(folder / "checkpoints" / f"step{step:07d}.pt")
         for step in settings["training"]["checkpoint_steps"]
@@ -72,7 +72,8 @@ def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None
 def main() -> None:
     spec = json.loads(sys.argv[1])
     settings, train, folder = spec["settings"], spec["train"], Path(spec["folder"])
-    # A run of seconds would save once or twice in the 1 % of its time; here it saves often, and is often killed while it does.
+    # In 1 % of its time a run of seconds would save once or twice; here it saves often, so kills hit saving
+    # too.
     loop.MAX_SAVING_SHARE = 0.5
     started = time.monotonic()
     if attempt(settings, train, folder / "undisturbed", None, 0) != 0:
@@ -92,7 +93,7 @@ def main() -> None:
             finished.append(str(current))
             break
         number = signals[len(kills)]
-        # one in five while the process still starts; the others so that all of them together reach about the end
+        # One in five while the process starts; the others spread so that together they reach about the end.
         early = moments.random() < 0.2
         after_s = (
             moments.uniform(0, start_s)
@@ -101,7 +102,7 @@ def main() -> None:
         )
         code = attempt(settings, train, current, after_s, number)
         if code == 0:
-            finished.append(str(current))  # it was done before the signal came
+            finished.append(str(current))  # it ended before the signal came
             continue
         log = (current / "step.log").read_text() if (current / "step.log").exists() else ""
         kills.append({"signal": number.name, "after_s": round(after_s, 3), "exit": code, "log": log})

@@ -25,7 +25,7 @@ RUN = f"{RESULTS}/runs/{ARM}/seed{SEED}"
 LOG = f"{RESULTS}/logs/train_model/{ARM}_seed{SEED}.log"
 TRAIN = f"{RESULTS}/data/train.npz"
 STEPS = (240, 480, 960)
-# Dropout, so that its random numbers are resumed as well; log windows of 16 steps, which hardly any kill falls between.
+# Dropout, to resume its random numbers too; log windows of 16 steps, so that most kills fall inside one.
 CHANGES = {
     "attention_resolutions: [4]\n": "attention_resolutions: [4]\n  dropout: 0.1\n",
     "num_steps: 40\n": f"num_steps: {STEPS[-1]}\n",
@@ -68,8 +68,9 @@ def _require_complete_log(run: Path) -> None:
     assert rows == list(range(16, STEPS[-1] + 1, 16)), "a step is missing from the log or stands there twice"
 
 
+@pytest.mark.slow
 def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show):
-    """14 kills outside Snakemake and 6 through it, half of them SIGKILL; the moments are random with a fixed seed."""
+    """14 kills outside Snakemake and 6 through it, half of them SIGKILL, at moments from a fixed seed."""
     spec = {
         "settings": _settings(prepared),
         "train": TRAIN,
@@ -111,24 +112,18 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show)
     assert _hashes(prepared / RUN) == expected
     _require_complete_log(prepared / RUN)
     assert not (prepared / RUN / ".training").exists() and inside.count("SIGKILL") == 3 and len(inside) == 6
+    num_runs = len(told["finished"])
     show(
-        "\n".join(
-            [
-                f"{len(told['kills'])} kills outside Snakemake over {len(told['finished'])} runs, resumed after steps "
-                f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}",
-                *(
-                    f"  {name} {digest} in all {len(told['finished']) + 2} runs"
-                    for name, digest in expected.items()
-                ),
-            ]
-        )
+        f"{len(told['kills'])} kills outside Snakemake over {num_runs} runs, resumed after steps "
+        f"{', '.join(resumed)}; {len(inside)} through it: {', '.join(inside)}"
     )
+    show("\n".join(f"  {name} {digest} in all {num_runs + 2} runs" for name, digest in expected.items()))
 
 
 def _through_snakemake(project: Path, training_cpu_s: float) -> list[str]:
-    """Two kills of everything at once, then four of the training alone, which Snakemake starts again by itself."""
-    # Moments in the process's own seconds, since those of the clock depend on what else runs; together less than the
-    # training takes, so that it is never done before the last kill.
+    """Kill everything twice, then the training alone four times, which Snakemake restarts by itself."""
+    # Moments in the process's own seconds, since those of the clock depend on what else runs; together less
+    # than the training takes, so that it is never done before the last kill.
     moments, kills, longest = random.Random(6), [], training_cpu_s / 10
     seen: set[int] = set()
     for number in (signal.SIGKILL, signal.SIGTERM):
