@@ -1,4 +1,4 @@
-"""Seeded random weights in the format of the published Inception file, which the development machines cannot download."""
+"""Seeded random weights in the format of the published Inception file, so that tests need no network."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MODULE = "torch_fidelity.feature_extractor_inceptionv3"
 def write_random_inception(path: Path, sharpness: float = 1.0) -> Path:
     """Write the same state dict every time; returns `path`.
 
-    Weights are scaled (He et al. 2015) so that images tell in the features, as in a trained network; `sharpness` multiplies
-    the last layer, for class predictions, and so an Inception Score, that differ between images.
+    Weights are scaled (He et al. 2015) so that features differ between images, as in a trained network;
+    `sharpness` multiplies the last layer, so that class predictions differ as well.
     """
     torch.manual_seed(0)
     with (

@@ -1,4 +1,4 @@
-"""The Inception-2015 network of the FID paper, as torch-fidelity ships it, and where its weights come from."""
+"""The Inception-2015 network of the FID paper, as torch-fidelity ships it, and its weights."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ REMEDY = (
 )
 
 
-def load_inception(path: str | Path, device: torch.device = torch.device("cpu")) -> nn.Module:
-    """The network in eval mode on `device`, fast; it maps u8 [N, 3, H, W] to f32 [N, 2048] and f32 [N, 1008].
+def load_inception(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """Load the network in eval mode; it maps u8 [N, 3, H, W] to f32 [N, 2048] and f32 [N, 1008].
 
-    These are the pool features of Heusel et al. 2017, with images resized to 299 pixels as TensorFlow 1 did, and the
-    logits without bias of the Inception Score. `path` holds a state dict in torch-fidelity's naming; PipelineError when
-    it holds anything else.
+    These are the pool features of Heusel et al. 2017, with images resized to 299 pixels as TensorFlow 1 did,
+    and the logits without bias of the Inception Score. PipelineError when `path` does not hold a state dict
+    in torch-fidelity's naming.
     """
-    # torch-fidelity would unpickle the file without weights_only, so it is handed bytes that were written here.
+    # torch-fidelity would unpickle the file without weights_only, so it gets bytes written here.
     buffer = io.BytesIO()
     torch.save(load_weights(path), buffer)
     buffer.seek(0)
@@ -46,19 +46,18 @@ def load_inception(path: str | Path, device: torch.device = torch.device("cpu"))
         )
     except RuntimeError as error:
         raise PipelineError(f"{path} does not hold torch-fidelity's Inception weights; {REMEDY}") from error
-    # Both change the order of sums and nothing else. On two CPU cores channels_last is half as fast again, and folding
-    # the fixed normalisations into the convolutions before them gives a quarter on top (tests/benchmarks).
+    # Two changes that only reorder sums. On two CPU cores channels_last is half as fast again, and folding
+    # the fixed normalisations into the convolutions before them adds a quarter (tests/benchmarks).
     for block in network.modules():
         if isinstance(block, BasicConv2d):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
-    # On a GPU cuDNN copies float32 images out of channels_last and back: a sixth fewer images per second (docs/gpu.md).
-    return network.to(
-        device, memory_format=torch.channels_last if device.type == "cpu" else torch.contiguous_format
-    )
+    # On a GPU cuDNN would copy float32 images out of channels_last and back, a sixth slower (docs/gpu.md).
+    on_cpu = torch.device(device).type == "cpu"
+    return network.to(device, memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
 
 
 def read_inception_weights(path: str | Path) -> bytes:
-    """The bytes of the weights file at `path`; PipelineError, telling how to supply it, when it cannot be read."""
+    """Read the weights file at `path`; PipelineError says how to supply it."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -68,7 +67,7 @@ def read_inception_weights(path: str | Path) -> bytes:
 
 
 def download_inception_weights() -> bytes:
-    """The published file's bytes; PipelineError, telling how else to supply it, when that fails."""
+    """Download the published file; PipelineError says how else to supply it."""
     try:
         return download(URL_INCEPTION_V3, sha256=SHA256)
     except PipelineError as error:
