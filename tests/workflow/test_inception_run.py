@@ -56,7 +56,7 @@ def test_without_network_and_weights_nothing_is_trained(project, monkeypatch):
 def test_an_unusable_weights_file_stops_before_training(project, tmp_path):
     path = tmp_path / "weights.pth"
     use_inception(project, path)
-    assert f"cannot read the Inception weights {path}" in stopped(project)
+    assert str(path) in stopped(project)
     path.write_text("<html>not found</html>")
     assert str(path) in stopped(project)
     # Jobs that need no extractor need no weights.
