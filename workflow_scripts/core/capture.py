@@ -10,7 +10,6 @@ are many and small.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,23 +20,14 @@ WARM_UP = 3
 Function = Callable[[], None]
 
 
-class Graphs(Protocol):
-    """A way to record one function."""
-
-    def eagerly(self, function: Function) -> None:
-        """Call the function where it will be recorded."""
-
-    def record(self, function: Function) -> Function:
-        """Record the function; each call of the result, the first included, does its work once."""
-
-
 class CudaGraphs:
-    """Record as a CUDA graph, on a stream of its own, which also runs the calls before the recording."""
+    """Records a function on a stream of its own, which also runs the calls before the recording."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()
 
     def eagerly(self, function: Function) -> None:
+        """Call the function where it will be recorded."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -45,13 +35,14 @@ class CudaGraphs:
         current.wait_stream(self._stream)
 
     def record(self, function: Function) -> Function:
+        """Record the function; each call of the result, the first included, does its work once."""
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
             function()
         return graph.replay
 
 
-def graphs_for(device: torch.device) -> Graphs | None:
+def graphs_for(device: torch.device) -> CudaGraphs | None:
     """How to record on `device`; None on a CPU, where functions are called as they are."""
     return CudaGraphs() if device.type == "cuda" else None
 
