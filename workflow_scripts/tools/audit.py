@@ -83,14 +83,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         found.problems.append(Problem(str(arguments.paths[0]), "identity", said))
     if arguments.json:
         steps = {path: step.lineage_sha256 for path, step in lineage.steps.items()}
-        shown = {
-            "audit_version": 2,
-            **found.as_json(),
-            "roots": roots,
-            "steps": steps,
-            "makers": lineage.makers,
-        }
-        print(json.dumps(shown, sort_keys=True, indent=1, ensure_ascii=False))
+        shown = {"audit_version": 2, "roots": roots, "steps": steps, "makers": lineage.makers}
+        print(json.dumps(shown | found.as_json(), sort_keys=True, indent=1, ensure_ascii=False))
     else:
         _print(lineage, found, roots if arguments.paths else None, time.monotonic() - started)
     return 0 if found.passed else 1
