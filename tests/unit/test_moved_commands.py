@@ -40,5 +40,5 @@ def test_what_never_was_a_command_is_pythons_own_error():
 
 
 def test_the_new_commands_exist():
-    for name in moved._TOOLS.values():
+    for name in moved._RENAMED.values():
         assert (ROOT / "workflow_scripts/tools" / f"{name}.py").is_file(), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_TOOLS = {
+_RENAMED = {
     "audit": "audit",
     "compare_reports": "compare",
     "export_crate": "crate",
@@ -12,15 +12,20 @@ _TOOLS = {
     "plan_study": "plan",
     "publish_summary": "publish",
     "run_in_rounds": "update",
-    "update_pictures": "pictures",
+}
+_REMOVED = {
+    "share_gpu": "use nvidia-cuda-mps-control (docs/gpu.md)",
+    "update_pictures": "copy a figure from reports/<STUDY>/<PRESET>/figures/ to docs/images/",
 }
 
 
 def exit_if_moved(old: str) -> None:
     """Exit with code 2 and one line if `python -m workflow_scripts.<old>` was a command once."""
-    words = "removed; use nvidia-cuda-mps-control (docs/gpu.md)" if old == "share_gpu" else None
-    if old in _TOOLS:
-        words = f"moved; use python -m workflow_scripts.tools.{_TOOLS[old]}"
-    if words:
-        print(f"error: workflow_scripts.{old} was {words}", file=sys.stderr)
-        sys.exit(2)
+    if old in _RENAMED:
+        words = f"moved; use python -m workflow_scripts.tools.{_RENAMED[old]}"
+    elif old in _REMOVED:
+        words = f"removed; {_REMOVED[old]}"
+    else:
+        return
+    print(f"error: workflow_scripts.{old} was {words}", file=sys.stderr)
+    sys.exit(2)

@@ -158,4 +158,4 @@ def test_versions_from_folder_names_are_those_of_the_metadata():
 
 def test_a_step_without_torch_does_not_depend_on_it():
     assert "torch" in package_versions(ROOT, "train_model")["versions"]
-    assert set(package_versions(ROOT, "compute_metrics")["versions"]) == {"numpy", "scipy", "python"}
+    assert set(package_versions(ROOT, "decide_verdict")["versions"]) == {"numpy", "scipy", "python"}
