@@ -2,7 +2,7 @@
 import re
 import shlex
 
-from workflow_scripts.report.figure_list import FIGURES as FIGURE_INFO
+from workflow_scripts.report.figures import FIGURES as FIGURE_INFO
 
 EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
@@ -181,7 +181,10 @@ rule build_report:
         **SHOWN,
         costs=f"{RESULTS}/costs.json",
         captions=[f"reports/captions/{name}.rst" for name in FIGURES],
-        templates=[f"reports/templates/report.{end}" for end in ("html.j2", "css", "js")],
+        templates=[
+            f"reports/templates/{name}"
+            for name in ("report.html.j2", "report.css", "report.js", "summary.md.j2")
+        ],
     output:
         html=f"{REPORT}/report.html",
     log:

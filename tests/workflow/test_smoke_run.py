@@ -12,7 +12,7 @@ import pytest
 
 from tests.workflow.projects import run_module, snakemake
 from workflow_scripts.provenance.planned_jobs import planned_jobs
-from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.figures import FIGURES
 
 pytestmark = pytest.mark.slow
 

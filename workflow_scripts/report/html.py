@@ -13,19 +13,32 @@ from markupsafe import Markup
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, sha256_file
-from workflow_scripts.report import interpretation
+from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.costs import run_table, stage_table, total_text
+from workflow_scripts.report.figures import FIGURES
 from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line
 from workflow_scripts.report.lineage_graph import Manifest
-from workflow_scripts.report.page import inline_html, render
+from workflow_scripts.report.page import block_html, inline_html, page_table, render
 from workflow_scripts.report.page_data import Lineage, json_for_script
-from workflow_scripts.report.page_sections import Sections
 from workflow_scripts.report.sourced_numbers import linked, source_numbers
-from workflow_scripts.report.summary import summary_content
+from workflow_scripts.report.summary import summary_blocks
 from workflow_scripts.report.tables import markdown
 
-TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
+TEMPLATE, WORDS, STYLE, SCRIPT = "report.html.j2", "summary.md.j2", "report.css", "report.js"
+# The sections of the page by their place in the template.
+HEADINGS = {
+    "verdict": FIGURES["hypotheses"].section,
+    "deviations": "Deviations and amendments",
+    "frontier": FIGURES["frechet_vs_nfe"].section,
+    "curvature": FIGURES["curvature_vs_step"].section,
+    "weights": FIGURES["snr_and_weights"].section,
+    "training": FIGURES["training_curves"].section,
+    "samples": FIGURES["sample_grid"].section,
+    "cost": "Cost",
+    "methods": "Methods",
+    "provenance": "Provenance",
+}
 
 
 def build_report(
@@ -52,10 +65,24 @@ def build_report(
     files_read = [path.as_posix() for paths in inputs.values() for path in paths]
     lineage = Lineage(context, manifests, files_read, setting_files or {}, gate["lock"]["path"])
     figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, lineage)
-    words = summary_content(context, gate, data_manifest, extractor)
     costs = read_json(inputs["costs"][0])
     templates = {path.name: path for path in inputs["templates"]}
     script = _page_file(templates, SCRIPT)
+    shown = {
+        **tables.summary_tables(context, gate),
+        "scale": tables.scale_mark_table(context),
+        "deviations": tables.substitution_table(verdict),
+        "settings": tables.shared_settings_table(report),
+        "cost_by_stage": stage_table(costs),
+        "cost_by_run": run_table(report, costs),
+    }
+
+    def inline(text: str) -> Markup:
+        return linked(inline_html(text), lineage.key)
+
+    def prose(text: str) -> Markup:
+        return linked(block_html(text), lineage.key)
+
     return render(
         [path for name, path in templates.items() if name == TEMPLATE],
         TEMPLATE,
@@ -66,9 +93,19 @@ def build_report(
         question=report["question"],
         outcome=verdict["outcome"],
         outcome_words=OUTCOME_WORDS[verdict["outcome"]],
-        answer=linked(inline_html(interpretation.answer(report, verdict)), lineage.key),
-        facts=[linked(inline_html(fact), lineage.key) for fact in _facts(report)],
-        sections=Sections(context, gate, words, figures, costs, lineage).all(),
+        answer=interpretation.answer(report, verdict),
+        facts=_facts(report),
+        inline=inline,
+        prose=prose,
+        headings=HEADINGS,
+        words=summary_blocks(context, gate, data_manifest, extractor, _template(templates, WORDS)),
+        figures=figures,
+        tables={name: page_table(table, lineage.origin, lineage.key) for name, table in shown.items()},
+        further_metrics=context.further_metrics,
+        finite_samples=context.finite_samples,
+        machines=source_numbers("; ".join(map(markdown, costs["machines"])), "costs"),
+        total_cost=total_text(costs) if costs["stages"] else "",
+        costs_missing=costs["missing"],
         hashes=_hashes(inputs, verdict, gate, data_manifest, extractor),
         input_lineage_sha256=input_lineage_sha256,
         report_path=f"{lineage.rendered}/report.html",
@@ -97,16 +134,21 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _page_file(templates: Mapping[str, Path], name: str) -> str:
-    """Read a style sheet or script, which must not hold the end tag of the element around it."""
+def _template(templates: Mapping[str, Path], name: str) -> Path:
     if name not in templates:
         raise PipelineError(f"the template {name} is missing; given are {', '.join(sorted(templates))}")
+    return templates[name]
+
+
+def _page_file(templates: Mapping[str, Path], name: str) -> str:
+    """Read a style sheet or script, which must not hold the end tag of the element around it."""
+    path = _template(templates, name)
     try:
-        text = templates[name].read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise PipelineError(f"cannot read the template {templates[name]}: {error.strerror}") from error
+        raise PipelineError(f"cannot read the template {path}: {error.strerror}") from error
     if "</" in text:
-        raise PipelineError(f"{templates[name]} contains '</', which would end its element in the page early")
+        raise PipelineError(f"{path} contains '</', which would end its element in the page early")
     return "\n" + text
 
 
@@ -127,7 +169,7 @@ def _figures(
             "alt": FIGURES[name].alt,
             # As an image, an SVG runs no script and loads nothing, whatever it contains.
             "svg_base64": base64.b64encode(drawn[name].read_bytes()).decode(),
-            "caption": linked(inline_html(caption), lineage.key),
+            "caption": caption,
             "data": _relative(drawn[name].with_suffix(".csv"), output),
         }
     return figures

@@ -34,6 +34,7 @@ METRIC_WORDS = {
     "recall": "the share of real images that the generated ones cover (recall)",
     "inception_score": "how sharp and varied an image classifier finds the images (Inception Score)",
 }
+TAKES_ARTICLE = ("hessian_trace", "hessian_top_eigenvalue", "inception_score")
 STUDY_WORDS = {
     "better": "At least one preregistered comparison came out better and none worse.",
     "worse": "At least one preregistered comparison came out worse and none better.",
@@ -103,11 +104,17 @@ def _effect(report: Mapping[str, Any], item: Hypothesis) -> str:
 
 def _estimate(item: Hypothesis) -> str:
     """An estimate without a claim: `the estimate for FID is +6.9 % (95 % interval −33.3 % to +71.1 %)`."""
-    metric = metric_name(item["metric_used"]["metric"])
+    metric = _with_article(item["metric_used"]["metric"])
     if item["interval"] is None:
         return f"there is no estimate for {metric}"
     text = f"the estimate for {metric} is {percent(item['relative_change'])} ({_interval(item)})"
     return source_numbers(text, _deciders([item]))
+
+
+def _with_article(metric: str) -> str:
+    """A metric's name in a sentence: `FID`, `precision`, but `the Hessian trace`."""
+    name = metric_name(metric)
+    return f"the {name.replace('Top', 'top')}" if metric in TAKES_ARTICLE else name
 
 
 def _interval(item: Hypothesis) -> str:
@@ -140,7 +147,7 @@ def hypothesis_paragraph(report: Mapping[str, Any], item: Hypothesis) -> str:
     else:
         names = arm_names(report)
         estimate = (
-            f"The estimate of {metric_name(item['metric_used']['metric'])} for “{names[item['arm']]}” is "
+            f"The estimate of {_with_article(item['metric_used']['metric'])} for “{names[item['arm']]}” is "
             f"{change_words(item['relative_change'])} than for “{names[item['comparator']]}”"
         )
         describe = {"neutral": _why_neutral, "inconclusive": _why_open}.get(item["outcome"], _how_large)

@@ -23,8 +23,7 @@ from markupsafe import Markup
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import interpretation, tables  # noqa: F401  the templates use interpretation
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.report.figures import draw
+from workflow_scripts.report.figures import FIGURES, draw
 from workflow_scripts.report.labels import rehearsal_line
 from workflow_scripts.report.page import render
 from workflow_scripts.report.sourced_numbers import plain

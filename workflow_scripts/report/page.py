@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,17 @@ SINGLE_NUMBER = re.compile(r"[+−-]?\d[\d,]*(\.\d+)?(e[−+-]?\d+)?( %)?")
 to_html = mistune.create_markdown(escape=True, plugins=["table"])
 
 
-def render(templates: Sequence[Path], name: str, autoescape: bool = True, **content: Any) -> str:
-    """Render the template called `name`; it may extend or include the others by file name.
+@contextmanager
+def open_template(
+    templates: Sequence[Path],
+    name: str,
+    autoescape: bool = True,
+    filters: Mapping[str, Callable[..., str]] | None = None,
+) -> Iterator[jinja2.Template]:
+    """Open the template called `name`; it may extend or include the others by file name.
 
-    With `autoescape` (HTML), every value is escaped unless it is markupsafe.Markup. Raises PipelineError
-    for a missing or broken template and for a missing value.
+    With `autoescape` (HTML), every value is escaped unless it is markupsafe.Markup. A missing or broken
+    template, and a missing value while it is open, become a PipelineError.
     """
     try:
         sources = {path.name: path.read_text(encoding="utf-8") for path in templates}
@@ -38,13 +45,20 @@ def render(templates: Sequence[Path], name: str, autoescape: bool = True, **cont
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(filters or {})
     try:
-        return environment.get_template(name).render(**content)
+        yield environment.get_template(name)
     except jinja2.TemplateNotFound as error:
         given = ", ".join(sources) or "none"
         raise PipelineError(f"the template {error.name} is missing; given are {given}") from error
     except jinja2.TemplateError as error:
         raise PipelineError(f"the template {name} cannot be rendered: {error}") from error
+
+
+def render(templates: Sequence[Path], name: str, **content: Any) -> str:
+    """Render an HTML page; see `open_template`."""
+    with open_template(templates, name) as template:
+        return template.render(content)
 
 
 def inline_html(text: str) -> Markup:
@@ -57,10 +71,8 @@ def block_html(text: str) -> Markup:
     return Markup(to_html(text))
 
 
-def page_table(
-    name: str, caption: str, table: Table, origin: Callable[[Cell], str], key: Callable[[str], str]
-) -> dict[str, Any]:
-    """Prepare a table for the template: name (of its CSV), caption, columns, and rows of cells.
+def page_table(table: Table, origin: Callable[[Cell], str], key: Callable[[str], str]) -> dict[str, Any]:
+    """Prepare a table for the template: its columns, and rows of cells.
 
     `origin` maps a cell, and `key` a mark in a text, to a lineage key on the page, or to "".
     """
@@ -69,7 +81,7 @@ def page_table(
         {"html": inline_html(column), "numeric": bool(rows) and all(row[place]["numeric"] for row in rows)}
         for place, column in enumerate(table["columns"])
     ]
-    return {"name": name, "caption": linked(inline_html(caption), key), "columns": columns, "rows": rows}
+    return {"columns": columns, "rows": rows}
 
 
 def _cell(cell: str, origin: Callable[[Cell], str], key: Callable[[str], str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
 from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_graph
-from workflow_scripts.report.tables import NONE, Cell
+from workflow_scripts.report.tables import NONE, SETTING_SECTIONS, Cell
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
 from workflow_scripts.study.results import FIELDS
@@ -20,8 +20,6 @@ from workflow_scripts.study.results import FIELDS
 COLUMNS = tuple(name for name in FIELDS if name not in ("study", "preset"))
 # The parts of a metric's identity that a hypothesis states.
 MEASURED = ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema")
-# The sections of the settings that all arms of a report share.
-SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 FILES = {
     "lock": "gate.json",
     "reference": "stats/scale_marks.json",

@@ -138,7 +138,18 @@ def say_nothing(axes: Axes, message: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
-def add_legend(context: ReportContext, figure: Figure) -> None:
+def finish(context: ReportContext, figure: Figure, notes: Iterable[str]) -> None:
+    """Add the legend, and below the figure the notes and whether it shows a rehearsal."""
+    _add_legend(context, figure)
+    lines = [line for note in notes if note for line in textwrap.wrap(note, 128)]
+    if context.report["rehearsal"]:
+        first_sentence = rehearsal_line(context.report).split(".")[0]
+        lines.append(f"{first_sentence}; shown is the preset {context.report['preset']}.")
+    if lines:
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=MUTED)
+
+
+def _add_legend(context: ReportContext, figure: Figure) -> None:
     """Put one legend above all panels, arms first; the figure grows by its height."""
     handles = {}
     for axes in figure.axes:
@@ -153,16 +164,6 @@ def add_legend(context: ReportContext, figure: Figure) -> None:
     columns = max(1, int(figure.get_figwidth() * 72 / points_per_column))
     figure.set_figheight(figure.get_figheight() + math.ceil(len(labels) / columns) * 0.185 + 0.1)
     figure.legend([handles[label] for label in labels], labels, loc="outside upper left", ncols=columns)
-
-
-def footer(context: ReportContext, figure: Figure, notes: Iterable[str]) -> None:
-    """Write notes under the figure, and that it shows a rehearsal."""
-    lines = [line for note in notes if note for line in textwrap.wrap(note, 128)]
-    if context.report["rehearsal"]:
-        first_sentence = rehearsal_line(context.report).split(".")[0]
-        lines.append(f"{first_sentence}; shown is the preset {context.report['preset']}.")
-    if lines:
-        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=MUTED)
 
 
 def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:

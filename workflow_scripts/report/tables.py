@@ -18,12 +18,15 @@ from workflow_scripts.report.labels import (
     threshold_text,
 )
 from workflow_scripts.report.sourced_numbers import plain, source_numbers
+from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
 
 Table = dict[str, list[Any]]
 # A column: its title, the rows of all arms, and what makes a cell of one arm's rows.
 ArmColumn = tuple[str, pd.DataFrame, Callable[[pd.DataFrame], str]]
 NONE = "–"
+# The sections of the settings that all arms of a report share.
+SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
 
 
 class Cell(str):
@@ -95,6 +98,29 @@ def rate_text(rate: float) -> str:
 def arm_names(report: Mapping[str, Any]) -> dict[str, str]:
     """Arm name to label, as escaped Markdown."""
     return {arm["name"]: markdown(arm["label"]) for arm in report["arms"]}
+
+
+def summary_tables(context: ReportContext, gate: Mapping[str, Any]) -> dict[str, Table]:
+    """The tables that summary.md and the page share, by name."""
+    report, verdict = context.report, context.verdict
+    return {
+        "hypotheses": hypothesis_table(report, verdict),
+        "arms": configuration_table(report),
+        "main_result": main_result_table(context),
+        "by_nfe": sweep_table(context),
+        "further_metrics": further_metrics_table(context),
+        "finite_sample": finite_sample_table(context),
+        "curvature": curvature_table(context),
+        "error_rates": error_rate_table(verdict),
+        "matched": matched_compute_table(report, gate),
+    }
+
+
+def shared_settings_table(report: Mapping[str, Any]) -> Table:
+    """All settings that the arms share."""
+    settings = flatten({section: report[section] for section in SETTING_SECTIONS})
+    rows = [[f"`{name}`", setting_cell(value, f"setting/{name}")] for name, value in settings.items()]
+    return {"columns": ["Setting", "Value"], "rows": rows}
 
 
 def configuration_table(report: Mapping[str, Any]) -> Table:

@@ -20,13 +20,14 @@ from workflow_scripts.core.files import (
 )
 from workflow_scripts.core.step import run
 from workflow_scripts.report.costs import collect_costs
-from workflow_scripts.report.page_data import SETTING_SECTIONS
+from workflow_scripts.report.tables import SETTING_SECTIONS
 from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
 from workflow_scripts.study.results import FIELDS
 from workflow_scripts.study.verdict import decide
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
 TEMPLATES = REPORTS / "templates"
+PAGE = [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js", "summary.md.j2")]
 SEEDS = (11, 12, 13)
 ARMS = ("A_plain", "B_weighted", "C_cosine")
 DIFFUSION = {
@@ -364,6 +365,6 @@ def render_study(
         "figures": [root / f"{name}.svg" for name in figures],
         "captions": [captions / f"{name}.rst" for name in figures],
         "notebooks": [root / "01_results.html"],
-        "templates": [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js")],
+        "templates": PAGE,
     }
     call(build_report.main, {"setting_files": setting_files(report)}, page, html=root / "report.html")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import made_up_report as made_up
 
-from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.figures import FIGURES
 
 if __name__ == "__main__":
     report, inputs = made_up.write_study(Path("study"))

@@ -16,8 +16,7 @@ from tests.unit.report import made_up_report as made_up
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext, arm_and_seed, geometric_interval
-from workflow_scripts.report.figure_list import FIGURES
-from workflow_scripts.report.figures import draw
+from workflow_scripts.report.figures import FIGURES, draw
 
 CAPTIONS = Path(__file__).resolve().parents[3] / "reports" / "captions"
 

@@ -18,12 +18,11 @@ from tests.unit.report.unlinked_numbers import names_of, texts_of, unlinked
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json_lines, write_json
 from workflow_scripts.report.costs import collect_costs
-from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.figures import FIGURES
 from workflow_scripts.report.html import build_report
 from workflow_scripts.report.page import render
 
 TEMPLATES = made_up.TEMPLATES
-PAGES = [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js")]
 NASTY = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted"'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -72,7 +71,7 @@ def study(figures=tuple(FIGURES), chain=None, **choices) -> tuple[dict, dict]:
         "summary": [Path("summary.md")],
         "figures": drawn,
         "captions": [made_up.REPORTS / f"captions/{name}.rst" for name in figures],
-        "templates": PAGES,
+        "templates": made_up.PAGE,
         "costs": [costs],
         "notebooks": [Path("notebooks/01_results.html")],
     }
@@ -250,14 +249,18 @@ def test_wrong_inputs_are_one_line_errors(tmp_path):
     for wrong, message in (
         ({"results": [tmp_path / "results.jsonl"]}, "was decided from other results"),
         ({"captions": []}, "'hypotheses' is unknown or has no caption"),
-        ({"templates": PAGES[:1]}, r"the template report\.js is missing"),
-        ({"templates": [*PAGES[:2], tmp_path / "report.js"]}, "would end its element in the page early"),
+        ({"templates": made_up.PAGE[:1]}, r"the template report\.js is missing"),
+        ({"templates": made_up.PAGE[:3]}, r"the template summary\.md\.j2 is missing"),
+        (
+            {"templates": [*made_up.PAGE[:2], tmp_path / "report.js"]},
+            "would end its element in the page early",
+        ),
     ):
         with pytest.raises(PipelineError, match=message):
             page(report, inputs | wrong)
     for templates, name, message in (
         ([TEMPLATES / "notebook.html.j2"], "notebook.html.j2", r"the template page\.html\.j2 is missing"),
-        (PAGES[:1], "report.html.j2", "cannot be rendered"),
+        (made_up.PAGE[:1], "report.html.j2", "cannot be rendered"),
         ([tmp_path / "absent.j2"], "absent.j2", "cannot read the template"),
     ):
         with pytest.raises(PipelineError, match=message):

@@ -1,18 +1,78 @@
-"""The report's figures: one module each with `draw(context) -> (Figure, DataFrame of the plotted data)`."""
+"""The figures of the report: one module each with `draw(context) -> (Figure, DataFrame of the plotted data)`.
+
+This file imports no plotting library, since planning reads the list.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.report.figure_list import FIGURES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from workflow_scripts.report.context import ReportContext
+
+
+class FigureInfo(NamedTuple):
+    """Titles and alt text; `section` is the heading in report.html and in Snakemake's own report."""
+
+    section: str
+    title: str
+    alt: str
+
+
+FIGURES = {
+    "hypotheses": FigureInfo(
+        "Hypotheses",
+        "Hypotheses",
+        "Forest plot: one row per hypothesis with the estimated relative change, its interval "
+        "and the threshold band.",
+    ),
+    "snr_and_weights": FigureInfo(
+        "Loss weights",
+        "Signal-to-noise ratio and loss weight",
+        "Two line charts over the diffusion timestep: the signal-to-noise ratio of each noise schedule, "
+        "and the loss weight of each arm.",
+    ),
+    "frechet_vs_nfe": FigureInfo(
+        "Fréchet distance and network calls",
+        "Fréchet distance against network calls",
+        "Line charts, one panel per sampler: Fréchet distance against the number of network calls per image, "
+        "one line per arm with intervals over seeds.",
+    ),
+    "sample_grid": FigureInfo(
+        "Samples",
+        "Samples",
+        "Grid of generated images: one row per arm; the images in a column start from the same noise.",
+    ),
+    "training_curves": FigureInfo(
+        "Training",
+        "Training curves",
+        "Three line charts over training steps: the arm's own loss, the unweighted squared error, "
+        "the gradient norm.",
+    ),
+    "timestep_mse": FigureInfo(
+        "Training",
+        "Error per timestep",
+        "Two line charts over the diffusion timestep: the noise prediction error of each arm, "
+        "and its ratio to the baseline.",
+    ),
+    "curvature_vs_step": FigureInfo(
+        "Curvature",
+        "Curvature during training",
+        "Three line charts over training steps: Hessian trace on the common objective, "
+        "Hessian trace on the arm's own objective, and the largest eigenvalue on the common objective.",
+    ),
+    "curvature_vs_frechet": FigureInfo(
+        "Curvature",
+        "Curvature against Fréchet distance",
+        "Scatter plot of the Fréchet distance against the Hessian trace, one point per run, coloured by arm.",
+    ),
+}
 
 
 def draw(name: str, context: ReportContext) -> tuple[Figure, pd.DataFrame]:

@@ -38,7 +38,6 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
                 label=context.label(arm),
                 **{**style.arm_style(context, arm), "linestyle": ""},
             )
-    style.add_legend(context, figure)
     note = "Points: runs. Bars: standard error of the estimated trace." if len(runs) else ""
-    style.footer(context, figure, [note, style.missing_note(context, runs)])
+    style.finish(context, figure, [note, style.missing_note(context, runs)])
     return figure, runs

@@ -36,13 +36,12 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         _draw_panel(context, axes, rows)
         frames.append(rows.assign(metric=metric)[COLUMNS])
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=COLUMNS)
-    style.add_legend(context, figure)
     note = (
         "Lines: means over seeds. Faint points: seeds. Bars: standard error of one estimate."
         if frames
         else ""
     )
-    style.footer(context, figure, [note, style.missing_note(context, frame)])
+    style.finish(context, figure, [note, style.missing_note(context, frame)])
     return figure, frame
 
 

@@ -50,7 +50,6 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         next(axes for axes in panels if axes.lines).set_ylabel(
             f"{metric_name(report['metric'])}, lower is better"
         )
-    style.add_legend(context, figure)
     seeds = rows.groupby("arm")["seed"].nunique()
     nonpositive = "; ".join(
         f"{context.label(row.arm)} seed {row.seed}, {row.sampler} NFE {row.nfe}: {number(row.value, 3)}"
@@ -70,7 +69,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         ),
         style.missing_note(context, rows),
     ]
-    style.footer(context, figure, notes)
+    style.finish(context, figure, notes)
     return figure, frame
 
 

@@ -65,7 +65,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the "
         "threshold. Line at its edge: the change the hypothesis claims."
     )
-    style.footer(context, figure, [note])
+    style.finish(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
 

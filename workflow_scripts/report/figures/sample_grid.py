@@ -57,7 +57,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
     absent = [context.label(arm) for arm in context.arms if arm not in strips]
     note = f"Seed {seed}, {sampler}, NFE {nfe}, samples 0 to {NUM_COLUMNS - 1} in order."
-    style.footer(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])
+    style.finish(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
 

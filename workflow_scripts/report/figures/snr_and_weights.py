@@ -48,8 +48,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         records += [("weight", ", ".join(arms), t, value) for t, value in enumerate(weight)]
     _finish(left, "Signal-to-noise ratio", "SNR (signal power / noise power)")
     _finish(right, "Loss weight", "weight of the squared error")
-    style.add_legend(context, figure)
-    style.footer(context, figure, [])
+    style.finish(context, figure, [])
     return figure, pd.DataFrame(records, columns=["quantity", "curve", "t", "value"])
 
 

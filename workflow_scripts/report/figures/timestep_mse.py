@@ -21,10 +21,12 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     left.set_title("Noise prediction error")
     right.set_title("Relative to the baseline")
     frames = []
-    for axes, frame, name in ((left, runs, "mse"), (right, ratios, "ratio to baseline")):
+    for axes, frame, name, otherwise in (
+        (left, runs, "mse", "No error per timestep at the last checkpoint."),
+        (right, ratios, "ratio to baseline", "No pair to compare."),
+    ):
         if frame.empty:
-            no_error, no_pair = "No error per timestep at the last checkpoint.", "No pair to compare."
-            style.say_nothing(axes, no_error if axes is left else no_pair)
+            style.say_nothing(axes, otherwise)
             continue
         means = style.over_seeds(frame, ["arm", "t"])
         style.draw_bands(axes, context, means, "t", ms=3.5)
@@ -37,9 +39,8 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     if not ratios.empty:
         right.axhline(1.0, color=style.EDGE, lw=0.9)
         right.set_ylabel("ratio to the baseline")
-    style.add_legend(context, figure)
     note = "Lines: means over seeds. Bands: lowest to highest seed." if frames else ""
-    style.footer(context, figure, [note, style.missing_note(context, runs)])
+    style.finish(context, figure, [note, style.missing_note(context, runs)])
     return figure, pd.concat(frames)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)
 
 

@@ -35,10 +35,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         style.log_ticks(axes.yaxis)
         style.step_ticks(axes)
         axes.set_ylabel(ylabel)
-    style.add_legend(context, figure)
     runs = pd.DataFrame(list(context.logs), columns=["arm", "seed"])
     note = "Lines: means over seeds. Bands: lowest to highest seed. Smoothed." if len(curves) else ""
-    style.footer(context, figure, [note, style.missing_note(context, runs)])
+    style.finish(context, figure, [note, style.missing_note(context, runs)])
     return figure, curves
 
 
