@@ -16,9 +16,8 @@ from workflow_scripts.core.snakemake_internals import (
     planned_jobs,
     select_jobs_when_one_has_ended,
 )
-from workflow_scripts.provenance.manifest import edited_outputs
-from workflow_scripts.provenance.packages import lock_differences, package_versions
-from workflow_scripts.provenance.source_closure import source_digest
+from workflow_scripts.provenance.manifest import edited_outputs, manifest_path
+from workflow_scripts.provenance.packages import code_of, lock_differences
 from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import load_preset, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
@@ -89,9 +88,9 @@ def code(entry, modules=()):
 
     `modules` are the ones that the step's setting `loads` names.
     """
-    found = or_exit(package_versions, ROOT, entry, modules)
-    PACKAGES.update(found["versions"])
-    return {"source": or_exit(source_digest, ROOT, entry, modules), "packages": found["digest"]}
+    found = or_exit(code_of, ROOT, entry, {"loads": modules})
+    PACKAGES.update(found["packages"]["versions"])
+    return {name: part["digest"] for name, part in found.items()}
 
 
 def sections(wildcards, *names):
@@ -170,8 +169,8 @@ def run_check(entry, settings, *arguments):
 def check_outputs(jobs):
     """Stop if a job would read a computed file that was edited; warn of edited files that none reads."""
     read = {str(path) for job in jobs for path in job.input}
-    firsts = [str(job.output[0]) for job in other_jobs(workflow) if job.output]
-    edited = edited_outputs(ROOT, firsts)
+    manifests = [manifest_path(ROOT / job.output[0]) for job in other_jobs(workflow) if job.output]
+    edited = edited_outputs(ROOT, manifests)
     for path, said in edited.items():
         print(f"{'error' if path in read else 'warning'}: {said}", file=sys.stderr)
     if read & edited.keys():

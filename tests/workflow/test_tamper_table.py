@@ -8,8 +8,8 @@ import pytest
 
 from tests.workflow.projects import run_module, snakemake
 from workflow_scripts.core.files import read_json, sha256_file
-from workflow_scripts.provenance.lineage import computed_files, trace
-from workflow_scripts.provenance.manifest import find_maker, write_manifest
+from workflow_scripts.provenance.lineage import StepIndex, StepRecord, computed_files, trace
+from workflow_scripts.provenance.manifest import write_manifest
 from workflow_scripts.provenance.planned_jobs import planned_files
 from workflow_scripts.tools import audit
 
@@ -54,16 +54,20 @@ def replace(project: Path, name: str, old: str, new: str) -> None:
     (project / name).write_text(text.replace(old, new, 1))
 
 
-def edit_to_match(project: Path, name: str, change=lambda lineage: None) -> Path:
+def maker(project: Path, name: str) -> StepRecord:
+    (step,) = StepIndex(project).makers(name)
+    return step
+
+
+def edit_to_match(project: Path, name: str, change=lambda lineage: None) -> None:
     """Edit the manifest of a file, so that it has the file's sum now and its own sums hold."""
-    maker = find_maker(name, project)
-    found = read_json(maker)
+    step = maker(project, name)
+    found = step.manifest
     for file in [*found["lineage"]["outputs"], *found["circumstances"]["volatile_outputs"]]:
         if file["path"] == name and file["sha256"] is not None:
             file |= {"size": (project / name).stat().st_size, "sha256": sha256_file(project / name)}
     change(found["lineage"])
-    write_manifest(maker, found["lineage"], found["circumstances"])
-    return maker.relative_to(project)
+    write_manifest(project / step.path, found["lineage"], found["circumstances"])
 
 
 def swap(project: Path) -> None:
@@ -252,7 +256,7 @@ def test_a_figure_is_made_again_byte_for_byte_and_its_tree_reaches_the_ground(fi
     ):
         assert words in done.stdout, words
     root = next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith(f"root of {FIGURE}"))
-    assert read_json(find_maker(FIGURE, finished))["lineage_sha256"] == root
+    assert maker(finished, FIGURE).lineage_sha256 == root
 
 
 def test_what_nothing_depends_on_needs_a_rerun_or_a_noted_sum(finished, mismatches):
@@ -263,7 +267,7 @@ def test_what_nothing_depends_on_needs_a_rerun_or_a_noted_sum(finished, mismatch
     edit_to_match(finished, PAGE)
     assert mismatches(page) == {}
     assert mismatches(page, "--rerun-check")[PAGE][0][0] == "rerun"
-    noted = read_json(find_maker(PAGE, finished))["lineage_sha256"]
+    noted = maker(finished, PAGE).lineage_sha256
     assert mismatches(page, "--expect", noted) == {} != mismatches(page, "--expect", "0" * 64)
 
 

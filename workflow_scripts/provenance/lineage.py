@@ -15,7 +15,13 @@ from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json
-from workflow_scripts.provenance.manifest import SUFFIX, digest, input_files, output_files, read_manifest
+from workflow_scripts.provenance.manifest import (
+    SUFFIX,
+    digest,
+    read_manifest,
+    recorded_files,
+    study_manifests,
+)
 
 _STUDY_FILE = re.compile(r"(?:results|reports)/([^/]+)/([^/]+)/")
 
@@ -53,11 +59,11 @@ class StepRecord:
 
     @cached_property
     def inputs(self) -> list[FileRecord]:
-        return self._files("inputs", input_files(self.manifest))
+        return self._files("inputs")
 
     @cached_property
     def outputs(self) -> list[FileRecord]:
-        return self._files("outputs", output_files(self.manifest))
+        return self._files("outputs")
 
     @cached_property
     def label(self) -> str:
@@ -75,10 +81,13 @@ class StepRecord:
         known = isinstance(facts, dict) and {"train", "test", "sources", "sources_sha256"} <= facts.keys()
         return facts if known else {}
 
-    def _files(self, kind: str, files: Iterable[Mapping[str, Any]]) -> list[FileRecord]:
+    def _files(self, kind: str) -> list[FileRecord]:
         volatile = {file["path"] for file in self.circumstances[f"volatile_{kind}"]}
         keys = ("name", "path", "size", "sha256", "lineage_sha256")
-        return [FileRecord(*(file.get(key) for key in keys), file["path"] in volatile) for file in files]
+        return [
+            FileRecord(*(file.get(key) for key in keys), file["path"] in volatile)
+            for file in recorded_files(self.manifest, kind)
+        ]
 
 
 @dataclass
@@ -127,33 +136,32 @@ def computed_files(root: Path, study: str, preset: str) -> list[str]:
 
     A manifest whose outputs are all gone (deleted by Snakemake, say) is ignored.
     """
-    index = _Index(root)
+    index = StepIndex(root)
     found: set[str] = set()
-    for folder in (f"results/{study}/{preset}", f"reports/{study}/{preset}"):
-        for path in sorted((root / folder).rglob(f"*{SUFFIX}")):
-            step = index.step(path)
-            if step is None:
-                found.add(path.relative_to(root).as_posix().removesuffix(SUFFIX))
-            elif any((root / file.path).exists() for file in step.outputs):
-                found |= {file.path for file in step.outputs}
+    for path in study_manifests(root, study, preset):
+        step = index.step(path)
+        if step is None:
+            found.add(path.relative_to(root).as_posix().removesuffix(SUFFIX))
+        elif any((root / file.path).exists() for file in step.outputs):
+            found |= {file.path for file in step.outputs}
     return sorted(found)
 
 
 def trace(root: Path, targets: Iterable[str]) -> Lineage:
     """Return the lineage of `targets`, paths as in manifests. Damaged manifests are noted, never raised."""
     targets = list(targets)
-    index = _Index(root)
+    index = StepIndex(root)
     lineage = Lineage(root, targets)
     waiting, seen = list(reversed(targets)), set()
     while waiting:
         if (path := waiting.pop()) in seen:
             continue
         seen.add(path)
-        claims = index.claims(path)
-        if len(claims) > 1:
-            lineage.claimed_twice[path] = [claim.path for claim in claims]
-        if claims:
-            step = claims[0]
+        makers = index.makers(path)
+        if len(makers) > 1:
+            lineage.claimed_twice[path] = [maker.path for maker in makers]
+        if makers:
+            step = makers[0]
             lineage.steps.setdefault(step.path, step)
             lineage.makers[path] = step.path
             waiting.extend(file.path for file in reversed([*step.outputs, *step.inputs]))
@@ -164,7 +172,7 @@ def trace(root: Path, targets: Iterable[str]) -> Lineage:
     return lineage
 
 
-class _Index:
+class StepIndex:
     """Steps by the files that they made. Each manifest is read once, when its folder is first needed."""
 
     def __init__(self, root: Path):
@@ -174,10 +182,11 @@ class _Index:
         self._by_output: dict[str, list[StepRecord]] = {}
         self._folders: set[Path] = set()
 
-    def claims(self, path: str) -> list[StepRecord]:
+    def makers(self, path: str) -> list[StepRecord]:
         """Return the steps that say they made the file; their manifests lie in its folder or one above it."""
+        parts = Path(path).parts
         # nothing is computed outside these two folders, and the rest of the project may be large
-        if path.partition("/")[0] in ("results", "reports"):
+        if parts[:1] in (("results",), ("reports",)) and ".." not in parts:
             for folder in (self.root / part for part in Path(path).parents):
                 if folder not in self._folders:
                     self._folders.add(folder)

@@ -10,7 +10,7 @@ It lies beside the step's first output, as `<output>.manifest.json`.
                  "outputs": [{"name", "path", "size", "sha256"}]},
      "lineage_sha256": sha256 of canonical_json(lineage),
      "circumstances": {"commit", "tree_clean", "diff_sha256", "python", "snakemake", "machine", "threads",
-                       "machine_settings", "seeds", "started", "ended", "wall_s", "peak_memory_mb",
+                       "machine_settings", "started", "ended", "wall_s", "peak_memory_mb",
                        "volatile_inputs", "volatile_outputs",
                        "reproduces": [{"lineage_sha256", "outputs"}]},
      "circumstances_sha256": sha256 of canonical_json(circumstances)}
@@ -27,7 +27,7 @@ Paths in a manifest are relative to the project or to the data root, and so the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,8 +45,6 @@ MANIFEST_VERSION = 1
 SUFFIX = ".manifest.json"
 DATA_ROOT = "data_root"
 ELSEWHERE = "elsewhere"
-_LINEAGE = {"rule", "wildcards", "entry", "settings", "source", "packages", "inputs", "outputs"}
-_TOP = {"manifest_version", "lineage", "lineage_sha256", "circumstances", "circumstances_sha256"}
 
 
 def portable_path(path: str | Path, root: Path, data_root: Path | None = None) -> str:
@@ -129,110 +127,67 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
     """Whether every value that this project reads from a manifest is there and has its type."""
-    lineage, circumstances = manifest.get("lineage"), manifest.get("circumstances")
-    if manifest.keys() != _TOP or not isinstance(lineage, dict) or not isinstance(circumstances, dict):
-        return False
-    if lineage.keys() != _LINEAGE or not _all(
-        dict, [lineage[key] for key in ("wildcards", "settings", "source", "packages")]
-    ):
-        return False
-    times = [circumstances.get(key) for key in ("started", "ended")]
-    texts = [manifest["lineage_sha256"], lineage["rule"], lineage["entry"], *lineage["wildcards"].values()]
-    tables = [lineage["source"].get("files"), lineage["packages"].get("versions")]
-    volatile = [circumstances.get(f"volatile_{kind}") for kind in ("inputs", "outputs")]
-    files = [lineage["inputs"], lineage["outputs"], *volatile]
-    builds = circumstances.get("reproduces", [])
-    return (
-        _all(str, [*times, *texts])
-        and _all(dict, [*tables, circumstances.get("machine_settings", {})])
-        and _all(list, [*files, builds])
-        and isinstance(circumstances.get("threads"), int)
-        and isinstance(circumstances.get("commit"), str | None)
-        and all(_is_file(file) for part in files for file in part)
-        and all(
-            isinstance(build, dict) and isinstance(build.get("outputs"), list) and "lineage_sha256" in build
-            for build in builds
+    try:
+        lineage, circumstances = manifest["lineage"], manifest["circumstances"]
+        source, packages = lineage["source"], lineage["packages"]
+        lists = [lineage["inputs"], lineage["outputs"]]
+        lists += [circumstances["volatile_inputs"], circumstances["volatile_outputs"]]
+        files = [file for part in lists for file in part]
+        paths = [PurePosixPath(file["path"]) for file in files]
+        builds = circumstances.get("reproduces", [])
+        lists += [builds, *(build["outputs"] for build in builds)]
+        dicts = [lineage["settings"], source["files"], packages["versions"]]
+        dicts.append(circumstances.get("machine_settings", {}))
+        texts = [
+            manifest["lineage_sha256"],
+            lineage["rule"],
+            lineage["entry"],
+            *lineage["wildcards"].values(),
+        ]
+        texts += [circumstances["started"], circumstances["ended"], *(file["name"] for file in files)]
+        optional = [circumstances.get("commit"), source["digest"]]
+        optional += [file.get(key) for file in files for key in ("sha256", "lineage_sha256")]
+        optional += [build["lineage_sha256"] for build in builds]
+        return (
+            isinstance(circumstances["threads"], int)
+            and isinstance(circumstances["wall_s"], int | float)
+            and all(isinstance(value, list) for value in lists)
+            and all(isinstance(value, dict) for value in dicts)
+            and all(isinstance(value, str) for value in texts)
+            and all(isinstance(value, str | None) for value in optional)
+            and not any(path.is_absolute() or ".." in path.parts for path in paths)
         )
-    )
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
-def _all(kind: type, values: Iterable[Any]) -> bool:
-    return all(isinstance(value, kind) for value in values)
-
-
-def _is_file(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and _all(str, [value.get("name"), value.get("path")])
-        and all(isinstance(value.get(key), str | None) for key in ("sha256", "lineage_sha256"))
-        and not PurePosixPath(value["path"]).is_absolute()
-        and ".." not in PurePosixPath(value["path"]).parts
-    )
-
-
-def output_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every output with size and sum, the volatile ones from the circumstances."""
-    return _with_sums(manifest, "outputs")
-
-
-def input_files(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every input with size and sum, the volatile ones from the circumstances."""
-    return _with_sums(manifest, "inputs")
-
-
-def _with_sums(manifest: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+def recorded_files(manifest: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return every file of a kind, `inputs` or `outputs`, with size and sum, volatile files included."""
     volatile = {file["path"]: file for file in manifest["circumstances"][f"volatile_{kind}"]}
     return [{**file, **volatile.get(file["path"], {})} for file in manifest["lineage"][kind]]
 
 
-def find_maker(path: str, root: Path) -> Path | None:
-    """Return the manifest, below `root`, of the step that made the file `path`; None where no step did.
-
-    It lies beside the step's first output: under the file's own name, or else in its folder or one above it.
-    Raises PipelineError when the manifest under the file's own name cannot be read.
-    """
-    own = manifest_path(root / path)
-    if own.is_file() and _names_output(read_manifest(own), path):
-        return own
-    others = (candidate for candidate in _manifests_above(path, root) if candidate != own)
-    return next((candidate for candidate in others if _lists(candidate, path)), None)
+def study_manifests(root: Path, study: str, preset: str) -> list[Path]:
+    """Return the paths of all manifests of a study and preset."""
+    folders = (root / kind / study / preset for kind in ("results", "reports"))
+    return [path for folder in folders for path in sorted(folder.rglob(f"*{SUFFIX}"))]
 
 
-def _names_output(manifest: Mapping[str, Any], path: str) -> bool:
-    return any(file["path"] == path for file in manifest["lineage"]["outputs"])
-
-
-def _manifests_above(path: str, root: Path) -> Iterator[Path]:
-    for folder in Path(path).parents:
-        yield from sorted((root / folder).glob(f"*{SUFFIX}"))
-
-
-def _lists(candidate: Path, path: str) -> bool:
-    try:
-        # a search in the text is enough for most files, and cheaper than parsing them
-        return f'"{path}"' in candidate.read_text(encoding="utf-8") and _names_output(
-            read_manifest(candidate), path
-        )
-    except (PipelineError, OSError, UnicodeDecodeError):
-        return False  # another step's damaged manifest; the audit reports it with that step
-
-
-def edited_outputs(root: Path, first_outputs: Iterable[str]) -> dict[str, str]:
-    """Find edited or damaged files among the outputs of the steps with these first outputs: path -> one line.
+def edited_outputs(root: Path, manifests: Iterable[Path]) -> dict[str, str]:
+    """Find edited or damaged files among the outputs that the manifests name: path -> one line.
 
     A file of the recorded size that is no younger than its manifest is not hashed, so that this takes no time
-    before a run; `make audit` hashes everything. Steps without a readable manifest are skipped, and so are
-    missing files, which are made again anyway.
+    before a run; `make audit` hashes everything. Unreadable manifests are skipped, and so are missing files,
+    which are made again anyway.
     """
     found = {}
-    for first in sorted(set(first_outputs)):
-        path = manifest_path(root / first)
+    for path in sorted(set(manifests)):
         try:
             manifest = read_manifest(path)
             written = path.stat().st_mtime_ns
         except (PipelineError, OSError):
             continue
-        for file in output_files(manifest):
+        for file in recorded_files(manifest, "outputs"):
             here, recorded = root / file["path"], file["sha256"]
             if recorded is None or not here.is_file():
                 continue

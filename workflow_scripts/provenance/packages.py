@@ -8,9 +8,8 @@ What counts:
   the same public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a
   number.
 
-What does not count: packages that serve one kind of machine (`nvidia-…`, `cuda-…`, `triton`: torch pins them
-exactly); packages that only lock, download, type or show progress (`_NO_NUMBERS`); and those that torch
-requires only to compile (`_TO_COMPILE`), unless the step imports them itself.
+What does not count, unless the step imports it itself: packages that serve one kind of machine (`nvidia-…`,
+`cuda-…`, `triton`: torch pins them exactly), and those in `_NO_NUMBERS`.
 """
 
 from __future__ import annotations
@@ -25,32 +24,26 @@ from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
-from workflow_scripts.provenance.source_closure import (
-    file_digests,
-    loaded_modules,
-    source_closure,
-    source_digest,
-    third_party_imports,
-)
+from workflow_scripts.provenance.source_closure import source_closure, source_of, third_party_imports
 
 LOCK = "envs/requirements.lock"
 # Packages whose import name is not their distribution's name; a test compares this with what is installed.
 _DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 _ONE_MACHINE = ("nvidia-", "cuda-", "triton")
+# What torch and others require to lock, download, show progress, check types or compile.
 _NO_NUMBERS = frozenset(
     [
-        "certifi",
-        "charset-normalizer",
         "filelock",
         "fsspec",
-        "idna",
+        "jinja2",
+        "networkx",
         "requests",
+        "setuptools",
+        "sympy",
         "tqdm",
         "typing-extensions",
-        "urllib3",
     ]
 )
-_TO_COMPILE = frozenset(["jinja2", "markupsafe", "mpmath", "networkx", "setuptools", "sympy"])
 
 
 class _Locked(NamedTuple):
@@ -58,24 +51,19 @@ class _Locked(NamedTuple):
     requires: set[str]
 
 
-def package_versions(root: Path, entry: str, modules: Iterable[str] = ()) -> dict[str, Any]:
-    """Return `versions` (name -> installed version, None if missing) of all that counts for a step; `digest`.
+def code_of(root: Path, entry: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return `source` and `packages`, as a manifest has them, of the step with these settings."""
+    loads = tuple(settings.get("loads", ()))
+    return {"source": source_of(root, entry, loads), "packages": package_versions(root, entry, loads)}
+
+
+@cache
+def package_versions(root: Path, entry: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return `versions` (name -> installed version, None if missing) of what counts for a step, and `digest`.
 
     `modules` are those that the step loads by name (see `source_closure`). Without a lock nothing is known:
     no versions, digest None. Raises PipelineError for an import that the lock does not hold.
     """
-    return _versions(root.resolve(), entry, tuple(modules))
-
-
-def code_of(root: Path, entry: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return `source` and `packages`, as a manifest has them, of the step with these settings."""
-    loads = loaded_modules(settings)
-    source = {"digest": source_digest(root, entry, loads), "files": file_digests(root, entry, loads)}
-    return {"source": source, "packages": package_versions(root, entry, loads)}
-
-
-@cache
-def _versions(root: Path, entry: str, modules: tuple[str, ...]) -> dict[str, Any]:
     locked = _lock(root)
     if not locked:
         return {"digest": None, "versions": {}}
@@ -84,15 +72,14 @@ def _versions(root: Path, entry: str, modules: tuple[str, ...]) -> dict[str, Any
         for path in source_closure(root, entry, modules)
         for name in third_party_imports(root, path)
     }
-    counting = (imported - _NO_NUMBERS) | _required(imported, locked)
-    versions = {name: installed_version(name) for name in sorted(counting)}
+    versions = {name: installed_version(name) for name in sorted(imported | _required(imported, locked))}
     versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {"digest": sha256_text(canonical_json(versions)), "versions": versions}
 
 
 def lock_differences(root: Path, names: Iterable[str]) -> list[str]:
     """Return one line for each of the named packages whose installed version is not the locked one."""
-    locked = _lock(root.resolve())
+    locked = _lock(root)
     lines = []
     for name in sorted(set(names) & locked.keys()):
         now, then = installed_version(name), locked[name].version
@@ -117,11 +104,11 @@ def _distribution(module: str, path: str, locked: dict[str, _Locked]) -> str:
 
 
 def _required(names: set[str], locked: dict[str, _Locked]) -> set[str]:
-    """All that the named packages require, transitively, and that can change a number."""
+    """Everything that the named packages require, transitively, and that can change a number."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
-        for name in locked[waiting.pop()].requires - found - _NO_NUMBERS - _TO_COMPILE:
+        for name in locked[waiting.pop()].requires - found - _NO_NUMBERS:
             if not name.startswith(_ONE_MACHINE):
                 found.add(name)
                 waiting.append(name)

@@ -22,6 +22,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.provenance import manifest
+from workflow_scripts.provenance.lineage import StepIndex
 from workflow_scripts.provenance.manifest import portable_path
 from workflow_scripts.provenance.packages import code_of, installed_version
 from workflow_scripts.provenance.source_closure import PACKAGE
@@ -59,6 +60,7 @@ class Recorder:
         self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
         if self._path is not None:
             self._remove_old_manifests()
+        self._steps = StepIndex(ROOT)
         self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
         is_entry = (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file()
@@ -81,7 +83,6 @@ class Recorder:
             "machine": machine(),
             "threads": threads,
             "machine_settings": machine_settings or {},  # the step writes its choice for `auto` into it
-            "seeds": _seeds(settings),
         }
 
     def finish(self) -> None:
@@ -126,13 +127,11 @@ class Recorder:
         try:
             if self._path.is_file():
                 os.replace(self._path, self._previous)
+            earlier = StepIndex(ROOT)
             for path in (path for paths in self._outputs.values() for path in paths):
-                try:
-                    maker = manifest.find_maker(portable_path(path, ROOT, self._data_root), ROOT)
-                except PipelineError:  # damaged, so nobody can use it
-                    maker = manifest.manifest_path(path)
-                if maker is not None:
-                    maker.unlink(missing_ok=True)
+                manifest.manifest_path(path).unlink(missing_ok=True)
+                for maker in earlier.makers(portable_path(path, ROOT, self._data_root)):
+                    (ROOT / maker.path).unlink(missing_ok=True)
         except OSError as error:
             raise PipelineError(
                 f"cannot write in {self._path.parent}: {error.strerror or error}; "
@@ -160,15 +159,11 @@ class Recorder:
 
     def _input(self, name: str, path: Path) -> dict[str, Any]:
         described = {**self._describe(name, path), "lineage_sha256": None}
-        try:
-            maker = manifest.find_maker(described["path"], ROOT)
-            made = maker and manifest.read_manifest(maker)
-        except PipelineError:
-            return described  # the audit says that the link is missing, and why
-        if not made:
+        makers = self._steps.makers(described["path"])
+        if not makers:  # if a manifest is damaged, the audit says so
             return described
-        described["lineage_sha256"] = made["lineage_sha256"]
-        if any(file["path"] == described["path"] for file in made["circumstances"]["volatile_outputs"]):
+        described["lineage_sha256"] = makers[0].lineage_sha256
+        if any(file.volatile for file in makers[0].outputs if file.path == described["path"]):
             self._volatile_inputs.append(dict(described))
             described |= {"size": None, "sha256": None}
         return described
@@ -257,18 +252,6 @@ def _stat(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _seeds(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value of every setting whose name ends in `seed` or `seeds`."""
-    found: dict[str, Any] = {}
-    if isinstance(settings, dict):
-        for key, value in settings.items():
-            if key.endswith(("seed", "seeds")):
-                found[prefix + key] = value
-            else:
-                found |= _seeds(value, f"{prefix}{key}.")
-    return found
 
 
 def _now() -> str:

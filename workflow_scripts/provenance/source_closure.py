@@ -11,14 +11,13 @@ imported them.
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
-from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import sha256_text
 
 PACKAGE = "workflow_scripts"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -30,52 +29,34 @@ class _Source(NamedTuple):
     sha256: str  # of the syntax tree without docstrings
 
 
-def loaded_modules(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the modules that a step with these settings loads by name."""
-    return tuple(settings.get("loads", ()))
-
-
-def source_closure(root: Path, entry: str, modules: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the sorted paths, relative to `root`, of steps/<entry>.py and of all that it imports.
-
-    `modules` are loaded by name: `report.figures.sample_grid`. Raises PipelineError where the entry or one of
-    them is missing.
-    """
-    return _closure(root.resolve(), entry, tuple(modules))
-
-
-def file_digests(root: Path, entry: str, modules: Iterable[str] = ()) -> dict[str, str]:
-    """Map each file of the source closure to the sha256 of its syntax tree."""
-    root = root.resolve()
-    return {path: _read(root / path).sha256 for path in _closure(root, entry, tuple(modules))}
-
-
-def source_digest(root: Path, entry: str, modules: Iterable[str] = ()) -> str:
-    """Return one sha256 over the paths and syntax trees of the source closure."""
-    return _digest(root.resolve(), entry, tuple(modules))
+@cache
+def source_of(root: Path, entry: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return `files` of the source closure (path -> sha256 of its syntax tree) and a `digest` of them all."""
+    files = {path: _read(root / path).sha256 for path in source_closure(root, entry, modules)}
+    return {
+        "digest": sha256_text("".join(f"{path}\0{sha256}\0" for path, sha256 in files.items())),
+        "files": files,
+    }
 
 
 def third_party_imports(root: Path, path: str) -> tuple[str, ...]:
     """Return the third-party packages that a file imports when it runs."""
-    return _read(root.resolve() / path).packages
+    return _read(root / path).packages
 
 
 def forget() -> None:
     """Drop all caches; for code that changes source files while it runs, such as tests."""
-    for cached in (_digest, _closure, _read):
+    for cached in (source_of, source_closure, _read):
         cached.cache_clear()
 
 
 @cache
-def _digest(root: Path, entry: str, modules: tuple[str, ...]) -> str:
-    files = file_digests(root, entry, modules)
-    return hashlib.sha256(
-        "".join(f"{path}\0{sha256}\0" for path, sha256 in files.items()).encode()
-    ).hexdigest()
+def source_closure(root: Path, entry: str, modules: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the sorted paths, relative to `root`, of steps/<entry>.py and of all that it imports.
 
-
-@cache
-def _closure(root: Path, entry: str, modules: tuple[str, ...]) -> tuple[str, ...]:
+    `modules` are loaded by name: `report.figures.sample_grid`. Raises PipelineError if the entry or one of
+    them is missing.
+    """
     found: set[str] = set()
     named = [f"{PACKAGE}.steps.{entry}", *(f"{PACKAGE}.{name}" for name in modules)]
     waiting = [module for name in named for module in _with_packages(name)]
@@ -129,5 +110,4 @@ def _read(path: Path) -> _Source:
     ours = (name for name in names if name.partition(".")[0] == PACKAGE)
     modules = {module for name in ours for module in _with_packages(name)}
     packages = at_run_time - {PACKAGE, *sys.stdlib_module_names}
-    sha256 = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return _Source(tuple(sorted(modules)), tuple(sorted(packages)), sha256)
+    return _Source(tuple(sorted(modules)), tuple(sorted(packages)), sha256_text(ast.dump(tree)))

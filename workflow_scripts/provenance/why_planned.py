@@ -15,7 +15,7 @@ from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
-from workflow_scripts.provenance.manifest import input_files, local_path, manifest_path, read_manifest
+from workflow_scripts.provenance.manifest import local_path, manifest_path, read_manifest, recorded_files
 from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.verification import changed_keys, differences
@@ -75,7 +75,7 @@ def _own_reasons(
     # another Python writes every syntax tree in another way
     if changed and before.get("python") == now.get("python"):
         yield f"changed: {_some(changed)}"
-    recorded = {file["path"]: file for file in input_files(manifest)}
+    recorded = {file["path"]: file for file in recorded_files(manifest, "inputs")}
     for path in sorted(recorded.keys() - set(job.input_paths)):
         yield f"{path} is no input any more"
     for path in job.input_paths:

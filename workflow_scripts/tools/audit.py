@@ -9,7 +9,6 @@ copied elsewhere. Exit code 0: all of it holds; 1: something does not match; 2: 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from workflow_scripts.core.files import sha256_file
 from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import (
     Lineage,
+    StepIndex,
     computed_files,
     study_of,
     trace,
@@ -29,11 +29,10 @@ from workflow_scripts.provenance.lineage import (
 from workflow_scripts.provenance.manifest import (
     ELSEWHERE,
     SUFFIX,
-    find_maker,
     input_lineage_sha256,
-    output_files,
     portable_path,
     read_manifest,
+    recorded_files,
 )
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
@@ -111,8 +110,8 @@ def resolve(root: Path, named: Iterable[Path]) -> Targets:
                 raise PipelineError(f"{path} holds nothing that a step made; run `make report` first")
             targets.paths += below
         elif name.endswith(SUFFIX):
-            targets.paths += [file["path"] for file in output_files(read_manifest(path))]
-        elif path.is_file() or (root / f"{name}{SUFFIX}").is_file() or find_maker(name, root):
+            targets.paths += [file["path"] for file in recorded_files(read_manifest(path), "outputs")]
+        elif path.is_file() or (root / f"{name}{SUFFIX}").is_file() or StepIndex(root).makers(name):
             targets.paths.append(name)
         else:
             raise PipelineError(f"{path} is not there, and no step's manifest names it")
@@ -132,19 +131,17 @@ def _copied_figure(root: Path, path: Path, targets: Targets) -> None:
     run = ", ".join(f"{key} {says.get(key)}" for key in ("study", "preset", "rule"))
     said = f"{path.name} says it is the figure {says['figure']} of {run}, lineage {lineage_sha256[:12]}"
     targets.notes.append(said)
-    inside = not os.path.isabs(name) and ".." not in Path(name).parts
-    maker = find_maker(name, root) if inside else None
-    if maker is None:
+    makers = StepIndex(root).makers(name)
+    if not makers:
         said = f"this project holds no such run: no step made {name}"
         targets.problems.append(Problem(path.name, "identity", said))
         return
     targets.paths.append(name)
-    made = read_manifest(maker)
-    here = input_lineage_sha256(made["lineage"])
+    here = input_lineage_sha256(makers[0].lineage)
     if here != lineage_sha256:
         said = f"belongs to another state of the run: {name} has the lineage {here[:12]}"
         targets.problems.append(Problem(path.name, "identity", said))
-    elif sha256_file(path) not in [file["sha256"] for file in output_files(made) if file["path"] == name]:
+    elif sha256_file(path) not in [file.sha256 for file in makers[0].outputs if file.path == name]:
         said = f"names its run, but its bytes are not those of {name}: it was changed"
         targets.problems.append(Problem(path.name, "file", said))
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data.prepare import require_files
 from workflow_scripts.data.published import to_download
-from workflow_scripts.provenance.manifest import SUFFIX, edited_outputs, local_path, read_manifest
+from workflow_scripts.provenance.manifest import edited_outputs, local_path, read_manifest, study_manifests
 from workflow_scripts.provenance.packages import code_of, lock_differences
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
 from workflow_scripts.provenance.why_planned import explain, plan_lines, total_words
@@ -39,8 +40,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         name, preset, data_root = read_config(root, parse_overrides(arguments.config))
         study = load_study(root, name, preset)
         jobs = planned_jobs(root, arguments.config)
-        manifests = computed_by(root, name, preset)
-        explained = explain(jobs, root, data_root, mean_seconds(manifests.values()))
+        manifests = study_manifests(root, name, preset)
+        explained = explain(jobs, root, data_root, mean_seconds(manifests))
         downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
         gate = gate_settings(root, study, read_preregistrations(root, study))
         remade = {path for job in jobs for path in job.output_paths}
@@ -65,25 +66,13 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     return 1 if stops else 0
 
 
-def computed_by(root: Path, study: str, preset: str) -> dict[str, dict[str, Any]]:
-    """Map the first output of every step of the study to its manifest, without unreadable ones."""
-    found = {}
-    for folder in (root / "results" / study / preset, root / "reports" / study / preset):
-        for path in sorted(folder.rglob(f"*{SUFFIX}")):
-            try:
-                found[path.relative_to(root).as_posix().removesuffix(SUFFIX)] = read_manifest(path)
-            except PipelineError:
-                continue  # the audit reports it
-    return found
-
-
-def mean_seconds(manifests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Map each rule to its mean seconds of work over all runs that left a manifest."""
+def mean_seconds(manifests: Iterable[Path]) -> dict[str, float]:
+    """Map each rule to its mean seconds of work, from the manifests of its steps."""
     found: dict[str, list[float]] = defaultdict(list)
-    for manifest in manifests:
-        seconds = manifest["circumstances"].get("wall_s")
-        if isinstance(seconds, int | float):
-            found[manifest["lineage"]["rule"]].append(seconds)
+    for path in manifests:
+        with suppress(PipelineError):  # the audit says which manifest is damaged
+            manifest = read_manifest(path)
+            found[manifest["lineage"]["rule"]].append(manifest["circumstances"]["wall_s"])
     return {rule: sum(seconds) / len(seconds) for rule, seconds in found.items()}
 
 

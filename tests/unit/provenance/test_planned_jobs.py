@@ -228,16 +228,17 @@ def test_durations(seconds, words):
 
 
 def test_an_edited_output_is_found_and_a_new_time_alone_is_no_edit(root):
-    assert edited_outputs(root, ["run/log.csv", "gone/log.csv"]) == {}
-    later = manifest_path(root / "run/log.csv").stat().st_mtime_ns + 1
-    os.utime(root / "run/1.pt", ns=(later, later))
-    assert edited_outputs(root, ["run/log.csv"]) == {}
-    (root / "run/1.pt").write_text("run/2.pt")  # as long as before
-    os.utime(root / "run/1.pt", ns=(later, later))
-    (found,) = edited_outputs(root, ["run/log.csv"]).items()
+    place, file = manifest_path(root / "run/log.csv"), root / "run/1.pt"
+    assert edited_outputs(root, [place, root / "gone.manifest.json"]) == {}
+    later = place.stat().st_mtime_ns + 1
+    os.utime(file, ns=(later, later))
+    assert edited_outputs(root, [place]) == {}
+    file.write_text("run/2.pt")  # as long as before
+    os.utime(file, ns=(later, later))
+    (found,) = edited_outputs(root, [place]).items()
     assert found[0] == "run/1.pt" and "delete it to have it made again" in found[1]
-    os.utime(root / "run/1.pt", ns=(0, 0))  # the stated shortcut: size and an old time are believed
-    assert edited_outputs(root, ["run/log.csv"]) == {}
+    os.utime(file, ns=(0, 0))  # the stated shortcut: size and an old time are believed
+    assert edited_outputs(root, [place]) == {}
 
 
 def test_certain_jobs_are_those_that_wait_for_none_and_new_files_after_them(root):

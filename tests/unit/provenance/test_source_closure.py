@@ -1,11 +1,9 @@
 """What a step consists of: transitive imports found by parsing; only meaning counts."""
 
-import ast
-
 import pytest
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance.source_closure import forget, source_closure, source_digest
+from workflow_scripts.provenance.source_closure import forget, source_closure, source_of
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def project(tmp_path):
 
 def _digest(root):
     forget()
-    return source_digest(root, "step")
+    return source_of(root, "step")["digest"]
 
 
 def test_closure_is_transitive_and_leaves_out_the_rest(project):
@@ -61,13 +59,12 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
 
 def test_a_module_loaded_by_name_counts_where_it_is_named(project):
     (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
-    closure = source_closure(project, "step", ["maths.figure"])
-    assert {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"} == set(closure) - set(
-        source_closure(project, "step")
-    )
-    assert source_digest(project, "step", ["maths.figure"]) != source_digest(project, "step")
+    loaded, alone = source_of(project, "step", ("maths.figure",)), source_of(project, "step")
+    added = loaded["files"].keys() - alone["files"].keys()
+    assert added == {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"}
+    assert loaded["digest"] != alone["digest"]
     with pytest.raises(PipelineError, match="maths.figures"):
-        source_closure(project, "step", ["maths.figures"])
+        source_closure(project, "step", ("maths.figures",))
 
 
 def test_misspelt_entry_and_broken_source_are_named(project):
@@ -76,17 +73,3 @@ def test_misspelt_entry_and_broken_source_are_named(project):
     (project / "workflow_scripts" / "maths" / "deep.py").write_text("def plus(:\n")
     with pytest.raises(PipelineError, match="deep.py, line 1"):
         _digest(project)
-
-
-def test_every_file_is_parsed_once_however_many_jobs_ask(project, monkeypatch):
-    """Planning asks for the digest once per job, thousands of times in a large study."""
-    parsed = []
-    parse = ast.parse
-    monkeypatch.setattr(
-        ast, "parse", lambda *a, **named: parsed.append(named["filename"]) or parse(*a, **named)
-    )
-    forget()
-    for _ in range(1000):
-        source_digest(project, "step")
-        source_digest(project, "step", ["other"])
-    assert len(parsed) == len(source_closure(project, "step", ["other"]))

@@ -298,7 +298,7 @@ def test_a_steps_manifest_changed(place, text):
     path = write(place / "train.npz.manifest.json", text)
     with clear_error_or_value():
         found = manifest.read_manifest(path)
-        manifest.output_files(found), manifest.input_files(found)
+        [manifest.recorded_files(found, kind) for kind in ("inputs", "outputs")]
         manifest.input_lineage_sha256(found["lineage"])
 
 
