@@ -44,11 +44,11 @@ def test_other_settings_of_the_machine_and_other_limits_run_nothing_again(finish
 @pytest.mark.parametrize("memory_mb", ["2000", "500"])
 def test_jobs_that_do_not_fit_together_into_mem_mb_run_one_after_another(finished, memory_mb):
     """Each job has 2,000 MB; where less is given, one job takes all of it."""
-    made = [f"{RUN}/features/{name}.npz" for name in ("ddim_nfe0010", "ddpm_nfe0020", "ddpm_nfe0050")]
+    made = [f"{RUN}/features/{name}.npz" for name in ("ddim_nfe0010", "ddpm_nfe0010", "ddpm_nfe0050")]
     for path in made:
         (finished / path).unlink()
-    memory = ("--resources", f"mem_mb={memory_mb}", "--")
-    result = snakemake(finished, "--verbose", "--allowed-rules", "extract_features", *memory, *made)
+    only = ("--allowed-rules", "extract_features", "--resources", f"mem_mb={memory_mb}")
+    result = snakemake(finished, *made, "--verbose", *only)
     assert result.returncode == 0, result.stderr
     circumstances = [read_json(finished / f"{path}.manifest.json")["circumstances"] for path in made]
     times = sorted((each["started"], each["ended"]) for each in circumstances)
