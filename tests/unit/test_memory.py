@@ -21,7 +21,8 @@ from workflow_scripts.metrics.classifier import Classifier, save_classifier
 ROOT = Path(__file__).parents[2]
 # What the allocator and the interpreter differ by between two runs of the same work.
 NOISE = 4 * 2**20
-# A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its parent's.
+# A step, and what it held at its peak; from within, since a process's usage seen from outside begins with its
+# parent's.
 MEASURED = """
 import runpy, sys
 from workflow_scripts.core.memory import peak_resident_bytes
@@ -67,7 +68,8 @@ def test_preparation_holds_each_image_once_or_twice(tmp_path: Path) -> None:
         prepare(settings, tmp_path, *(tmp_path / name for name in ("train.npz", "test.npz", "manifest.json")))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # Of the difference, since numpy writes a file through buffers of 16 MiB. As floats they would be four times their bytes.
+    # Of the difference, since numpy writes a file through buffers of 16 MiB. As floats they would be four
+    # times their bytes.
     assert peaks[1] - peaks[0] < 2.5 * (counts[1] - counts[0]) * side * side * 3
 
 

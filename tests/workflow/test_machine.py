@@ -1,6 +1,7 @@
 """Settings of the machine and limits of jobs: they are obeyed, and changing them runs nothing again."""
 
 import os
+from itertools import pairwise
 
 import pytest
 
@@ -52,6 +53,6 @@ def test_jobs_that_do_not_fit_together_into_mem_mb_run_one_after_another(finishe
     assert result.returncode == 0, result.stderr
     circumstances = [read_json(finished / f"{path}.manifest.json")["circumstances"] for path in made]
     times = sorted((each["started"], each["ended"]) for each in circumstances)
-    assert all(ended <= started for (_, ended), (started, _) in zip(times, times[1:])), times
+    assert all(ended <= started for (_, ended), (started, _) in pairwise(times)), times
     # jobs are looked for at first and when one has ended, not every second (core/snakemake_internals.py)
     assert len(made) <= (result.stdout + result.stderr).count("Ready jobs: ") <= len(made) + 1

@@ -14,7 +14,7 @@ def script(*targets, results=RESULTS):
     listed = " ".join(f"'{each}'" for each in targets)
     return (
         "#!/bin/sh\n# This script was created by sbatch --wrap.\n\n"
-        f"python -m snakemake --snakefile '/p/Snakefile' --target-jobs {listed} --allowed-rules a b --cores all "
+        f"python -m snakemake --snakefile '/p/Snakefile' --target-jobs {listed} --allowed-rules a b "
         f"--wait-for-files '/p/.snakemake/tmp.x' '{results}/data/train.npz' --force --mode 'remote'\n"
     )
 
