@@ -19,8 +19,8 @@ def other_jobs(workflow: Any) -> list[Any]:
 def select_jobs_when_one_has_ended(workflow: Any) -> None:
     """Stop Snakemake from looking for ready jobs every second; it looks when a job has ended, too.
 
-    Its limit of 100 jobs a second, which nothing here reaches, starts a chain of looks with every job that ends
-    (`JobScheduler.schedule`). In a study of 300 jobs they took a tenth of all CPU time. A lower
+    Its limit of 100 jobs a second, which nothing here reaches, starts a chain of looks with every job that
+    ends (`JobScheduler.schedule`). In a study of 300 jobs they took a tenth of all CPU time. A lower
     `--max-jobs-per-timespan` stays.
     """
     limiter = workflow.scheduler.job_rate_limiter
