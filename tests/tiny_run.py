@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+
+from workflow_scripts.nets.unet import build_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 SETTINGS: dict[str, Any] = {
@@ -46,3 +50,12 @@ def tiny_settings(**changes: Any) -> dict[str, Any]:
     return SETTINGS | {
         name: SETTINGS[name] | value if isinstance(value, dict) else value for name, value in changes.items()
     }
+
+
+def tiny_network() -> nn.Module:
+    """The network of SETTINGS in evaluation mode, all weights random: untrained, its output is zero."""
+    torch.manual_seed(0)
+    network = build_model(SETTINGS["model"], 1, 8).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return network

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets.frozen import can_compile, frozen
+from workflow_scripts.nets.precision import can_compile, frozen
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 

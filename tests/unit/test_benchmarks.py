@@ -94,7 +94,9 @@ def test_the_hardware_names_its_units_for_bfloat16(monkeypatch, tmp_path, flags,
 
     monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
     hardware.CPU_INFO.write_text(f"processor : 0\nmodel name : A CPU\nflags : {flags}\n")
-    assert hardware.describe_hardware("cpu", 2).startswith(f"A CPU, 1 cores, {units}, 2 threads on each side. ")
+    assert hardware.describe_hardware("cpu", 2).startswith(
+        f"A CPU, 1 cores, {units}, 2 threads on each side. "
+    )
     assert hardware.precisions("cpu") == (("fp32", "bf16") if units.startswith("with ") else ("fp32",))
     assert hardware.precisions("cuda") == ("fp32", "bf16")
 

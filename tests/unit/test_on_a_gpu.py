@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from tests.tiny_run import tiny_settings
 from workflow_scripts.core import capture
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets.frozen import can_compile, frozen
+from workflow_scripts.nets.precision import can_compile, frozen
 from workflow_scripts.nets.unet import build_model
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop

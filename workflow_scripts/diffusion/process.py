@@ -23,7 +23,6 @@ from workflow_scripts.diffusion.weighting import PREDICTION_TYPES
 class GaussianDiffusion:
     """A noise schedule and a prediction type (`eps`, `x0`, `v`); all tables are float64 [T] on one device."""
 
-    betas: Tensor
     alphas_cumprod: Tensor
     snr: Tensor
     sqrt_alphas_cumprod: Tensor
@@ -32,21 +31,20 @@ class GaussianDiffusion:
 
     @classmethod
     def from_settings(cls, settings_diffusion: Mapping[str, Any]) -> GaussianDiffusion:
-        """Build from the settings section `diffusion`; ValueError for an impossible value."""
+        """Build from the settings section `diffusion`; ValueError for an unknown name."""
         prediction_type = settings_diffusion["prediction_type"]
         if prediction_type not in PREDICTION_TYPES:
             known = ", ".join(PREDICTION_TYPES)
             raise ValueError(f"diffusion.prediction_type is {prediction_type!r}; known are {known}")
-        betas = make_betas(settings_diffusion)
-        alphas_cumprod = alphas_cumprod_of(betas)
+        alphas_cumprod = alphas_cumprod_of(make_betas(settings_diffusion))
         signal, noise = np.sqrt(alphas_cumprod), np.sqrt(1 - alphas_cumprod)
-        tables = (betas, alphas_cumprod, snr_of(alphas_cumprod), signal, noise)
+        tables = (alphas_cumprod, snr_of(alphas_cumprod), signal, noise)
         return cls(*map(torch.from_numpy, tables), prediction_type)
 
     @property
     def num_timesteps(self) -> int:
         """T, the number of timesteps."""
-        return len(self.betas)
+        return len(self.alphas_cumprod)
 
     def to(self, device: torch.device | str) -> GaussianDiffusion:
         """Return the same diffusion with its tables on `device`, where t must then be as well."""
@@ -80,13 +78,6 @@ class GaussianDiffusion:
         if self.prediction_type == "x0":
             return (x_t - a * output) / s
         return output if self.prediction_type == "eps" else s * x_t + a * output
-
-    def pred_v(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Convert the network's output at (x_t, t) to the velocity."""
-        a, s = self._signal_and_noise(t, x_t)
-        if self.prediction_type == "eps":
-            return (output - s * x_t) / a
-        return output if self.prediction_type == "v" else (a * x_t - output) / s
 
     def _signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1,) + (1,) * (like.ndim - 1)

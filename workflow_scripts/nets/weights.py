@@ -50,16 +50,14 @@ class FlatWeights:
 
 
 class ExponentialMovingAverage:
-    """`average = decay * average + (1 - decay) * weights` after every update.
+    """`average = decay * average + (1 - decay) * weights` after every update, with decay in [0, 1).
 
     It starts at the initial weights. There is no warm-up and no bias correction: after k updates the initial
-    weights still have a share of decay**k, so a training should last several times 1 / (1 - decay) updates.
+    weights still have a share of decay**k, so train for several times 1 / (1 - decay) updates.
     Buffers are copied, not averaged.
     """
 
     def __init__(self, weights: FlatWeights, decay: float):
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"training.ema_decay is {decay}; it must be in [0, 1)")
         self.decay = decay
         self.model = copy.deepcopy(weights.network).eval()
         self._weights, self._average = weights, FlatWeights(self.model).values.detach()

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.core.errors import ConfigError
-
 
 @dataclass(frozen=True, eq=False)
 class Chain:
@@ -29,10 +27,8 @@ class Chain:
 def trailing_timesteps(num_timesteps: int, nfe: int) -> np.ndarray:
     """The nfe timesteps to visit, int64 [nfe], falling: round(T - k T / nfe) - 1 for k = 0 ... nfe - 1.
 
-    nfe need not divide T. ConfigError unless 1 <= nfe <= T.
+    1 <= nfe <= T; nfe need not divide T.
     """
-    if not 1 <= nfe <= num_timesteps:
-        raise ConfigError(f"nfe is {nfe}; it must be between 1 and num_timesteps ({num_timesteps})")
     return np.round(np.arange(nfe, 0, -1) * (num_timesteps / nfe)).astype(np.int64) - 1
 
 

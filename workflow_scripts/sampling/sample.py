@@ -24,7 +24,7 @@ class SamplingLoop:
     `model` takes (x_t [B, C, H, W], t int64 [1], the timestep of all images). Batches have the shape, dtype
     and device of `like`; `diffusion` is on that device. Coefficients are computed in float64 and then take
     the state's dtype. `clip_x_start` clamps the predicted x_start to [-1, 1] at every step; x_0 is the last
-    of them. ConfigError for an unknown sampler or an impossible nfe or eta.
+    of them. ConfigError for an unknown sampler.
     """
 
     def __init__(
@@ -37,13 +37,12 @@ class SamplingLoop:
         clip_x_start: bool,
     ):
         timesteps = trailing_timesteps(diffusion.num_timesteps, nfe)
-        coefficients = step_coefficients(
-            sampler_settings, respace(diffusion.alphas_cumprod.cpu().numpy(), timesteps)
-        )
-        self._name, self._nfe, self._noise_std = sampler_settings["name"], nfe, coefficients.noise_std
+        chain = respace(diffusion.alphas_cumprod.cpu().numpy(), timesteps)
+        coefficients = step_coefficients(sampler_settings, chain)
+        self._name, self._nfe, self._noise_std = sampler_settings["name"], nfe, coefficients[:, 2]
         self._model, self._diffusion, self._clip_x_start = model, diffusion, clip_x_start
         self._timesteps = torch.from_numpy(timesteps).to(like.device)
-        self._table = coefficients.table(like)
+        self._table = torch.from_numpy(coefficients).to(like)
         # What a step works on: the state, its noise, the number of the step, and the first step that was not
         # finite.
         self._x, self._noise = torch.empty_like(like), torch.zeros_like(like)

@@ -19,8 +19,7 @@ from workflow_scripts.core.files import sha256_file, write_npz
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets.frozen import can_compile, frozen
-from workflow_scripts.nets.precision import Network
+from workflow_scripts.nets.precision import Network, can_compile, frozen
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.checkpoints import load_ema_model

@@ -1,7 +1,7 @@
 """The images, timesteps and noise of each step, all functions of (seed, step).
 
-Arms with the same seed and batch size therefore see the same numbers, and a resumed run sees those it had
-left.
+Arms with the same seed and batch size therefore see the same numbers, and a resumed run sees those that were
+still to come.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.randomness import stream
 
 
@@ -22,8 +21,6 @@ class Batches:
 
     def __init__(self, shape: tuple[int, int, int, int], seed: int, batch_size: int, num_timesteps: int):
         self.num_images, height, width, channels = shape
-        if self.num_images == 0:
-            raise PipelineError("the training set holds no images; check the data settings")
         self.seed, self.batch_size, self.num_timesteps = seed, batch_size, num_timesteps
         self._noise_shape = (batch_size, channels, height, width)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Checkpoints: equal weights give equal bytes, and a damaged file is refused by name."""
+"""Files of tensors: equal values give equal bytes, and a damaged file is refused by name."""
 
 from __future__ import annotations
 
@@ -55,10 +55,7 @@ def save_checkpoint(
         # Pickle writes a shared string once, so which strings are shared must not depend on the caller.
         "settings": json.loads(canonical_json(settings)),
     }
-    # torch.save writes the file's name into the archive; a buffer has none.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_tensors(path, content)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -66,19 +63,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
     PipelineError, naming the file, when it is missing, truncated, altered or not a checkpoint.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise PipelineError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
-    try:
-        # torch does not compare the archive's checksums with its content.
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if (member := archive.testzip()) is not None:
-                raise ValueError(f"{member} does not match its checksum")
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except DAMAGE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PipelineError(f"checkpoint {path} is damaged ({reason}); delete it and train again") from error
+    checkpoint = read_tensors(path, "delete it and train again")
     missing = [key for key in KEYS if key not in checkpoint] if isinstance(checkpoint, dict) else list(KEYS)
     if missing:
         raise PipelineError(
@@ -110,6 +95,34 @@ def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence
             f"the EMA weights in {path} do not fit the model ({reason}); delete it and train again"
         ) from error
     return model.eval()
+
+
+def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write tensors, numbers, text, lists and dicts atomically, for `read_tensors`."""
+    # torch.save writes the file's name into the archive; a buffer has none.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
+def read_tensors(path: str | Path, remedy: str) -> Any:
+    """Read what `write_tensors` wrote, onto the CPU, without running code from the file.
+
+    PipelineError, naming the file, when it cannot be read or is damaged, which ends with `remedy`.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        # torch does not compare the archive's checksums with its content.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if (member := archive.testzip()) is not None:
+                raise ValueError(f"{member} does not match its checksum")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except DAMAGE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PipelineError(f"{path} is damaged ({reason}); {remedy}") from error
 
 
 def _plain(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

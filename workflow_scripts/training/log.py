@@ -37,8 +37,7 @@ class TrainingLog:
         """
         self._waiting.append(values.clone())
         if step % self.every == 0:
-            self.check(step)
-            self._close_window()
+            self.close_window(step)
 
     def check(self, step: int) -> None:
         """Fetch the values up to update number `step`; DivergedError naming the first that is not finite."""
@@ -51,10 +50,13 @@ class TrainingLog:
             if not (math.isfinite(loss) and math.isfinite(mse) and math.isfinite(grad_norm)):
                 raise DivergedError(f"step {number}: loss {loss}, mse {mse}, gradient norm {grad_norm}")
 
-    def finish(self, step: int) -> None:
-        """Close the last window, which may be shorter, at update number `step`."""
+    def close_window(self, step: int) -> None:
+        """Add the row of the window that ends with update number `step`, shorter than others or empty."""
         self.check(step)
-        self._close_window()
+        if self._window:
+            means = np.mean([values[1:] for values in self._window], axis=0)
+            self.rows.append((step, *means.tolist()))
+            self._window.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """All rows and the unfinished window, as fetched by the last `check`."""
@@ -69,9 +71,3 @@ class TrainingLog:
     def rows_until_failure(self) -> list[tuple[int, float, float, float]]:
         """The rows, then the steps of the unfinished window one by one, the failing one last."""
         return self.rows + self._window
-
-    def _close_window(self) -> None:
-        if self._window:
-            means = np.mean([values[1:] for values in self._window], axis=0)
-            self.rows.append((self._window[-1][0], *(float(mean) for mean in means)))
-            self._window.clear()

@@ -51,7 +51,7 @@ def train(
             if progress is not None:
                 progress.update(state.step, f"loss {log.rows[-1][1]:.4f}" if log.rows else "")
             on_step(state)
-        log.finish(state.step)
+        log.close_window(state.step)
     except DivergedError as error:
         raise DivergedError(
             f"training of {settings['arm']}, seed {settings['seed']}, diverged at {error}; "

@@ -10,19 +10,15 @@ file is complete or absent; a state that is damaged, or lacks one of its checkpo
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import atomic_path, canonical_json, sha256_file, sha256_text, write_bytes
-from workflow_scripts.training.checkpoints import DAMAGE
+from workflow_scripts.core.files import atomic_path, canonical_json, sha256_file, sha256_text
+from workflow_scripts.training.checkpoints import read_tensors, write_tensors
 
 GENERATIONS = 2
 
@@ -61,11 +57,8 @@ class SavedRun:
         first.
         """
         checkpoints = {at: sha256_file(path) for at, path in self._numbered(".pt") if at <= step}
-        buffer = io.BytesIO()
-        torch.save({"checkpoints": checkpoints, "content": dict(content)}, buffer)
-        payload = buffer.getbuffer()
-        digest = hashlib.sha256(payload).hexdigest().encode()
-        write_bytes(self.folder / f"step{step:07d}.state", digest + b"\n" + payload)
+        state = {"checkpoints": checkpoints, "content": dict(content)}
+        write_tensors(self.folder / f"step{step:07d}.state", state)
         for _, path in self._numbered(".state")[:-GENERATIONS]:
             path.unlink(missing_ok=True)
 
@@ -79,7 +72,7 @@ class SavedRun:
             try:
                 return self._read(path)
             except PipelineError as error:
-                self.say(f"{error}; this saved state is not used")
+                self.say(str(error))
                 path.unlink(missing_ok=True)
         if states:
             self.say("no saved state is left; training starts from the beginning")
@@ -116,19 +109,9 @@ class SavedRun:
 
     def _read(self, path: Path) -> dict[str, Any]:
         """Read a state; PipelineError, naming the file, if it or one of its checkpoints was altered."""
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise PipelineError(f"cannot read {path}: {error.strerror}") from error
-        digest, _, payload = content.partition(b"\n")
-        if hashlib.sha256(payload).hexdigest().encode() != digest:
-            raise PipelineError(f"{path} is damaged: it does not match its sha256")
-        try:
-            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        except DAMAGE as error:
-            raise PipelineError(f"{path} is not a saved state: {str(error).splitlines()[0]}") from error
+        state = read_tensors(path, "this saved state is not used")
         for at, expected in state["checkpoints"].items():
             kept = self.checkpoint_path(at)
             if not kept.is_file() or sha256_file(kept) != expected:
-                raise PipelineError(f"{kept} is damaged or missing, so {path.name} is incomplete")
+                raise PipelineError(f"{kept} is damaged or missing, so {path.name} is not used")
         return state["content"]

@@ -21,9 +21,7 @@ def estimator(prediction_type: str, scale: torch.Tensor):
 
     def model(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         pred_noise = torch.tanh(scale * x_t)
-        if prediction_type == "x0":
-            return as_eps.pred_x_start(pred_noise, x_t, t)
-        return pred_noise if prediction_type == "eps" else as_eps.pred_v(pred_noise, x_t, t)
+        return diffusion.target(as_eps.pred_x_start(pred_noise, x_t, t), t, pred_noise)
 
     return model, diffusion
 
@@ -51,9 +49,8 @@ def test_the_common_objective_is_the_same_for_every_parameterization() -> None:
         model, diffusion = estimator(prediction_type, torch.tensor(0.5))
         results.append(eps_mse(model, diffusion, x_start, t, noise))
     assert results[0].shape == (4,)
-    expected = (
-        (torch.tanh(0.5 * diffusion_of("eps").q_sample(x_start, t, noise)) - noise).square().mean((1, 2, 3))
-    )
+    pred_noise = torch.tanh(0.5 * diffusion_of("eps").q_sample(x_start, t, noise))
+    expected = (pred_noise - noise).square().mean((1, 2, 3))
     for result in results:
         torch.testing.assert_close(result, expected, rtol=1e-9, atol=0)
 

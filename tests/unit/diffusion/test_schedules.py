@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from workflow_scripts.diffusion.schedules import (
-    SCHEDULES,
-    alphas_cumprod_of,
-    cosine_betas,
-    make_betas,
-    snr_of,
-)
+from workflow_scripts.diffusion.schedules import SCHEDULES, alphas_cumprod_of, make_betas, snr_of
 
 
 def settings(schedule: str, **changes: object) -> dict[str, object]:
@@ -39,7 +33,7 @@ def test_linear_ends_and_spacing() -> None:
 
 def test_cosine_follows_the_papers_alphas_cumprod() -> None:
     """Nichol & Dhariwal 2021, eq. 17: alphas_cumprod[t] = f(t + 1) / f(0); only the last beta is capped."""
-    betas = cosine_betas(1000)
+    betas = make_betas(settings("cosine"))
 
     def f(time: float) -> float:
         return math.cos((time / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
@@ -67,16 +61,6 @@ def test_tables_are_float64_and_ordered(schedule: str) -> None:
     np.testing.assert_allclose(snr / (1 + snr), alphas_cumprod, rtol=1e-13)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"schedule": "quadratic"}, "known are linear, cosine, sigmoid"),
-        ({"num_timesteps": 1}, "at least 2"),
-        ({"beta_start": 0.0}, "0 < beta_start"),
-        ({"beta_start": 0.03}, "beta_start <= beta_end"),
-        ({"schedule": "sigmoid", "beta_end": 1.0}, "beta_end < 1"),
-    ],
-)
-def test_impossible_settings_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_betas(settings("linear") | changes)
+def test_an_unknown_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="known are linear, cosine, sigmoid"):
+        make_betas(settings("quadratic"))

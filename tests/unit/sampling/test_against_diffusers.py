@@ -17,7 +17,12 @@ from workflow_scripts.diffusion.process import GaussianDiffusion
 PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 VARIANCE = {"ddpm": "fixed_small", "ddpm_large": "fixed_large"}
 SCHEDULE = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
-SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name": "ddim", "eta": 0.5})
+SAMPLERS = (
+    {"name": "ddpm"},
+    {"name": "ddpm_large"},
+    {"name": "ddim", "eta": 0.0},
+    {"name": "ddim", "eta": 0.5},
+)
 SHAPE = (3, 2, 4, 4)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from diffusers import DDPMScheduler
 
-from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.diffusion.schedules import alphas_cumprod_of, cosine_betas
 from workflow_scripts.sampling.respacing import respace, trailing_timesteps
 
@@ -38,9 +37,3 @@ def test_all_timesteps_give_back_the_original_betas() -> None:
     betas = cosine_betas(100)
     chain = respace(alphas_cumprod_of(betas), trailing_timesteps(100, 100))
     np.testing.assert_allclose(chain.betas[::-1], betas, rtol=1e-11)
-
-
-@pytest.mark.parametrize("nfe", [0, -1, 1001])
-def test_an_impossible_nfe_is_refused(nfe: int) -> None:
-    with pytest.raises(ConfigError, match=f"nfe is {nfe}; it must be between 1 and num_timesteps"):
-        trailing_timesteps(1000, nfe)

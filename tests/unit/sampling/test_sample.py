@@ -13,7 +13,12 @@ from workflow_scripts.sampling.respacing import trailing_timesteps
 from workflow_scripts.sampling.sample import CHECK_EVERY, SamplingLoop
 
 SHAPE = (1, 4, 4)
-SAMPLERS = ({"name": "ddpm"}, {"name": "ddpm_large"}, {"name": "ddim"}, {"name": "ddim", "eta": 1.0})
+SAMPLERS = (
+    {"name": "ddpm"},
+    {"name": "ddpm_large"},
+    {"name": "ddim", "eta": 0.0},
+    {"name": "ddim", "eta": 1.0},
+)
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def test_the_first_input_is_x_T_and_x_T_is_left_alone(diffusion: GaussianDiffusi
         return torch.zeros_like(x_t)
 
     before = x_T.clone()
-    sample(model, diffusion, {"name": "ddim"}, 3, x_T, lambda k: torch.zeros_like(x_T), True)
+    sample(model, diffusion, {"name": "ddim", "eta": 0.0}, 3, x_T, lambda k: torch.zeros_like(x_T), True)
     assert torch.equal(inputs[0], before) and torch.equal(x_T, before)
 
 
@@ -144,18 +149,6 @@ def test_the_first_bad_step_is_named_wherever_it_is_looked_for(
     assert len(told) < bad + 1 + CHECK_EVERY
 
 
-@pytest.mark.parametrize(
-    ("sampler", "nfe", "message"),
-    [
-        ({"name": "dpm"}, 10, "known are ddpm, ddpm_large, ddim"),
-        ({"name": "ddpm", "eta": 0.5}, 10, "ddpm takes no eta"),
-        ({"name": "ddim", "eta": 1.5}, 10, "between 0 and 1"),
-        ({"name": "ddim", "eta": float("nan")}, 10, "between 0 and 1"),
-        ({"name": "ddpm"}, 201, "between 1 and num_timesteps"),
-    ],
-)
-def test_impossible_settings_are_refused(
-    diffusion: GaussianDiffusion, sampler: dict[str, object], nfe: int, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        SamplingLoop(lambda x, t: x, diffusion, sampler, nfe, torch.zeros(1, *SHAPE), True)
+def test_an_unknown_sampler_is_refused(diffusion: GaussianDiffusion) -> None:
+    with pytest.raises(ConfigError, match="known are ddpm, ddpm_large, ddim"):
+        SamplingLoop(lambda x, t: x, diffusion, {"name": "dpm"}, 10, torch.zeros(1, *SHAPE), True)

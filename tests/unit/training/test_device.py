@@ -25,10 +25,8 @@ def test_float32_is_float32_on_a_gpu_too():
     torch.backends.cuda.matmul.fp32_precision = "tf32"
     step = Step("sample_images", {}, {}, {}, machine={"device": "cpu"})
     assert device_of(step) == torch.device("cpu") and step.machine["device"] == "cpu"
-    assert (
-        torch.backends.cudnn.conv.fp32_precision == "ieee"
-        and torch.backends.cuda.matmul.fp32_precision == "ieee"
-    )
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 
 
 def test_on_a_gpu_only_deterministic_kernels_are_left(monkeypatch):

@@ -92,24 +92,19 @@ def test_interrupted_at_a_step_it_ends_with_the_same_bytes(tmp_path, straight, m
         assert second.log.rows == straight.log.rows and len(straight.log.rows) == 3, f"cut at step {cut}"
 
 
-def test_it_saves_by_the_monotonic_clock_whatever_the_time_of_day_does(tmp_path, monkeypatch):
+# One second per look at the clock: one look per step, and two more for a step that saves. With a share of
+# 1 % saving takes 2 seconds of this clock, so the next one is 200 seconds away, not 1.
+@pytest.mark.parametrize(("share", "every_s", "expected"), [(1e9, 3.0, [3, 6, 9]), (0.01, 1.0, [1])])
+def test_it_saves_by_the_monotonic_clock_and_less_often_on_a_slow_disk(
+    tmp_path, monkeypatch, share, every_s, expected
+):
     steps = []
     monkeypatch.setattr(loop.time, "monotonic", Clock())
-    monkeypatch.setattr(loop, "MAX_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(loop, "MAX_SAVING_SHARE", share)
     monkeypatch.setattr(loop.time, "time", lambda: pytest.fail("the time of day may jump"))
     monkeypatch.setattr(SavedRun, "save", lambda self, step, content: steps.append(step))
-    # one second per look at the clock: one look per step, and two more for a step that saves
-    _go_on(_session(tmp_path, every_s=3.0))
-    assert steps == [3, 6, 9]
-
-
-def test_a_slow_disk_is_written_to_less_often(tmp_path, monkeypatch):
-    steps = []
-    monkeypatch.setattr(loop.time, "monotonic", Clock())
-    monkeypatch.setattr(SavedRun, "save", lambda self, step, content: steps.append(step))
-    # saving takes 2 seconds of this clock, so the next one is 200 seconds away, not 1
-    _go_on(_session(tmp_path, every_s=1.0))
-    assert steps == [1]
+    _go_on(_session(tmp_path, every_s=every_s))
+    assert steps == expected
 
 
 def test_a_full_disk_is_said_and_ends_training_only_if_it_has_to_stop(tmp_path, monkeypatch):

@@ -160,7 +160,7 @@ def test_sigterm_saves_first_and_a_damaged_state_is_named_and_not_used(tmp_path,
         _at_step(patched, 5, lambda: data.rename(tmp_path / "elsewhere.npz"))
         assert _train(folder, data) == 1
     said = capsys.readouterr().err
-    assert f"{newest.name} is damaged: it does not match its sha256; this saved state is not used" in said
+    assert f"{newest.name} is damaged" in said and "this saved state is not used" in said
     assert "going on after step 2" in said
     assert "train.npz changed while the step ran" in said.strip().splitlines()[-1]
     assert (folder / ".training").is_dir(), "what the run has done must not be lost with its input"

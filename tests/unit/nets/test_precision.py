@@ -8,28 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny_run import SETTINGS
-from workflow_scripts.nets import frozen as frozen_module
-from workflow_scripts.nets.frozen import can_compile, frozen
+from tests.tiny_run import tiny_network
+from workflow_scripts.nets import precision as precision_module
 from workflow_scripts.nets.layers import PointwiseConv
-from workflow_scripts.nets.precision import in_precision
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.precision import can_compile, frozen, in_precision
 
 CPU = torch.device("cpu")
 INPUTS = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(4)
 
 
-def _network() -> nn.Module:
-    torch.manual_seed(0)
-    network = build_model(SETTINGS["model"], 1, 8).eval()
-    for parameter in network.parameters():  # an untrained U-Net's output is zero
-        nn.init.normal_(parameter, std=0.1)
-    return network
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_convolutions_compute_as_set_and_everything_else_stays_float32(precision):
-    expected, network, seen = _network()(*INPUTS), _network(), []
+    expected, network, seen = tiny_network()(*INPUTS), tiny_network(), []
     network.down_blocks[0][0].residual.conv1.register_forward_hook(
         lambda layer, arguments, output: seen.append(output.dtype)
     )
@@ -46,9 +36,9 @@ def test_convolutions_compute_as_set_and_everything_else_stays_float32(precision
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_frozen_network_computes_the_same_bytes_from_weights_that_were_cast_once(precision):
-    network = _network()
+    network = tiny_network()
     with torch.no_grad():
-        expected = in_precision(_network(), precision)(*INPUTS)
+        expected = in_precision(tiny_network(), precision)(*INPUTS)
         made = frozen(network, CPU, precision)(*INPUTS)
     assert made.numpy().tobytes() == expected.numpy().tobytes()
     dtypes = {
@@ -80,7 +70,7 @@ def test_a_compiled_network_computes_the_same():
 
 def test_compiling_needs_a_gpu_triton_and_a_c_compiler(monkeypatch):
     gpu = torch.device("cuda")
-    monkeypatch.setattr(frozen_module, "find_spec", lambda name: name == "triton" or None)
+    monkeypatch.setattr(precision_module, "find_spec", lambda name: name == "triton" or None)
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert not can_compile(gpu)
@@ -89,5 +79,5 @@ def test_compiling_needs_a_gpu_triton_and_a_c_compiler(monkeypatch):
     monkeypatch.delenv("CC")
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
     assert can_compile(gpu)
-    monkeypatch.setattr(frozen_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(precision_module, "find_spec", lambda name: None)
     assert not can_compile(gpu)
