@@ -11,7 +11,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, sha256_text
 
 LAYOUT = "<class>/* or {train,test}/<class>/*"
-# File managers and archivers leave these behind, and names that start with a dot; they belong to no dataset.
+# Left behind by file managers and archivers, as are names that start with a dot.
 _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -24,10 +24,7 @@ class SourceFile(NamedTuple):
 
 
 def require_source(path: Path, expected_sha256: str | None = None) -> list[SourceFile]:
-    """List the files of a user's own images.
-
-    PipelineError when there are none, or when their `combined_sha256` is not the expected one.
-    """
+    """List the files of a user's own images; PipelineError without any or with another sum than expected."""
     if not path.exists():
         raise PipelineError(
             f"{path} is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out {LAYOUT} there, "
@@ -43,7 +40,7 @@ def require_source(path: Path, expected_sha256: str | None = None) -> list[Sourc
 
 
 def describe_file(path: Path, name: str | None = None) -> SourceFile:
-    """Size and sha256 of one file, called `name` (default: its own); PipelineError when it cannot be read."""
+    """Describe one file, called `name` (default: its own); PipelineError when it cannot be read."""
     digest = sha256_file(path)
     return SourceFile(name or path.name, path.stat().st_size, digest)
 
@@ -56,7 +53,7 @@ def describe_source(path: Path) -> list[SourceFile]:
 
 
 def combined_sha256(files: Iterable[SourceFile]) -> str:
-    """One file's own sha256; of several files that of their list by name, as `sha256sum` prints it."""
+    """Return one file's own sha256, or that of the list that `sha256sum` prints for several, sorted."""
     files = sorted(files)
     if len(files) == 1:
         return files[0].sha256

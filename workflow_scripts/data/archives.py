@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError, shorten
 from workflow_scripts.core.source_files import check_name, is_leftover, walk
 
 MAX_FILE_BYTES = 64 * 2**20  # unpacked
-# What the standard library raises on a damaged archive.
-DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    OSError,
-    OverflowError,
-    RuntimeError,  # also for an encrypted file
-    ValueError,
-)
 
 
 class Member(NamedTuple):
@@ -45,7 +31,7 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     """
     seen: set[str] = set()
     try:
-        for packed_name, is_folder, num_bytes, read in _entries(path):
+        for packed_name, is_folder, num_bytes, open_file in _entries(path):
             name = check_name(packed_name, path)
             if name == "." or is_leftover(name):  # `tar -c .` names the folder itself
                 continue
@@ -58,21 +44,24 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
                     raise PipelineError(
                         f"{path}: {name!r} has {num_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} allowed"
                     )
-                content = read()
+                with open_file() as handle:
+                    content = handle.read()
             yield Member(name, is_folder, content)
-    except DAMAGED as error:
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or encrypted archive may raise nearly anything
         raise PipelineError(
             f"cannot read {path} ({shorten(error) or type(error).__name__}); "
             "put an intact folder, .zip or .tar(.gz, .xz) there, without a password"
         ) from error
 
 
-def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], bytes]]]:
-    """Name, whether it is a folder, size in bytes, and the function that reads it."""
+def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], IO[bytes]]]]:
+    """Yield name, whether it is a folder, size in bytes, and the function that opens it."""
     if path.is_dir():
         for name, is_folder in walk(path):
             file = path / name
-            yield name, is_folder, file.stat().st_size, file.read_bytes
+            yield name, is_folder, file.stat().st_size, partial(file.open, "rb")
         return
     with open(path, "rb") as handle:
         is_zip = handle.read(2) == b"PK"
@@ -80,7 +69,7 @@ def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], bytes]]]
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 # zipfile stops at `file_size`, whatever a file unpacks to, and checks its CRC
-                yield info.filename, info.is_dir(), info.file_size, partial(archive.read, info)
+                yield info.filename, info.is_dir(), info.file_size, partial(archive.open, info)
         return
     with tarfile.open(path) as archive:
         for member in archive:
@@ -88,7 +77,7 @@ def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], bytes]]]
                 raise PipelineError(
                     f"{path}: {member.name!r} is a link, a device or a sparse file; pack the file itself"
                 )
-            yield member.name, member.isdir(), member.size, partial(_read_member, archive, member)
+            yield member.name, member.isdir(), member.size, partial(archive.extractfile, member)
         # tarfile stops at an empty block, and silently at a header it cannot read. In a whole archive only
         # empty blocks follow, and then the compressor's checksum.
         rest = archive.fileobj.read(2**20)
@@ -96,7 +85,3 @@ def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], bytes]]]
             raise EOFError("its end is missing")
         while archive.fileobj.read(2**20):
             pass
-
-
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    return archive.extractfile(member).read()

@@ -19,10 +19,10 @@ from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
 def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None]) -> Dataset:
     """Load the images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
 
-    Folders around the layout do not matter; hidden files are left out, and so are files outside the class
-    folders that are not images by their suffix. Classes are the class folders, sorted by name.
-    `on_images(count)` is called after every image. PipelineError, naming the file or member, for anything
-    damaged, unsafe, ambiguous or mixed, and for an empty class.
+    Folders around the layout do not matter; hidden files and, outside the class folders, files without an
+    image's suffix are left out. Classes are the class folders, sorted by name. `on_images(count)` is called
+    after every image. PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or
+    mixed, and for an empty class.
     """
     path = root / settings_data["path"]
     sources = require_source(path, settings_data.get("sha256"))
@@ -57,7 +57,7 @@ def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int]
 def _read(
     path: Path, rule: Rule, on_images: Callable[[int], None]
 ) -> tuple[dict[str, np.ndarray], str, list[str], list[str]]:
-    """Arrays by name, the mode all images were stored in, and the names of folders and of other files."""
+    """Return arrays by name, the mode that all images were stored in, names of folders and of other files."""
     images: dict[str, np.ndarray] = {}
     folders, others = [], []
     first_mode, first_name = "", ""
@@ -80,7 +80,7 @@ def _read(
 
 
 def _parts(path: Path, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Names by part (train, test) and class folder; images of a layout without parts are all `train`."""
+    """Group names by part (train, test) and class folder; without parts all are `train`."""
     by_base: dict[PurePosixPath, dict[str, list[str]]] = {}
     for name in names:
         folder = PurePosixPath(name).parent

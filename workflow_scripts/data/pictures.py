@@ -20,7 +20,7 @@ MODES = {"L": "grey", "RGB": "colour"}
 
 @dataclass(frozen=True)
 class Rule:
-    """The wanted form: `image_size` pixels a side, `channels` 1 or 3, `resize` one of FILTERS or None."""
+    """How images must end up: `image_size` pixels a side, `channels` 1 or 3, `resize` in FILTERS or None."""
 
     image_size: int
     channels: int
@@ -28,7 +28,6 @@ class Rule:
 
     @property
     def mode(self) -> str:
-        """Pillow's name for images of that many channels."""
         return {1: "L", 3: "RGB"}[self.channels]
 
     def describe(self, mode: str) -> str:
@@ -60,7 +59,7 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
     except (PipelineError, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
-        raise PipelineError(f"{where} does not decode (not an image it can read)") from error
+        raise PipelineError(f"{where} does not decode (no known image format)") from error
     except Exception as error:  # a decoder that meets damaged bytes may raise anything
         raise PipelineError(f"{where} does not decode ({shorten(error) or type(error).__name__})") from error
     mode = image.mode

@@ -12,25 +12,26 @@ import numpy as np
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import write_json, write_npz
+from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.source_files import combined_sha256, require_source
 from workflow_scripts.data import image_folder, published
-from workflow_scripts.data.dataset import Dataset, Split, stratified_split
+from workflow_scripts.data.dataset import Dataset, Split
 
 Settings = Mapping[str, Any]
 OnImages = Callable[[int], None]
 
 LOADERS: dict[str, Callable[[Settings, Path, OnImages], Dataset]] = {
     "cifar10": lambda settings, root, on_images: published.load_cifar10(settings, root),
-    "digits": lambda settings, root, on_images: published.load_digits(settings),
+    "digits": lambda settings, root, on_images: published.load_digits(),
     "image_folder": image_folder.load,
     "mnist": lambda settings, root, on_images: published.load_mnist(settings, root),
 }
 
 
 def require_files(settings_data: Settings, root: Path) -> None:
-    """Find the dataset's files below `root` or download them where that is allowed, and check their sums.
+    """Find the dataset's files below `root`, or download them where that is allowed, and check their sums.
 
-    PipelineError, saying what to put where. A user's own images are only looked for and hashed, not decoded.
+    A user's own images are only hashed, not decoded. PipelineError, saying what to put where.
     """
     source = settings_data["source"]
     if source == "image_folder":
@@ -61,9 +62,8 @@ def prepare(
 def load_source(settings_data: Settings, root: Path, on_images: OnImages = lambda count: None) -> Dataset:
     """Load `data.source` from below `root`; keep the first `num_train` and `num_test` images (null: all).
 
-    Where the source has no test part, `num_test` images are split off its training images by `split_seed`,
-    stratified. `on_images(count)` is called as images are decoded. ConfigError, naming the key, when the
-    settings do not fit the dataset; PipelineError when it cannot be read.
+    A dataset without a test part gets one from `stratified_split`. `on_images(count)` is called as images are
+    decoded. ConfigError when the settings do not fit the dataset; PipelineError when it cannot be read.
     """
     dataset = LOADERS[settings_data["source"]](settings_data, root, on_images)
     _require_match(dataset, settings_data)
@@ -94,8 +94,33 @@ def _split_off_test(dataset: Dataset, settings_data: Settings) -> Dataset:
         dataset,
         train=Split(images[train], labels[train]),
         test=Split(images[test], labels[test]),
-        preparation=f"{dataset.preparation}; test images split off the training images by seed",
+        preparation=f"{dataset.preparation}; test images split off by seed",
     )
+
+
+def stratified_split(
+    labels: np.ndarray, num_test: int | None, split_seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw indices (train, test) in random order; every class has its share of the `num_test` test images.
+
+    Shares are rounded by largest remainder, so that they add up. ConfigError when num_test is null or
+    leaves a class without a training or test image.
+    """
+    if num_test is None:
+        raise ConfigError("data.num_test: must be a number for a dataset without an official test part")
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = num_test * counts / len(labels)
+    quotas = np.floor(shares).astype(np.int64)
+    quotas[np.argsort(quotas - shares, kind="stable")[: num_test - quotas.sum()]] += 1
+    if (quotas < 1).any() or (quotas >= counts).any():
+        raise ConfigError(
+            f"data.num_test: with {num_test} of {len(labels)} images a class has none for training or testing"
+        )
+    order = stream(split_seed, "split").permutation(len(labels))
+    in_test = np.zeros(len(labels), dtype=bool)
+    for name, quota in zip(classes, quotas):
+        in_test[order[labels[order] == name][:quota]] = True
+    return order[~in_test[order]], order[in_test[order]]
 
 
 def _first(split: Split, count: int | None, key: str) -> Split:
@@ -108,11 +133,7 @@ def _first(split: Split, count: int | None, key: str) -> Split:
 
 
 def describe(dataset: Dataset, settings_data: Settings) -> dict[str, Any]:
-    """The manifest: source, title, origin, licence, what was done to the images, shape `[H, W, C]`, classes.
-
-    For each part it holds count and sha256 of the content; for every source file its name, size and sha256,
-    and one digest of all of them. It names no folder of the machine.
-    """
+    """Return the manifest; it names no folder of the machine."""
     return {
         "source": settings_data["source"],
         "title": settings_data["title"],
@@ -121,23 +142,21 @@ def describe(dataset: Dataset, settings_data: Settings) -> dict[str, Any]:
         "preparation": dataset.preparation,
         "shape": [int(side) for side in dataset.train.images.shape[1:]],
         "classes": list(dataset.classes),
-        "train": _describe_part(dataset.train, len(dataset.classes)),
-        "test": _describe_part(dataset.test, len(dataset.classes)),
+        **{
+            part: {
+                "count": len(split.images),
+                "class_counts": np.bincount(split.labels, minlength=len(dataset.classes)).tolist(),
+                "sha256": content_sha256(split.images, split.labels),
+            }
+            for part, split in (("train", dataset.train), ("test", dataset.test))
+        },
         "sources": [file._asdict() for file in dataset.sources],
         "sources_sha256": combined_sha256(dataset.sources),
     }
 
 
-def _describe_part(split: Split, num_classes: int) -> dict[str, Any]:
-    return {
-        "count": len(split.images),
-        "class_counts": np.bincount(split.labels, minlength=num_classes).tolist(),
-        "sha256": content_sha256(split.images, split.labels),
-    }
-
-
 def content_sha256(images: np.ndarray, labels: np.ndarray) -> str:
-    """sha256 over type, shape and values of both arrays: 64 hex digits, whatever file they are kept in."""
+    """sha256 over type, shape and values of both arrays, whatever file they are kept in."""
     digest = hashlib.sha256()
     for array in (images, labels):
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -17,7 +17,7 @@ from workflow_scripts.core.download import download
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, write_bytes
 from workflow_scripts.core.source_files import describe_file
-from workflow_scripts.data.dataset import Dataset, Split, stratified_split
+from workflow_scripts.data.dataset import Dataset, Split
 
 WHERE = "or say where data lies: --config data_root=… (make: DATA=…)"
 
@@ -48,25 +48,20 @@ CIFAR10_NAME = "cifar-10-python.tar.gz"
 CIFAR10_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
 
-def load_digits(settings_data: Mapping[str, Any]) -> Dataset:
-    """Load scikit-learn's 1,797 scans of 8x8 pixels, and split `num_test` off by `split_seed`, stratified.
-
-    Grey levels 0..16 become u8 by round(v * 255 / 16). ConfigError when `num_test` leaves a class empty.
-    """
+def load_digits() -> Dataset:
+    """Load scikit-learn's 1,797 scans of 8x8 pixels; grey levels 0..16 become u8 by round(v * 255 / 16)."""
     import sklearn.datasets
 
     loaded = sklearn.datasets.load_digits()
     images = np.round(loaded.images * 255.0 / 16.0).astype(np.uint8)[..., None]
-    labels = loaded.target.astype(np.int64)
-    train, test = stratified_split(labels, settings_data["num_test"], settings_data["split_seed"])
     return Dataset(
-        train=Split(images[train], labels[train]),
-        test=Split(images[test], labels[test]),
+        train=Split(images, loaded.target.astype(np.int64)),
+        test=None,
         classes=tuple(str(name) for name in loaded.target_names),
         origin="scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits, test part, "
         "E. Alpaydin 1998)",
         licence="CC BY 4.0 (UCI Machine Learning Repository)",
-        preparation="grey levels 0..16 scaled to 0..255; test images split off by seed",
+        preparation="grey levels 0..16 scaled to 0..255",
         sources=(describe_file(Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"),),
     )
 
@@ -97,8 +92,8 @@ def load_mnist(settings_data: Mapping[str, Any], root: Path) -> Dataset:
 def mnist_files(settings_data: Mapping[str, Any], root: Path) -> dict[str, tuple[Path, bytes]]:
     """Find the needed IDX files (plain or .gz) below `root`: name -> path and checked, unpacked content.
 
-    Missing files are downloaded to `root`/mnist when `download` is true. PipelineError, naming the file and
-    where it belongs, when one is missing, damaged or not the published file.
+    Missing files are downloaded to `root`/mnist when `download` is true. PipelineError when one is missing,
+    damaged or not the published file.
     """
     found = {}
     for name in _mnist_names(settings_data):
@@ -173,7 +168,7 @@ def load_cifar10(settings_data: Mapping[str, Any], root: Path) -> Dataset:
 def cifar10_archive(settings_data: Mapping[str, Any], root: Path) -> Path:
     """Find the published archive in `root`, or download it there when `download` is true.
 
-    PipelineError, saying what to put where, when it is missing or another file.
+    PipelineError when it is missing or another file.
     """
     archive = root / CIFAR10_NAME
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -59,14 +60,7 @@ class Study:
     published_summary: str
 
     def arm(self, name: str) -> Arm:
-        """The arm called `name`; ConfigError with the nearest name when the preset does not run it."""
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
-        known = [arm.name for arm in self.arms]
-        raise ConfigError(
-            f"study {self.name}, preset {self.preset}: no arm {name!r}; {schema.nearest(name, known)}"
-        )
+        return next(arm for arm in self.arms if arm.name == name)
 
     def shared(self, section: str) -> dict[str, Any]:
         """A section that no arm may change: data, extractor, sampling or curvature."""
@@ -97,12 +91,7 @@ def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Pat
     """(study, preset, data root) from config/config.yaml and the command line's --config, all checked."""
     value = {**schema.read_yaml(root / "config/config.yaml"), **overrides}
     schema.check(value, "config", "config/config.yaml or --config")
-    try:
-        return value["study"], value["preset"], Path(value["data_root"]).expanduser()
-    except RuntimeError as error:  # no such user, or no home folder
-        raise ConfigError(
-            f"data_root {value['data_root']!r}: the home folder in it is not known; write the path out"
-        ) from error
+    return value["study"], value["preset"], Path(os.path.expanduser(value["data_root"]))
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
@@ -152,12 +141,12 @@ def load_preset(root: Path, preset: str) -> dict[str, Any]:
 
 
 def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
-    """The content of every arm's file in a study's folder, by the arm's name, sorted."""
+    """Map each arm's name to the content of its file, sorted by name."""
     names = sorted(path.stem for path in (root / folder).glob("*.yaml") if path.stem != "base")
     if not names:
         raise ConfigError(f"{folder}: no arm; add a file such as E1_baseline.yaml beside base.yaml")
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it becomes a folder, a wildcard and a word of commands
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it names folders, wildcards and targets
             raise ConfigError(
                 f"{folder}/{name}.yaml: an arm's name may hold letters, digits and _; rename the file"
             )
@@ -165,11 +154,10 @@ def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
 
 
 def arm_looks(folder: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Look number (1, 2, …) of every arm of a study, whichever of them a preset runs.
+    """Number the looks (1, 2, …) of all arms of a study, so that an arm looks the same in every preset.
 
-    `arms` holds the content of each arm's file in `folder` by arm name. An arm keeps the `look` that its file
-    gives; the others take the free numbers in the order of their names. ConfigError when two arms give one
-    number.
+    `arms` maps names to the content of the files in `folder`. An arm keeps the `look` that its file gives;
+    the others take the free numbers in the order of their names. ConfigError when two arms give the same.
     """
     given = {own["look"]: name for name, own in arms.items() if "look" in own}
     free = (number for number in count(1) if number not in given)

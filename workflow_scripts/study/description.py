@@ -17,7 +17,7 @@ PER_ARM = ("diffusion.", "loss.")
 
 
 def preregistered_preset(preregistrations: list[Preregistration]) -> str:
-    """The preset the study was preregistered for; any other is a rehearsal."""
+    """The preset that the study was preregistered for; any other is a rehearsal."""
     return preregistrations[0].front["preset"]
 
 
@@ -126,11 +126,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
 
 
 def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
-    """The values of config/anchors.yaml that were measured with the study's metric on its whole dataset.
-
-    A part of a dataset is another reference and another extractor another metric, so no value applies to
-    either. ConfigError for a mistake in the file.
-    """
+    """The values in config/anchors.yaml for the study's metric and dataset; none for part of a dataset."""
     content = schema.read_yaml(root / ANCHORS)
     schema.check(content, "anchors", ANCHORS)
     for anchor in content["anchors"]:
@@ -148,7 +144,7 @@ def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
 
 
 def setting_files(study: Study) -> dict[str, str]:
-    """The file of each setting: `arms`, `seeds`, `training.num_steps`, … and `<arm>/loss.weighting` per arm.
+    """Map `arms`, `seeds`, `training.num_steps`, … and `<arm>/loss.weighting`, … to the file of each.
 
     Settings that the report shows once are those of the first arm.
     """

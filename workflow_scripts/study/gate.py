@@ -1,4 +1,4 @@
-"""The gate: nothing runs unless the lock stands and compared arms differ in the preregistered factor only."""
+"""The gate: nothing runs unless the lock holds and compared arms differ only in the preregistered factor."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from workflow_scripts.study.config import flatten
 
 
 def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of gate.json; a PipelineError says why the gate is shut and what to do.
+    """Return the content of gate.json; PipelineError when the gate is shut.
 
-    `settings` are those of `description.gate_settings`: study, preset, preregistered_preset, rehearsal, now
-    (the content of a lock made now), settings (resolved, by arm), preregistrations, comparisons.
+    `settings` are those of `description.gate_settings`.
     """
     study, arms = settings["study"], settings["settings"]
     amendments = lock.require_unchanged(root, study, settings["now"])
@@ -38,9 +37,9 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def check_comparison(
     comparison: Mapping[str, Any], settings: Mapping[str, dict[str, Any]], where: str
 ) -> list[dict[str, Any]]:
-    """The settings in which two compared arms differ; PipelineError when one lies outside the factor.
+    """List the settings in which two compared arms differ; PipelineError for one outside the factor.
 
-    This check is why the compute of compared arms is matched.
+    It keeps the compute of compared arms equal.
     """
     arm, comparator = comparison["arm"], comparison["comparator"]
     left, right = flatten(settings[arm]), flatten(settings[comparator])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
@@ -22,12 +22,10 @@ MACHINE_KEYS = ("data.download", "extractor.weights")
 
 
 def lock_path(study: str) -> str:
-    """Path of a study's lock, relative to the project."""
     return f"docs/experiments/{study}.lock.json"
 
 
 def amendments_path(study: str) -> str:
-    """Path of a study's amendments, relative to the project."""
     return f"docs/experiments/{study}.amendments.jsonl"
 
 
@@ -63,7 +61,7 @@ def read_lock(root: Path, study: str) -> dict[str, Any]:
             f"run: make lock STUDY={study}"
         )
     lock = read_json(path)
-    _check(lock, "lock", f"{lock_path(study)} is not a lock in format {FORMAT}")
+    schema.check(lock, "lock", f"{lock_path(study)} is damaged, restore it from git")
     if lock["study"] != study:
         raise PipelineError(
             f"{lock_path(study)} is a lock of {lock['study']}, not of {study}; restore it from git"
@@ -84,31 +82,20 @@ def read_amendments(root: Path, study: str) -> list[dict[str, Any]]:
                 f"{amendments_path(study)}, line {number}: does not follow from the line before it: the "
                 "lock or an earlier amendment was changed; restore both from git"
             )
-        _check(amendment, "amendment", f"{amendments_path(study)}, line {number}")
+        schema.check(
+            amendment, "amendment", f"{amendments_path(study)}, line {number} is damaged, restore it from git"
+        )
         previous = sha256_text(canonical_json(amendment))
     return amendments
-
-
-def _check(value: Any, definition: str, where: str) -> None:
-    try:
-        schema.check(value, definition, where)
-    except ConfigError as error:
-        raise PipelineError(f"{error}; restore it from git") from error
-
-
-def last_link(root: Path, study: str) -> str:
-    """The hash that the next amendment must name as `previous_sha256`."""
-    amendments = read_amendments(root, study)
-    return sha256_text(canonical_json(amendments[-1])) if amendments else sha256_file(root / lock_path(study))
 
 
 def drift(
     lock: dict[str, Any], amendments: list[dict[str, Any]], now: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What differs from the lock as amended, `{"what", "locked", "now"}` per key; empty when nothing does.
+    """List what differs from the lock as amended: `{"what", "locked", "now"}` per key.
 
-    `locked` is left out where the lock has no such key, and `now` where the configuration has none any more.
-    A setting younger than the lock is as promised while it has the value that it was introduced with.
+    `locked` is missing where the lock lacks the key, `now` where the configuration no longer has it. A
+    setting younger than the lock may have the value that it was introduced with.
     """
     promised, found = _flat_state(lock), _flat_state(now)
     for amendment in amendments:
@@ -118,21 +105,18 @@ def drift(
                 promised[change["what"]] = change["now"]
     changes = []
     for what in sorted(promised.keys() | found.keys()):
-        change = {"what": what}
-        change |= {"locked": promised[what]} if what in promised else {}
-        change |= {"now": found[what]} if what in found else {}
-        if not _as_promised(change):
-            changes.append(change)
+        sides = {"locked": promised, "now": found}
+        change = {side: values[what] for side, values in sides.items() if what in values}
+        if not _as_promised(what, change):
+            changes.append({"what": what, **change})
     return changes
 
 
-def _as_promised(change: dict[str, Any]) -> bool:
-    if "now" not in change:
-        return False
-    if "locked" in change:
-        return change["locked"] == change["now"]
-    defaults, key = schema.introduced_defaults(), change["what"].rpartition(": ")[2]
-    return key in defaults and defaults[key] == change["now"]
+def _as_promised(what: str, change: dict[str, Any]) -> bool:
+    key, defaults = what.rpartition(": ")[2], schema.introduced_defaults()
+    if "locked" not in change and key in defaults:
+        return change["now"] == defaults[key]
+    return len(change) == 2 and change["locked"] == change["now"]
 
 
 def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
@@ -145,11 +129,9 @@ def _flat_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_unchanged(root: Path, study: str, now: dict[str, Any]) -> list[dict[str, Any]]:
-    """The amendments, when all is as locked and amended; otherwise a PipelineError names the first drift."""
-    lock = read_lock(root, study)
-    amendments = read_amendments(root, study)
-    found = drift(lock, amendments, now)
-    if found:
+    """Return the amendments; PipelineError, naming the first drift, unless all is as locked and amended."""
+    lock, amendments = read_lock(root, study), read_amendments(root, study)
+    if found := drift(lock, amendments, now):
         first, more = found[0], f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise PipelineError(
             f"{first['what']} has drifted from the lock: locked {_short(first, 'locked')}, "

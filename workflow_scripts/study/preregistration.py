@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Preregistration:
 
     @property
     def hypotheses(self) -> list[dict[str, Any]]:
-        """The hypotheses with their experiment, and ids that are unique in the study (`E2.H1`)."""
+        """Hypotheses with their experiment and an id that is unique in the study (`E2.H1`)."""
         return [
             {**hypothesis, "id": f"{self.experiment}.{hypothesis['id']}", "experiment": self.experiment}
             for hypothesis in self.front["hypotheses"]
@@ -34,7 +35,7 @@ class Preregistration:
 
 
 def parse_front_matter(text: str, where: str) -> dict[str, Any]:
-    """The checked front matter between the first two `---` lines; ConfigError for anything else."""
+    """Return the checked front matter between the first two `---` lines; ConfigError for anything else."""
     lines = [line.rstrip() for line in text.splitlines()]
     if lines[:1] != ["---"] or "---" not in lines[1:]:
         raise ConfigError(f"{where}: must start with front matter between two lines of ---")
@@ -68,39 +69,31 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
     for arm in full.arms:
         if claimed.count(arm.name) != 1:
             raise ConfigError(
-                f"config/study/{study.name}/{arm.name}.yaml: the arm stands in {claimed.count(arm.name)} "
-                "preregistrations, must stand in one"
+                f"config/study/{study.name}/{arm.name}.yaml: the arm is in {claimed.count(arm.name)} "
+                "preregistrations, must be in one"
             )
     return found
 
 
 def _check_against(item: Preregistration, full: Study) -> None:
-    """The claims of one preregistration must be about arms, seeds and evaluations that the study has."""
-    front, arms, preset_file = (
-        item.front,
-        [arm.name for arm in full.arms],
-        f"config/preset/{full.preset}.yaml",
-    )
-    settings = list(flatten(full.arms[0].settings))
-
-    def require(key: str, name: str, known: list[str]) -> None:
-        if name not in known:
-            raise ConfigError(f"{item.path}: {key} {name!r} is unknown; {schema.nearest(name, known)}")
-
+    """Refuse claims about arms, seeds and evaluations that the study does not have."""
+    front, preset_file = item.front, f"config/preset/{full.preset}.yaml"
+    arms, settings = [arm.name for arm in full.arms], list(flatten(full.arms[0].settings))
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")
     if front["seeds"] != list(full.seeds):
         raise ConfigError(
             f"{item.path}: seeds {front['seeds']} differ from {preset_file}: {list(full.seeds)}"
         )
-    for name in (*front["arms"], *([front["comparator"]] if front["comparator"] else [])):
-        require("arms: the arm", name, arms)
-    for comparison in front["comparisons"]:
-        require("comparisons: the arm", comparison["arm"], arms)
-        require("comparisons: the arm", comparison["comparator"], arms)
-        for key in comparison["factor"]:
-            require("comparisons: the factor", key, settings)
     compared = [(comparison["arm"], comparison["comparator"]) for comparison in front["comparisons"]]
+    named = [*front["arms"], *chain(*compared), *filter(None, [front["comparator"]])]
+    factors = chain(*(comparison["factor"] for comparison in front["comparisons"]))
+    for kind, names, known in (("arm", named, arms), ("factor", factors, settings)):
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"{item.path}: the {kind} {name!r} is unknown; {schema.nearest(name, known)}"
+                )
     for hypothesis in front["hypotheses"]:
         where = f"{item.path}: {hypothesis['id']}"
         arm, comparator, metric = hypothesis["arm"], hypothesis["comparator"], hypothesis["metric"]

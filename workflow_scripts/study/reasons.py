@@ -29,7 +29,7 @@ def decided(hypothesis: Mapping[str, Any], margin: float) -> str:
 
 
 def undecidable(hypothesis: Mapping[str, Any], unusable: Sequence[int]) -> str:
-    """Why the rule could not be applied: a value without a logarithm, or fewer than two paired seeds."""
+    """Why the rule does not apply: a value without a logarithm, or fewer than two paired seeds."""
     name, seeds = metric_name(hypothesis["metric_used"]["metric"]), _seeds(hypothesis)
     if unusable:
         return f"{name} is not positive for seed {_list(unusable)}, so no ratio can be formed ({seeds})."
@@ -37,7 +37,6 @@ def undecidable(hypothesis: Mapping[str, Any], unusable: Sequence[int]) -> str:
 
 
 def not_run(arms: Sequence[str], preset: str) -> str:
-    """Which arm the preset leaves out."""
     return f"Preset {preset} does not run {_list(arms)}."
 
 

@@ -80,7 +80,7 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def identity(row: Row) -> dict[str, Any]:
-    """What was measured and how: every field except arm, seed, value, its errors and checkpoint_sha256."""
+    """Return what was measured and how: every field but arm, seed, value, its errors and the checkpoint."""
     return {name: row[name] for name in IDENTITY_FIELDS}
 
 

@@ -37,13 +37,11 @@ _LIMITS = {
 }
 
 
-def _is_integer(_: Any, value: Any) -> bool:
-    """JSON Schema takes 2000.0 for an integer; Python's range does not."""
+def _is_integer(_: Any, value: Any) -> bool:  # 2000.0, an integer for JSON Schema, is none for range()
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(_: Any, value: Any) -> bool:
-    """Neither .nan nor .inf can be written as JSON."""
+def _is_number(_: Any, value: Any) -> bool:  # .nan and .inf cannot be written as JSON
     return _is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -80,7 +78,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file that a person wrote; ConfigError, naming the file, when it cannot be read."""
+    """Read a text file; ConfigError, naming the file, when that fails."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,12 +86,12 @@ def read_text(path: str | Path) -> str:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML mapping from a file; ConfigError, naming the file, for anything else."""
+    """Read a YAML mapping from a file; errors as in `parse_yaml`."""
     return parse_yaml(read_text(path), path)
 
 
 def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
-    """Parse a YAML mapping; anything else is a one-line ConfigError that names the file and the line."""
+    """Parse a YAML mapping; ConfigError, naming file and line, for anything else."""
     try:
         value = yaml.load(text, Loader=_Loader)
     except Exception as error:  # PyYAML raises nearly anything on a wrong tag
@@ -127,7 +125,7 @@ def check(value: Any, definition: str, where: str | Path) -> None:
 
 @cache
 def introduced_defaults() -> dict[str, Any]:
-    """The value that each setting was introduced with, by dotted key, for older locks."""
+    """Map dotted keys to the values that the settings were introduced with, for locks that are older."""
     return {
         f"{section}.{key}": rule["default"]
         for section in _schema()["$defs"]["resolved"]["required"]

@@ -11,7 +11,6 @@ import numpy as np
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study import reasons, rule
-from workflow_scripts.study.error_rates import NUM_SEEDS, error_rates, family_false_verdicts
 from workflow_scripts.study.results import Row, require_comparable
 
 # A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
@@ -27,13 +26,11 @@ def decide(
     analysis: Mapping[str, Any],
     context: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of verdict.json but for `results_sha256`.
+    """Return the content of verdict.json without the hashes.
 
-    `context` says at which preset the study ran: study, preset, preregistered_preset, rehearsal, final_step,
-    metric (the preset's Fréchet distance, `fid` or `fd_…`), num_samples, num_probes, arms and seeds.
-
-    PipelineError for rows of another study or preset, of an arm or seed that this preset does not run, and
-    where rows of unlike identities would be compared.
+    `rows` come from `merge_rows`, `context` from `description.verdict_settings`. PipelineError for rows of
+    another study or preset, of an arm or seed that this preset does not run, and where rows of unlike
+    identities would be compared.
     """
     _check_rows(rows, context)
     # Hypotheses that this preset does not run count too.
@@ -62,12 +59,8 @@ def decide(
 
 
 def _check_rows(rows: Sequence[Row], context: Mapping[str, Any]) -> None:
-    known = {
-        "study": (context["study"],),
-        "preset": (context["preset"],),
-        "arm": context["arms"],
-        "seed": context["seeds"],
-    }
+    known = {name: [context[name]] for name in ("study", "preset")}
+    known |= {"arm": context["arms"], "seed": context["seeds"]}
     for row in rows:
         for name, valid in known.items():
             if row[name] not in valid:
@@ -123,7 +116,7 @@ def _decide_hypothesis(
         "outcome": str(rule.decide_outcomes(oriented, confidence, margin)),
         "relative_change": relative(mean),
         "interval": [relative(low), relative(high)],
-        "error_rates": error_rates(float(paired.std(ddof=1)), margin, confidence),
+        "error_rates": rule.error_rates(float(paired.std(ddof=1)), margin, confidence),
     }
     return decided | {"reason": reasons.decided(decided, margin)}
 
@@ -133,7 +126,7 @@ def _metric_used(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The metric to look up, and each field in which a rehearsal departs from the preregistered one."""
     asked = hypothesis["metric"]
-    offered = {"num_samples": context["num_samples"], "num_probes": context["num_probes"]}
+    offered = {name: context[name] for name in _COUNTS}
     if asked["name"] == "fid":
         offered["name"] = context["metric"]
     substitutions = [
@@ -148,7 +141,7 @@ def _metric_used(
             f"where hypothesis {hypothesis['id']} preregisters {first['preregistered']}; "
             "restore the preset or amend the preregistration"
         )
-    merged = {**asked, **{name: offered[name] for name in asked if name in offered}}
+    merged = {name: offered.get(name, value) for name, value in asked.items()}
     used = {name: merged.get(name) for name in (*_SELECTORS, *_COUNTS)}
     used |= {"metric": merged["name"], "step": context["final_step"]}
     used["extractor"] = merged["name"] if used["sampler"] is not None else None
@@ -182,19 +175,17 @@ def _find_row(rows: Sequence[Row], arm: str, seed: int, used: Mapping[str, Any])
                     f"{used['metric']} of {arm} seed {seed} has {name} {row[name]} where {used[name]} is "
                     "needed; delete that file and run again"
                 )
-    if len(found) > 1:
-        require_comparable(found[0], found[1])
-        raise PipelineError(f"{used['metric']} of {arm} seed {seed} is given twice; collect each file once")
+        require_comparable(found[0], row)
     return found[0] if found else None
 
 
 def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How often an experiment's confirmatory hypotheses together give any false verdict."""
+    """The chance that an experiment's confirmatory hypotheses together give any false verdict."""
     own = [hypothesis for hypothesis in confirmatory if hypothesis["experiment"] == experiment]
     members = [
         (hypothesis["error_rates"]["log_sd_of_paired_difference"], rule.log_margin(hypothesis["threshold"]))
         for hypothesis in own
-        if hypothesis["error_rates"] is not None  # undecided ones have no recorded spread to simulate with
+        if hypothesis["error_rates"] is not None  # undecided ones have no spread to simulate with
     ]
     confidence = own[0]["confidence"]
     return {
@@ -203,12 +194,15 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
         "confidence": confidence,
         "num_simulated": len(members),
         "by_num_seeds": [
-            {"num_seeds": num_seeds, "false_verdicts": family_false_verdicts(members, confidence, num_seeds)}
-            for num_seeds in (NUM_SEEDS if members else ())
+            {
+                "num_seeds": num_seeds,
+                "false_verdicts": rule.family_false_verdicts(members, confidence, num_seeds),
+            }
+            for num_seeds in (rule.NUM_SEEDS if members else ())
         ],
     }
 
 
 def relative(difference: float) -> float:
-    """exp(d) - 1 of a log difference, capped where a float would overflow, so that JSON can hold it."""
+    """exp(d) - 1 of a log difference d, capped so that it fits a float."""
     return math.expm1(min(difference, 700.0))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, write_json, write_text
+from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json, write_text
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -46,7 +46,7 @@ def _lock(root: Path, name: str | None) -> str:
     study, now = _state(root, name)
     path = lock.lock_path(study)
     if (root / path).exists():
-        if not _drift(root, study, now):
+        if not lock.drift(lock.read_lock(root, study), lock.read_amendments(root, study), now):
             return f"{path}: already locked, nothing has changed"
         raise PipelineError(
             f"{path} exists and differs from what a lock made now would hold; a lock is never replaced, "
@@ -61,25 +61,22 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
     study, now = _state(root, arguments.study)
     if not arguments.reason.strip():
         raise PipelineError("an amendment needs a reason: REASON='…'")
-    found = _drift(root, study, now)
+    path, earlier = lock.amendments_path(study), lock.read_amendments(root, study)
+    found = lock.drift(lock.read_lock(root, study), earlier, now)
     if not found:
         raise PipelineError(f"nothing has drifted from {lock.lock_path(study)}, so there is nothing to amend")
+    last = sha256_text(canonical_json(earlier[-1])) if earlier else sha256_file(root / lock.lock_path(study))
     amendment = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": arguments.reason.strip(),
         "results_seen": arguments.results_seen == "yes",
-        # Not the author's word: whether this checkout held metrics of the study when the amendment was made.
+        # whatever the author says: does this checkout hold results of the study?
         "results_existed": any((root / "results" / study).glob("*/results.jsonl")),
         "changes": found,
-        "previous_sha256": lock.last_link(root, study),
+        "previous_sha256": last,
     }
-    path, amendments = lock.amendments_path(study), [*lock.read_amendments(root, study), amendment]
-    write_text(root / path, "".join(canonical_json(item) + "\n" for item in amendments))
-    return f"{path}: amendment {len(amendments)} records {len(found)} changes"
-
-
-def _drift(root: Path, study: str, now: dict[str, Any]) -> list[dict[str, Any]]:
-    return lock.drift(lock.read_lock(root, study), lock.read_amendments(root, study), now)
+    write_text(root / path, "".join(canonical_json(item) + "\n" for item in (*earlier, amendment)))
+    return f"{path}: amendment {len(earlier) + 1} records {len(found)} changes"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import sklearn.datasets
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.data import prepare as module
-from workflow_scripts.data.dataset import Dataset, Split, stratified_split
+from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.data.prepare import content_sha256, load_source, prepare
+from workflow_scripts.data.prepare import content_sha256, load_source, prepare, stratified_split
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {

@@ -1,31 +1,18 @@
-"""Metric rows and hypotheses that the tests of results, rule and verdict share."""
+"""Metric rows that several tests share."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from workflow_scripts.study.results import FIELDS
+
 BASE, MIN_SNR = "E1_baseline_linear", "E2_minsnr_linear"
 SEEDS = (1077, 1078, 1079)
-_NULL = (
-    "stderr",
-    "interval_low",
-    "interval_high",
-    "sampler",
-    "eta",
-    "nfe",
-    "num_samples",
-    "extractor",
-    "extractor_sha256",
-    "reference_sha256",
-    "objective",
-    "num_probes",
-    "probe_sha256",
-)
 
 
 def _row(**fields: Any) -> dict[str, Any]:
     return {
-        **dict.fromkeys(_NULL),
+        **dict.fromkeys(FIELDS),
         "study": "MS1_min_snr",
         "preset": "digits",
         "arm": BASE,
@@ -63,26 +50,3 @@ def trace_row(**changes: Any) -> dict[str, Any]:
         "probe_sha256": "d" * 64,
     }
     return _row(**{**probe, **changes})
-
-
-def fid_hypothesis(**changes: Any) -> dict[str, Any]:
-    """E2.H1, whose metric a rehearsal replaces."""
-    metric = {"sampler": "ddpm", "nfe": 50, "num_samples": 10000}
-    return {
-        "id": "E2.H1",
-        "experiment": "E2",
-        "statement": "Lower.",
-        "role": "confirmatory",
-        "arm": MIN_SNR,
-        "comparator": BASE,
-        "direction": "lower",
-        "threshold": 0.07,
-        "metric": {"name": "fid", "ema": True, "step": "final", **metric},
-        **changes,
-    }
-
-
-def trace_hypothesis(**changes: Any) -> dict[str, Any]:
-    """E2.H2, about curvature."""
-    metric = {"name": "hessian_trace", "objective": "common", "num_probes": 16, "ema": True, "step": "final"}
-    return fid_hypothesis(**{"id": "E2.H2", "threshold": 0.10, "metric": metric, **changes})

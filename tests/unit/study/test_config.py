@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.config import (
-    arm_looks,
-    flatten,
-    load_study,
-    merge,
-    parse_overrides,
-    read_config,
-)
+from workflow_scripts.study.config import arm_looks, flatten, load_study, merge, parse_overrides, read_config
 from workflow_scripts.study.description import ANCHORS, published_anchors, setting_files
 from workflow_scripts.study.schema import parse_yaml
 
@@ -27,23 +19,11 @@ DEFAULTS, DIGITS = "config/defaults.yaml", "config/preset/digits.yaml"
 BASE, E2 = f"config/study/{STUDY}/base.yaml", f"config/study/{STUDY}/E2_minsnr_linear.yaml"
 
 
-@pytest.fixture
-def project(tmp_path):
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def studies():
     """The study at every preset of the project, which must all be valid."""
     presets = [path.stem for path in (ROOT / "config/preset").glob("*.yaml")]
     return {preset: load_study(ROOT, STUDY, preset) for preset in presets}
-
-
-def _edit(root, path, old, new):
-    text = (root / path).read_text()
-    assert old in text, f"{path} no longer holds {old!r}"
-    (root / path).write_text(text.replace(old, new, 1))
 
 
 def test_the_shipped_presets_are_valid(studies):
@@ -63,8 +43,10 @@ def test_cifar10_jpeg_differs_from_the_preregistered_preset_in_data_and_extracto
     jpeg, plain = studies["cifar10_jpeg"], studies["cifar10"]
     assert jpeg.seeds == plain.seeds and [arm.name for arm in jpeg.arms] == [arm.name for arm in plain.arms]
     for one, other in zip(jpeg.arms, plain.arms):
-        apart = {key for key in one.settings if one.settings[key] != other.settings[key]}
-        assert apart == {"data", "extractor"}
+        assert {key for key in one.settings if one.settings[key] != other.settings[key]} == {
+            "data",
+            "extractor",
+        }
 
 
 def test_the_charters_arms_and_numbers(studies):
@@ -102,8 +84,6 @@ def test_a_preset_overrides_a_default_and_each_setting_names_its_file(studies):
 
 
 FOLDER = "source: digits", "source: image_folder"
-
-
 MISTAKES = {
     DIGITS: [
         ("num_steps: 2", "num_step: 2", "training.num_step is not a known key; did you mean 'num_steps'?"),
@@ -112,7 +92,6 @@ MISTAKES = {
         ("ema_decay: 0.995", "ema_decay: .inf", "training.ema_decay is inf, must be a number"),
         ("  ema_decay: 0.995\n", "", "training.ema_decay is missing"),
         ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
-        ("title: Digits\n", "tittle: Digits\n", "tittle is not a known key; did you mean 'title'?"),
         ("[500, 1000, 2000]", "[500]", "training.checkpoint_steps must end with training.num_steps"),
         ("nfe: [10, 20, 50, 100]", "nfe: [2000]", "nfe 2000 is more than"),
         ("eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
@@ -152,8 +131,8 @@ MISTAKES = {
     ("path", "old", "new", "message"),
     [(path, *mistake) for path, mistakes in MISTAKES.items() for mistake in mistakes],
 )
-def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, new, message):
-    _edit(project, path, old, new)
+def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, new, message, edit):
+    edit(path, old, new)
     with pytest.raises(ConfigError) as error:
         load_study(project, STUDY, "digits")
     text = str(error.value)
@@ -161,14 +140,12 @@ def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, n
     assert path in text or "is missing" in text  # which names the preset and the arm
 
 
-def test_unknown_study_preset_and_arm_name_the_nearest(studies):
-    for call, nearest in (
-        (lambda: load_study(ROOT, f"{STUDY}r", "digits"), STUDY),
-        (lambda: load_study(ROOT, STUDY, "digit"), "digits"),
-        (lambda: studies["digits"].arm("E1_baseline"), "E1_baseline_linear"),
-    ):
-        with pytest.raises(ConfigError, match=re.escape(f"did you mean {nearest!r}?")):
-            call()
+@pytest.mark.parametrize(
+    ("study", "preset", "nearest"), [(f"{STUDY}r", "digits", STUDY), (STUDY, "digit", "digits")]
+)
+def test_an_unknown_study_or_preset_names_the_nearest(study, preset, nearest):
+    with pytest.raises(ConfigError, match=f"did you mean {nearest!r}\\?"):
+        load_study(ROOT, study, preset)
 
 
 def test_an_arms_file_must_have_a_name_that_a_folder_and_a_command_can_hold(project):
@@ -178,8 +155,8 @@ def test_an_arms_file_must_have_a_name_that_a_folder_and_a_command_can_hold(proj
 
 
 @pytest.mark.parametrize("section", ["training", "sampling"])
-def test_a_removed_setting_says_where_it_went(project, section):
-    _edit(project, DIGITS, f"{section}:\n", f"{section}:\n  memory_format: channels_last\n")
+def test_a_removed_setting_says_where_it_went(project, section, edit):
+    edit(DIGITS, f"{section}:\n", f"{section}:\n  memory_format: channels_last\n")
     with pytest.raises(ConfigError) as error:
         load_study(project, STUDY, "digits")
     assert str(error.value) == (
@@ -198,10 +175,8 @@ def test_command_line_overrides_are_checked():
 
 
 def test_words_of_a_command_line_are_read_as_snakemake_reads_them():
-    words = ["preset=smoke", "device=cpu", "save_every_s=0.5", "data_root=/a=b"]
-    read = {"preset": "smoke", "device": "cpu", "save_every_s": 0.5, "data_root": "/a=b"}
-    assert parse_overrides(words) == read
-    assert read_config(ROOT, parse_overrides(words))[1] == "smoke"
+    read = {"preset": "smoke", "save_every_s": 0.5, "data_root": "/a=b"}
+    assert parse_overrides(["preset=smoke", "save_every_s=0.5", "data_root=/a=b"]) == read
     with pytest.raises(ConfigError, match="--config takes KEY=VALUE, not 'device'"):
         parse_overrides(["device"])
 
@@ -221,20 +196,15 @@ def test_yaml_reads_1e_4_as_a_number_and_builds_no_objects():
 def test_given_looks_stay_and_the_other_arms_take_the_free_numbers():
     arms = {"A": {"look": 3}, "B": {}, "D": {"look": 1}}
     assert arm_looks("f", arms) == {"A": 3, "B": 2, "D": 1}
-    # A further arm between them, and one that goes, leave the rest as they are.
+    # A further arm between them leaves the rest as they are.
     assert arm_looks("f", arms | {"AB": {"look": 4}}) == {"A": 3, "AB": 4, "B": 2, "D": 1}
-    assert arm_looks("f", {"A": {"look": 3}, "D": {"look": 1}}) == {"A": 3, "D": 1}
     with pytest.raises(ConfigError, match=r"study/S/A.yaml: look 1 already belongs to B; 2 is free"):
         arm_looks("study/S", {"A": {"look": 1}, "B": {"look": 1}})
 
 
 def test_an_arm_looks_the_same_in_every_preset(studies):
-    looks: dict[str, set[int]] = {}
-    for study in studies.values():
-        for arm in study.arms:
-            looks.setdefault(arm.name, set()).add(arm.look)
-    assert len(looks) > 2 and all(len(numbers) == 1 for numbers in looks.values())
-    assert len(set.union(*looks.values())) == len(looks)
+    looks = {(arm.name, arm.look) for study in studies.values() for arm in study.arms}
+    assert len(looks) == len(dict(looks)) == len({look for _, look in looks}) == 7
 
 
 def test_fid_on_all_of_cifar10_has_the_ddim_papers_values(studies):
@@ -248,18 +218,13 @@ def test_fid_on_all_of_cifar10_has_the_ddim_papers_values(studies):
 
 @pytest.mark.parametrize(
     ("section", "changes"),
-    [
-        ("extractor", {"name": "fd_cifar10"}),
-        ("data", {"source": "cifar10_jpeg"}),
-        ("data", {"num_train": 4000}),
-    ],
+    [("extractor", {"name": "fd_cifar10"}), ("data", {"source": "mnist"}), ("data", {"num_train": 4000})],
 )
 def test_no_published_value_stands_beside_another_metric_or_dataset(studies, section, changes):
     first = studies["cifar10"].arms[0]
     settings = {**first.settings, section: {**first.settings[section], **changes}}
     changed = dataclasses.replace(first, settings=settings)
     assert published_anchors(ROOT, dataclasses.replace(studies["cifar10"], arms=(changed,))) == []
-    assert published_anchors(ROOT, studies["digits"]) == []
 
 
 @pytest.mark.parametrize(
@@ -270,8 +235,8 @@ def test_no_published_value_stands_beside_another_metric_or_dataset(studies, sec
         ("citation:", "citatoin:", "did you mean 'citation'"),
     ],
 )
-def test_a_mistake_in_the_published_values_is_named(studies, project, old, new, message):
-    _edit(project, ANCHORS, old, new)
+def test_a_mistake_in_the_published_values_is_named(studies, project, old, new, message, edit):
+    edit(ANCHORS, old, new)
     with pytest.raises(ConfigError, match="config/anchors.yaml: ") as error:
         published_anchors(project, studies["cifar10"])
     assert message in str(error.value)

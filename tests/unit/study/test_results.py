@@ -26,7 +26,6 @@ def test_complete_rows_are_accepted():
     [
         ({"value": float("nan")}, "value of a metric row is nan, must be a finite number"),
         ({"value": float("inf")}, "value of a metric row is inf"),
-        ({"value": None}, "value of a metric row is None"),
         ({"value": True}, "value of a metric row is True"),
         ({"value": "12"}, "value of a metric row is '12'"),
         ({"interval_low": float("-inf"), "interval_high": 1.0}, "interval_low of a metric row is -inf"),
@@ -46,13 +45,6 @@ def test_a_wrong_value_names_the_file_and_the_field(changes, message):
     assert message in str(error.value)
 
 
-def test_a_missing_field_is_named():
-    row = fd_row()
-    del row["num_samples"]
-    with pytest.raises(PipelineError, match="here: a metric row lacks num_samples"):
-        check_row(row, "here")
-
-
 def test_rows_that_differ_only_in_arm_seed_and_result_are_comparable():
     errors = {"stderr": 0.1, "interval_low": 0.9, "interval_high": 1.1}
     own = {"arm": "E2_minsnr_linear", "seed": 1078, "value": 1.0, "checkpoint_sha256": "0" * 64, **errors}
@@ -65,11 +57,6 @@ def test_any_other_difference_is_refused_with_both_values(name):
     with pytest.raises(PipelineError) as error:
         require_comparable(fd_row(), fd_row(**{name: "another"}))
     assert f"differ in {name} ({fd_row()[name]!r} and 'another')" in str(error.value)
-
-
-def test_all_differing_fields_are_listed():
-    with pytest.raises(PipelineError, match=r"nfe \(50 and 100\), num_samples \(1500 and 5000\)"):
-        require_comparable(fd_row(), fd_row(nfe=100, num_samples=5000))
 
 
 def test_merge_orders_by_content_whatever_the_order_given():
@@ -101,8 +88,8 @@ def test_the_three_file_formats_are_read(tmp_path):
     [
         ('{"timestep_mse": []}', " holds no list of metric rows"),
         ("[1, 2]", " holds no list of metric rows"),
-        ("3", " holds no list of metric rows"),
         (json.dumps([fd_row(), fd_row(nfe=100, value=None)]), ", row 2: value of a metric row is None"),
+        (json.dumps([{"value": 1.0}]), ", row 1: a metric row lacks arm, "),
     ],
 )
 def test_a_bad_file_is_named_with_its_row(tmp_path, content, message):
@@ -127,9 +114,3 @@ def test_collecting_per_run_and_then_per_study_equals_collecting_at_once(tmp_pat
     collect(files, tmp_path / "at_once.jsonl")
     assert (tmp_path / "study.jsonl").read_bytes() == (tmp_path / "at_once.jsonl").read_bytes()
     assert len(read_json_lines(tmp_path / "study.jsonl")) == 6
-
-
-def test_collecting_nothing_is_an_error_and_leaves_no_file(tmp_path):
-    with pytest.raises(PipelineError, match="needs at least one --input rows PATH"):
-        collect([], tmp_path / "results.jsonl")
-    assert not list(tmp_path.iterdir())

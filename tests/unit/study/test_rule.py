@@ -1,4 +1,4 @@
-"""The locked rule: every branch, its boundaries, and the interval against scipy and by hand."""
+"""The locked rule: every branch, its boundaries, its interval and its simulated error rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workflow_scripts.study.rule import confidence_for, decide_outcomes, log_margin, study_outcome, t_interval
+from workflow_scripts.study.rule import (
+    NUM_SEEDS,
+    NUM_SIMULATIONS,
+    confidence_for,
+    decide_outcomes,
+    error_rates,
+    family_false_verdicts,
+    log_margin,
+    simulate_differences,
+    study_outcome,
+    t_interval,
+)
 
 MARGIN = 0.1
 
@@ -52,12 +63,9 @@ def spread(mean, half_width):
         (0.20, 0.21, "inconclusive"),
         (-0.10, 0.05, "better"),  # the mean exactly on the margin has reached it
         (0.10, 0.05, "worse"),
-        (-0.1001, 0.0999, "better"),
         (-0.0999, 0.0998, "inconclusive"),
-        (-0.05, 0.0499, "neutral"),
         (-0.05, 0.0501, "inconclusive"),  # an end of the interval just beyond the margin
         (0.05, 0.0499, "neutral"),
-        (0.05, 0.0501, "inconclusive"),
         (-0.05, 0.05, "inconclusive"),  # an end exactly on the margin is not inside it
         (-0.10, 0.00, "better"),  # no spread at all
         (0.00, 0.00, "neutral"),
@@ -67,16 +75,10 @@ def test_every_branch_and_its_boundaries(mean, half_width, outcome):
     assert decide_outcomes(spread(mean, half_width), 0.95, MARGIN) == outcome
 
 
-def test_a_stack_of_differences_is_decided_row_by_row():
-    cases = [(-0.2, 0.1, "better"), (0.2, 0.1, "worse"), (0.0, 0.05, "neutral"), (0.0, 0.5, "inconclusive")]
-    stack = np.stack([spread(mean, half_width) for mean, half_width, _ in cases])
-    assert decide_outcomes(stack, 0.95, MARGIN).tolist() == [outcome for *_, outcome in cases]
-
-
-def test_a_higher_confidence_needs_more_evidence():
-    differences = spread(-0.2, 0.19)
-    assert decide_outcomes(differences, 0.95, MARGIN) == "better"
-    assert decide_outcomes(differences, 0.975, MARGIN) == "inconclusive"
+def test_each_row_of_a_stack_is_decided_and_a_higher_confidence_needs_more_evidence():
+    stack = np.stack([spread(-0.2, 0.19), spread(0.2, 0.1), spread(0.0, 0.05)])
+    assert decide_outcomes(stack, 0.95, MARGIN).tolist() == ["better", "worse", "neutral"]
+    assert decide_outcomes(stack, 0.975, MARGIN).tolist() == ["inconclusive", "worse", "neutral"]
 
 
 def test_the_margin_is_the_threshold_on_the_log_scale():
@@ -96,18 +98,95 @@ def test_bonferroni_shares_the_error_between_confirmatory_hypotheses_only():
 @pytest.mark.parametrize(
     "outcomes, expected",
     [
-        (["better"], "better"),
-        (["better", "neutral"], "better"),
-        (["better", "inconclusive"], "better"),
-        (["better", "not_run"], "better"),
+        (["better", "neutral", "inconclusive", "not_run"], "better"),
         (["worse", "neutral", "inconclusive"], "worse"),
         (["better", "worse"], "inconclusive"),
         (["neutral", "neutral"], "neutral"),
         (["neutral", "inconclusive"], "inconclusive"),
         (["neutral", "not_run"], "inconclusive"),
-        (["not_run"], "inconclusive"),
         ([], "inconclusive"),
     ],
 )
 def test_outcome_of_the_study(outcomes, expected):
     assert study_outcome(outcomes) == expected
+
+
+# --- simulated error rates, against closed forms and against rules that fail
+
+# From far below the margin (the rule never errs) to far above it (the interval alone decides).
+LOG_SDS = (1e-6, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
+
+
+def stderr(rate):
+    return math.sqrt(rate * (1 - rate) / NUM_SIMULATIONS)
+
+
+@pytest.mark.parametrize("threshold", [0.07, 0.10])
+@pytest.mark.parametrize("log_sd", LOG_SDS)
+def test_false_verdicts_stay_within_the_level(log_sd, threshold):
+    # 3 Monte Carlo standard errors of a 5 % rate are 0.46 percentage points
+    for entry in error_rates(log_sd, log_margin(threshold), 0.95)["by_num_seeds"]:
+        assert entry["false_verdicts"] <= 0.05 + 3 * stderr(0.05)
+
+
+@pytest.mark.parametrize("num_seeds", NUM_SEEDS)
+def test_a_naive_rule_fails_the_same_check(num_seeds):
+    # the estimate beyond the threshold, whatever the interval says
+    differences = simulate_differences(0.3, num_seeds)
+    assert (np.abs(differences.mean(axis=-1)) >= log_margin(0.07)).mean() > 0.05 + 3 * stderr(0.05)
+
+
+@pytest.mark.parametrize("num_seeds", NUM_SEEDS)
+def test_simulated_differences_are_normal_with_the_given_spread(num_seeds):
+    differences = simulate_differences(0.1, num_seeds, true_difference=-0.05)
+    assert differences.shape == (NUM_SIMULATIONS, num_seeds)
+    # 4 standard errors of a mean and of a variance over all draws
+    count = differences.size
+    assert differences.mean() == pytest.approx(-0.05, abs=4 * 0.1 / math.sqrt(count))
+    assert differences.var() == pytest.approx(0.01, rel=4 * math.sqrt(2 / count))
+    # the tails of the means over seeds, in closed form
+    expected = math.erfc(0.07 * math.sqrt(num_seeds) / 0.1 / math.sqrt(2))
+    observed = (np.abs(differences.mean(axis=-1) + 0.05) >= 0.07).mean()
+    assert observed == pytest.approx(expected, abs=4 * stderr(expected))
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.975])
+def test_with_a_large_spread_the_rate_is_the_intervals_own_error(confidence):
+    # every estimate is then beyond the margin, so a false verdict is an interval that misses zero
+    expected = 1 - confidence
+    for entry in error_rates(100.0, log_margin(0.07), confidence)["by_num_seeds"]:
+        assert entry["false_verdicts"] == pytest.approx(expected, abs=4 * stderr(expected))
+
+
+def test_with_a_tiny_spread_power_has_its_closed_form():
+    # the estimate reaches a margin that is the truth in half of all cases, and half the truth in all of them
+    for entry in error_rates(1e-6, log_margin(0.07), 0.95)["by_num_seeds"]:
+        assert entry["false_verdicts"] == 0
+        assert entry["power_at_threshold"] == pytest.approx(0.5, abs=4 * stderr(0.5))
+        assert entry["power_at_twice_threshold"] == 1
+
+
+def test_power_grows_with_seeds_and_falls_with_spread():
+    by_sd = {log_sd: error_rates(log_sd, log_margin(0.07), 0.975)["by_num_seeds"] for log_sd in (0.03, 0.1)}
+    for entries in by_sd.values():
+        powers = [entry["power_at_twice_threshold"] for entry in entries]
+        assert powers == sorted(powers) and powers[0] < powers[-1]
+        assert all(entry["power_at_threshold"] <= 0.5 + 3 * stderr(0.5) for entry in entries)
+    for tight, wide in zip(by_sd[0.03], by_sd[0.1], strict=True):
+        assert tight["power_at_twice_threshold"] > wide["power_at_twice_threshold"]
+
+
+@pytest.mark.parametrize("log_sd", LOG_SDS)
+@pytest.mark.parametrize("num_members", [1, 2, 5])
+def test_a_family_together_errs_at_most_5_percent(num_members, log_sd):
+    members = [(log_sd, log_margin(0.07))] * num_members
+    confidence = 1 - 0.05 / num_members
+    for num_seeds in NUM_SEEDS:
+        assert family_false_verdicts(members, confidence, num_seeds) <= 0.05 + 3 * stderr(0.05)
+
+
+def test_a_family_without_bonferroni_fails_the_same_check_as_theory_says():
+    # two independent intervals at 95 % miss with 1 - 0.95² = 9.75 %; members sharing draws would give 5 %
+    rate = family_false_verdicts([(100.0, 0.07)] * 2, 0.95, 5)
+    assert rate > 0.05 + 3 * stderr(0.05)
+    assert rate == pytest.approx(0.0975, abs=4 * stderr(0.0975))

@@ -1,0 +1,26 @@
+"""The project's configuration and preregistrations, not yet locked, as a copy that `edit` changes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def project(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    without_lock = shutil.ignore_patterns("*.json*")
+    shutil.copytree(ROOT / "docs/experiments", tmp_path / "docs/experiments", ignore=without_lock)
+    return tmp_path
+
+
+@pytest.fixture
+def edit(project):
+    def replace(path, old, new):
+        text = (project / path).read_text()
+        assert old in text, f"{path} no longer holds {old!r}"
+        (project / path).write_text(text.replace(old, new, 1))
+
+    return replace
