@@ -3,9 +3,9 @@ STUDY ?=
 PRESET ?=
 DATA ?=
 CORES ?= 2
-# The newest supported Python that starts; PYTHON=… chooses another.
+# The newest supported Python that is installed; PYTHON=… chooses another.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do python$$version -c '' 2>/dev/null && echo python$$version && break; done)
-# Memory that jobs may claim together: what the machine has left. MEM_MB= lifts the limit.
+# Memory that jobs may claim together: what is free. MEM_MB= lifts the limit.
 MEM_MB ?= $(shell awk '/^MemAvailable:/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
 CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(DATA),data_root="$(DATA)"))
 SNAKEMAKE = snakemake --cores $(CORES) $(if $(MEM_MB),--resources mem_mb=$(MEM_MB)) $(if $(CONFIG),--config $(CONFIG))
@@ -22,18 +22,18 @@ endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 MEM_MB=memory"
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
 
-report: .venv/installed ## run the whole study and print the verdict and the report's path
+report: .venv/installed ## run the whole study; print the verdict and the report's path
 	@$(VENV) $(SNAKEMAKE)
 
-data: .venv/installed ## prepare and verify the dataset of PRESET, below the folder DATA, and nothing else
+data: .venv/installed ## only prepare and verify the dataset of PRESET, in the folder DATA
 	@$(VENV) $(SNAKEMAKE) data
 
 update: .venv/installed ## as `make report`, but skip steps whose inputs are byte-identical
 	@$(TOOL).update --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
-plan: .venv/installed ## say what `make report` would run, why, and what it costs; run nothing
+plan: .venv/installed ## say what `make report` would run, why, and how long it takes; run nothing
 	@$(TOOL).plan --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 audit: .venv/installed ## verify every computed file; AUDIT_PATH=FILE prints the lineage of one
@@ -72,14 +72,14 @@ test-cluster: .venv/installed-test ## run the smoke study through a real SLURM o
 	@tests/install_packages.sh slurm-wlm
 	@$(VENV) python -m pytest tests/cluster
 
-bench: .venv/installed-bench ## time it beside what else one would use; write docs/benchmarks.md (an hour; run nothing else)
+bench: .venv/installed-bench ## time the pipeline beside diffusers and others; write docs/benchmarks.md (an hour; run nothing else)
 	@$(VENV) python tests/benchmarks/run_benchmarks.py
 
-relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (needs pip-tools)
+relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (installs pip-tools into .venv)
 	@.venv/bin/pip install --quiet pip-tools
 	@cd envs && for name in requirements requirements-test bench; do ../.venv/bin/$(PIP_COMPILE) --output-file $$name.lock $$name.in; done
 
-clean: ## delete the results and the report of STUDY and PRESET (name both)
+clean: ## delete the results and the report of STUDY and PRESET (give both)
 	@test -n "$(STUDY)" -a -n "$(PRESET)" || { echo "error: name what to delete: make clean STUDY=... PRESET=..." >&2; exit 2; }
 	@rm -rf "results/$(STUDY)/$(PRESET)" "reports/$(STUDY)/$(PRESET)"
 

@@ -27,7 +27,7 @@ rule all:
     default_target: True
     input:
         f"{REPORT}/report.html",
-        # Snakemake makes a deleted file again only if somebody asks for it.
+        # Snakemake remakes a deleted file only if a target asks for it.
         every_output(),
 
 

@@ -1,5 +1,5 @@
-# What every rule file uses: the study, its paths, how a step is called, and what is checked before the first
-# job. Imports no torch, so that planning is fast.
+# Shared by all rule files: the study, its paths, how a step is called, and the checks before the first job.
+# Imports no torch, so that planning is fast.
 import subprocess
 import sys
 import time
@@ -27,7 +27,7 @@ from workflow_scripts.study.preregistration import read_preregistrations
 
 
 def or_exit(function, *arguments):
-    """What the function returns; a PipelineError ends Snakemake with its one line and no traceback."""
+    """Call the function; a PipelineError ends Snakemake with one line and no traceback."""
     try:
         return function(*arguments)
     except PipelineError as error:
@@ -50,27 +50,27 @@ RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
-# Settings of the machine that steps are told; they decide no result, and changing them runs nothing again.
+# Settings of the machine, passed to steps; no result depends on them, and changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
-# Minutes and memory of one job of a stage, by preset. They decide no result either: Snakemake compares no
-# resources.
+# The preset's minutes and memory for one job of each stage. Changing them reruns nothing: Snakemake compares
+# no resources.
 LIMITS = load_preset(ROOT, STUDY.preset).get("resources", {})
-# Enough for images of 8 pixels; torch alone takes about 500 MB.
+# Enough for 8x8 images; torch alone takes about 500 MB.
 SMALL = {"runtime": 30, "mem_mb": 2000}
 
 
 def limits(stage):
-    """Resources of one job of a stage, {runtime in minutes, mem_mb}: the preset's, else the defaults."""
+    """The resources of one job of a stage: {runtime in minutes, mem_mb}, from the preset or else SMALL."""
     return {**SMALL, **LIMITS.get(stage, {})}
 
 
 def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step with the named inputs, outputs, wildcards and machine settings.
 
-    The manifest lies beside the first output, and all others must lie in that folder or below it. Snakemake
-    compares the command before it is filled in, so moving the data root or changing a machine setting runs
-    nothing again. `exec` replaces the shell by the step, so that a SIGTERM for the job reaches it, whatever
-    the version of bash.
+    The manifest is written beside the first output; all other outputs must be in that folder or below it.
+    Snakemake compares the command before filling it in, so moving the data root or changing a machine setting
+    reruns nothing. `exec` replaces the shell with the step, so that the job's SIGTERM reaches the step in
+    every version of bash.
     """
     words = [f"exec python -m workflow_scripts.steps.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
@@ -84,9 +84,9 @@ PACKAGES = set()  # the names of all packages that count for a step
 
 
 def code(entry, modules=()):
-    """Parameters that make changes in a step's code count: digests of its source closure and of its packages.
+    """The parameters that rerun a step when its code changes: digests of its source closure and its packages.
 
-    `modules` are the ones that the step's setting `loads` names.
+    `modules` are those listed in the step's setting `loads`.
     """
     found = or_exit(code_of, ROOT, entry, {"loads": modules})
     PACKAGES.update(found["packages"]["versions"])
@@ -100,19 +100,19 @@ def sections(wildcards, *names):
 
 
 def image_shape():
-    """The part of the data settings that networks need; a change in the rest must not retrain anything."""
+    """The data settings that networks need; changing the others must not retrain anything."""
     data = STUDY.shared("data")
     return {"image_size": data["image_size"], "channels": data["channels"]}
 
 
 def extractor_settings():
-    """The part of the extractor's settings that says what its features are, not how it was trained."""
+    """The settings that define the extractor's features, without those of its training."""
     extractor = STUDY.shared("extractor")
     return {"extractor": {key: extractor[key] for key in ("name", "kind", "feature_dim")}}
 
 
 def run_identity(wildcards, step_number):
-    """Which run and checkpoint a metric row is about."""
+    """The run and checkpoint that a metric row describes."""
     return {
         "study": STUDY.name,
         "preset": STUDY.preset,
@@ -129,19 +129,19 @@ def sampler_settings(name):
 
 
 def before_the_first_job():
-    """Stop with one line, before anything is computed or deleted, if a job of this run cannot succeed."""
+    """Exit with one line, before anything is computed or deleted, if a job of this run cannot succeed."""
     select_jobs_when_one_has_ended(workflow)
     jobs = planned_jobs(workflow)
     names = {job.rule.name for job in jobs}
     open_gate(ROOT, GATE_SETTINGS)
     require_writable([path for job in jobs for path in (*job.output, *job.log)])
-    # On a cluster each job looks for the GPU of its own node.
+    # On a cluster each job checks its own node for a GPU.
     if MACHINE["device"] == "cuda" and executor_name(workflow) == "local":
         if not names.isdisjoint({"train_model", "sample_images", "extract_features", "probe_checkpoint"}):
             run_check("check_machine", {}, "--machine", "device", MACHINE["device"])
     check_outputs(jobs)
     for line in lock_differences(ROOT, PACKAGES):
-        # Allowed, since the installed packages decide what runs again.
+        # Allowed: the installed packages, not the lock, decide what reruns.
         print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
     if "prepare_data" in names:
         check_data()
@@ -153,7 +153,7 @@ def before_the_first_job():
 
 
 def run_check(entry, settings, *arguments):
-    """Run an entry point in its own process, because it loads torch; exit with its code if it fails."""
+    """Run an entry point in its own process, because it imports torch; exit with its code if it fails."""
     command = [
         sys.executable,
         "-m",
@@ -167,7 +167,7 @@ def run_check(entry, settings, *arguments):
 
 
 def check_outputs(jobs):
-    """Stop if a job would read a computed file that was edited; warn of edited files that none reads."""
+    """Exit if a job would read a computed file that was edited; warn about other edited files."""
     read = {str(path) for job in jobs for path in job.input}
     manifests = [manifest_path(ROOT / job.output[0]) for job in other_jobs(workflow) if job.output]
     edited = edited_outputs(ROOT, manifests)
@@ -178,7 +178,7 @@ def check_outputs(jobs):
 
 
 def closing_errors():
-    """The end of each failed step of this run, in one line; Snakemake shows none with `quiet: rules`."""
+    """One line for each failed step of this run; with `quiet: rules` Snakemake itself shows none."""
     found = []
     for job in planned_jobs(workflow):
         log = Path(str(job.log))

@@ -1,5 +1,5 @@
-# What comes before training: the preregistration's gate, and the dataset as verified arrays. Both run where
-# Snakemake runs, because a cluster's compute nodes seldom reach the internet.
+# Before training: the preregistration's gate, and the dataset as verified arrays. Both run where Snakemake
+# runs, because a cluster's compute nodes seldom reach the internet.
 from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.core.source_files import combined_sha256, describe_source
 
@@ -13,9 +13,9 @@ localrules:
 
 
 def own_images_sha256():
-    """The sha256 of a user's own images; it decides whether they are prepared again, not their folder.
+    """The sha256 of a user's own images, so that new content prepares them again and a new place does not.
 
-    None where the settings pin the content: official datasets by their published sums, own images by
+    None if the settings pin the content: official datasets by their published checksums, own images by
     `data.sha256`. If the images are gone, the sha256 that they had when they were prepared.
     """
     data = STUDY.shared("data")
@@ -30,25 +30,24 @@ def own_images_sha256():
 
 
 def check_data():
-    """Stop where the dataset cannot be had, before Snakemake deletes the arrays that were made from it.
+    """Exit if the dataset is not available, before Snakemake deletes the arrays that were made from it.
 
-    Published files are downloaded if need be. A user's own images are only looked for and hashed, because
-    checking them takes as long as preparing them.
+    Missing published files are downloaded. A user's own images are only found and hashed, because decoding
+    them all takes as long as preparing them.
     """
-    # imported only here, since it loads numpy and Pillow, which planning does without
+    # imported only here: it imports numpy and Pillow, which planning does not need
     from workflow_scripts.data.prepare import require_files
 
     require_files(STUDY.shared("data"), DATA_ROOT)
 
 
-# The gate is checked before the first job and written down by this rule. It is no input of training: passing
-# it again, after an amendment say, is no reason to train again, and `ancient()` would hide other changes from
-# Snakemake's planning (9.27 does not look at the parameters of any job downstream of one that runs, across
-# ancient inputs too).
+# The gate is checked before the first job; this rule records the result. It is not an input of training: an
+# amendment must not retrain, and `ancient()` would hide other changes, because Snakemake 9.27 ignores the
+# parameters of every job downstream of one that runs, even across ancient inputs.
 rule check_preregistration:
     input:
         preregistrations=list(STUDY.preregistration_paths),
-        # An input only where it exists: the entry point, not Snakemake, says what to do about a missing lock.
+        # An input only if it exists: the entry point, not Snakemake, says what to do about a missing lock.
         lock=[
             path for path in (lock_path(STUDY.name), amendments_path(STUDY.name)) if (ROOT / path).is_file()
         ],

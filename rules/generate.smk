@@ -1,4 +1,4 @@
-# Images per run, sampler and number of function evaluations (NFE).
+# Sample images for each run, sampler and number of network calls (NFE).
 SAMPLES = f"{RUN}/samples/{{sampler}}_nfe{{nfe}}.npz"
 
 

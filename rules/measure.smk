@@ -1,9 +1,8 @@
-# Everything that is measured: the feature extractor and the reference, features and metrics of the samples,
-# curvature of the checkpoints, and the verdict on all rows by the locked rule.
+# Measurements: the feature extractor and the reference, features and metrics of the samples, curvature of the
+# checkpoints, and the verdict on all rows by the locked rule.
 
 FEATURES = f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz"
-# Where the Inception weights lie: extractor.weights, or below the data root, where the published file is
-# downloaded to.
+# The Inception weights: extractor.weights, or else the published file, downloaded to the data root.
 OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
 INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
 
@@ -15,10 +14,10 @@ localrules:
 
 
 def check_inception():
-    """Stop unless the Inception weights are there or can be downloaded.
+    """Exit unless the Inception weights are there or can be downloaded.
 
-    This is no rule: a training job that depended on it would run again whenever the extractor changed, and
-    one that did not would start beside a download that may fail.
+    Not a rule: a training job that depended on it would rerun whenever the extractor changed, and one that
+    did not would start beside a download that may fail.
     """
     if STUDY.shared("extractor")["kind"] == "inception":
         run_check(
@@ -48,7 +47,7 @@ rule train_extractor:
                 },
             }
         ),
-        # What a file of one's own holds, and not where it lies, decides that it is taken again.
+        # The content of a user's own weights file, not its path, decides whether this reruns.
         own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
     shell:
         step("train_extractor", "train test", "weights info")
@@ -113,7 +112,7 @@ rule extract_features:
 
 
 def metric_identity(wildcards):
-    """Which samples a metric is about."""
+    """The samples that a metric describes."""
     return {
         **run_identity(wildcards, FINAL_STEP),
         "sampler": wildcards.sampler,
@@ -151,8 +150,8 @@ rule compute_metrics:
         )
 
 
-# Only where the report asks for it, at the main sampler and NFE: with Inception's features it takes minutes
-# per run.
+# Only at the main sampler and NFE, which the report shows: with Inception's features it takes minutes per
+# run.
 rule measure_finite_sample:
     input:
         features=FEATURES,
@@ -170,7 +169,7 @@ rule measure_finite_sample:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")
 
 
-# On one fixed batch, t, noise and set of probes, so that checkpoints can be compared.
+# With the same batch, timesteps, noise and probes for every checkpoint, so that they can be compared.
 rule probe_checkpoint:
     input:
         checkpoint=CHECKPOINT,

@@ -1,4 +1,4 @@
-# Figures, notebooks, the summary and the report; all of them read results, none computes any.
+# Figures, notebooks, the summary and the report: they read results and compute none.
 import re
 import shlex
 
@@ -13,7 +13,7 @@ GRID_SAMPLES = expand(SAMPLES, arm=ARMS, seed=STUDY.seeds[0], **MAIN)
 FINITE_SAMPLES = expand(
     f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, **MAIN
 )
-# What each figure is drawn from.
+# The inputs of each figure.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
     "frechet_vs_nfe": {
@@ -30,12 +30,12 @@ FIGURES = {
 }
 
 
-# Steps load a figure's module by name, so that a change of one figure draws no other again.
+# Steps load a figure's module by name, so that changing one figure redraws no other.
 FIGURE_MODULES = {name: f"report.figures.{name}" for name in FIGURES}
 
 
 def shown_figures(template):
-    """The modules of the figures that a notebook template names; all modules if it names none."""
+    """The modules of the figures that a notebook template names, or all modules if it names none."""
     text = template.read_text(encoding="utf-8")
     shown = [module for name, module in FIGURE_MODULES.items() if re.search(rf"\b{name}\b", text)]
     return shown or list(FIGURE_MODULES.values())
@@ -64,7 +64,7 @@ for _name, _sources in FIGURES.items():
             svg=report(
                 f"{REPORT}/figures/{_name}.svg",
                 caption=f"../reports/captions/{_name}.rst",
-                # As in report.html: Snakemake's own report has the same headings and titles.
+                # Gives Snakemake's own report the headings and titles of report.html.
                 category=FIGURE_INFO[_name].section,
                 labels={"figure": FIGURE_INFO[_name].title},
             ),
@@ -145,8 +145,8 @@ rule write_summary:
         )
 
 
-# Everything that the report shows. The costs of the steps are collected from their manifests into a file, so
-# that the page is a function of its inputs.
+# Everything that the report shows. The steps' costs are collected from their manifests into a file, so that
+# the page depends only on its inputs.
 SHOWN = {
     "summary": f"{REPORT}/summary.md",
     "verdict": f"{RESULTS}/verdict.json",
@@ -197,7 +197,7 @@ rule build_report:
 
 
 def every_output():
-    """Every file that the study keeps, also those between data and report."""
+    """Every file that the study keeps, intermediate ones included."""
     kept = "check_preregistration prepare_data train_model sample_images train_extractor compute_reference"
     kept += " extract_features compute_metrics probe_checkpoint collect_run collect_study decide_verdict"
     kept += " render_notebook write_summary collect_costs"
