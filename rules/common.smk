@@ -50,7 +50,7 @@ RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
-# Settings of the machine, passed to steps; no result depends on them, and changing them reruns nothing.
+# Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
 # The preset's minutes and memory for one job of each stage. Changing them reruns nothing: Snakemake compares
 # no resources.
