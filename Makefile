@@ -8,7 +8,7 @@ PYTHON ?= $(shell for version in 3.13 3.12 3.11; do python$$version -c '' 2>/dev
 # Memory that jobs may claim together: what is free. MEM_MB= lifts the limit.
 MEM_MB ?= $(shell awk '/^MemAvailable:/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
 CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(DATA),data_root="$(DATA)"))
-SNAKEMAKE = snakemake --cores $(CORES) $(if $(MEM_MB),--resources mem_mb=$(MEM_MB)) $(if $(CONFIG),--config $(CONFIG))
+OPTIONS = $(if $(MEM_MB),--resources mem_mb=$(MEM_MB)) --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 TOOL = $(VENV) python -m workflow_scripts.tools
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r
@@ -18,17 +18,17 @@ ifdef SHARE_GPU
 $(error SHARE_GPU was removed; docs/gpu.md shows how to share a GPU with nvidia-cuda-mps-control)
 endif
 
-.PHONY: help report data update plan audit crate publish compare test quick lint test-cluster bench lock amend relock clean
+.PHONY: help report data update plan audit crate publish compare test quick lint test-cluster bench lock amend relock clean pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
 
 report: .venv/installed ## run the whole study; print the verdict and the report's path
-	@$(VENV) $(SNAKEMAKE)
+	@$(VENV) snakemake $(OPTIONS)
 
 data: .venv/installed ## only prepare and verify the dataset of PRESET, in the folder DATA
-	@$(VENV) $(SNAKEMAKE) data
+	@$(VENV) snakemake data $(OPTIONS)
 
 update: .venv/installed ## as `make report`, but skip steps whose inputs are byte-identical
 	@$(TOOL).update --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
@@ -82,6 +82,9 @@ relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (installs pi
 clean: ## delete the results and the report of STUDY and PRESET (give both)
 	@test -n "$(STUDY)" -a -n "$(PRESET)" || { echo "error: name what to delete: make clean STUDY=... PRESET=..." >&2; exit 2; }
 	@rm -rf "results/$(STUDY)/$(PRESET)" "reports/$(STUDY)/$(PRESET)"
+
+pictures:
+	@echo "error: make pictures was removed; copy reports/<STUDY>/<PRESET>/figures/frechet_vs_nfe.png to docs/images/" >&2; exit 2
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12 …" >&2; exit 2; }
