@@ -10,9 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# PyHessian's default.
-TOLERANCE = 1e-3
-
 
 class HessianVectorProduct:
     """`product(vector [P]) -> H vector [P]`, with H the Hessian of `loss()` in all P entries of `parameters`.
@@ -24,7 +21,6 @@ class HessianVectorProduct:
 
     def __init__(self, loss: Callable[[], Tensor], parameters: Sequence[Tensor]):
         self.parameters = list(parameters)
-        self.num_parameters = sum(parameter.numel() for parameter in self.parameters)
         with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
             value = loss()
         if value.ndim != 0:
@@ -44,7 +40,6 @@ class TraceEstimate(NamedTuple):
 
     value: float
     stderr: float
-    num_probes: int
 
 
 def hutchinson_trace(quadratic_form: Callable[[Tensor], float], probes: Iterable[Tensor]) -> TraceEstimate:
@@ -56,7 +51,7 @@ def hutchinson_trace(quadratic_form: Callable[[Tensor], float], probes: Iterable
     terms = torch.tensor([quadratic_form(probe) for probe in probes], dtype=torch.float64)
     if len(terms) < 2:
         raise ValueError(f"a trace with a standard error needs at least 2 probes, got {len(terms)}")
-    return TraceEstimate(terms.mean().item(), terms.std().item() / math.sqrt(len(terms)), len(terms))
+    return TraceEstimate(terms.mean().item(), terms.std().item() / math.sqrt(len(terms)))
 
 
 class Eigenvalue(NamedTuple):
@@ -68,13 +63,14 @@ class Eigenvalue(NamedTuple):
 
 
 def top_eigenvalue(
-    product: Callable[[Tensor], Tensor], start: Tensor, max_iterations: int, tolerance: float = TOLERANCE
+    product: Callable[[Tensor], Tensor], start: Tensor, max_iterations: int, tolerance: float = 1e-3
 ) -> Eigenvalue:
     """Find the eigenvalue of largest magnitude, with its sign, by power iteration from `start` [P].
 
     Golub and Van Loan, "Matrix Computations", section 8.2.1. The iteration has converged when two successive
-    Rayleigh quotients differ by at most `tolerance`, relative to the later one; the error can be larger where
-    the next eigenvalue is close. The value is 0 when the product with the current vector vanishes.
+    Rayleigh quotients differ by at most `tolerance` (its default is PyHessian's), relative to the later one;
+    the error can be larger where the next eigenvalue is close. The value is 0 when the product with the
+    current vector vanishes.
     """
     vector, value = start / start.norm(), math.inf
     for iteration in range(1, max_iterations + 1):

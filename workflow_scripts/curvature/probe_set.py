@@ -14,7 +14,7 @@ from workflow_scripts.core.randomness import stream
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Training images `indices` i64 [B], `t` i64 [B], `noise` f32 [B, C, H, W], how to draw probes."""
+    """Indices i64 [B] of training images, `t` i64 [B], `noise` f32 [B, C, H, W], and how to draw probes."""
 
     seed: int
     indices: np.ndarray

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from workflow_scripts.curvature.second_order import Call, Rule, Tangents, choose_rule
+from workflow_scripts.curvature.second_order import Call, Rule, choose_rule
 
 
 class QuadraticForm:
@@ -41,14 +41,10 @@ class QuadraticForm:
 
     def __call__(self, vector: Tensor) -> float:
         pieces = zip(vector.split(self._sizes), self._parameters)
-        tangents: dict[int, Tensor | None] = {
-            slot: piece.view_as(parameter) for slot, (piece, parameter) in enumerate(pieces)
-        }
+        tangents = {slot: piece.view_as(parameter) for slot, (piece, parameter) in enumerate(pieces)}
         terms = []
         for inputs, outputs, rule in self._operations:
-            # An operation that contributes only a shape is not on the list, so its output has no tangent.
-            given: Tangents = [None if slot is None else tangents.get(slot) for slot in inputs]
-            moved, second = rule(given)
+            moved, second = rule([None if slot is None else tangents[slot] for slot in inputs])
             tangents.update(zip(outputs, moved))
             if second is not None:
                 terms.append(second)
@@ -84,10 +80,9 @@ class _Tape(TorchFunctionMode):
             made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf.requires_grad]
             # A function may return its argument, as `contiguous` does.
             made = [tensor for tensor in made if self._slot(tensor) is None]
-            if made:
-                self._calls.append(Call(function, args, kwargs, made))
-                for tensor in made:
-                    self._keep(tensor)
+            self._calls.append(Call(function, args, kwargs, made))
+            for tensor in made:
+                self._keep(tensor)
         return result
 
     def operations(self, value: Tensor) -> list[tuple[list[int | None], list[int], Rule]]:
@@ -96,23 +91,21 @@ class _Tape(TorchFunctionMode):
             raise ValueError(
                 "the loss changes a tensor in place; curvature needs a network without in-place operations"
             )
-        adjoints = iter(
-            torch.autograd.grad(
-                value, [tensor for call in self._calls for tensor in call.made], allow_unused=True
-            )
-        )
+        made = [tensor for call in self._calls for tensor in call.made]
+        adjoints = iter(torch.autograd.grad(value, made, allow_unused=True))
         operations = []
         for call in self._calls:
             found = [next(adjoints) for _ in call.made]
-            if all(adjoint is None for adjoint in found):
+            outputs = [self._slots[id(tensor)] for tensor in call.made]
+            if all(adjoint is None for adjoint in found):  # the loss reads nothing but shapes of its outputs
+                for tensor in call.made:
+                    del self._slots[id(tensor)]
                 continue
             leaves = tree_leaves((call.args, call.kwargs))
             inputs = [self._slot(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
-            outputs = [self._slots[id(tensor)] for tensor in call.made]
             filled = [torch.zeros_like(y) if a is None else a for a, y in zip(found, call.made)]
-            operations.append(
-                (inputs, outputs, choose_rule(call, [slot is not None for slot in inputs], filled))
-            )
+            rule = choose_rule(call, [slot is not None for slot in inputs], filled)
+            operations.append((inputs, outputs, rule))
         return operations
 
     def _keep(self, tensor: Tensor) -> None:

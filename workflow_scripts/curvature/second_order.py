@@ -2,8 +2,7 @@
 
 Along a line in the parameters, x' is the derivative of the operation's inputs and y' = Df(x) x' that of its
 outputs. With a the adjoint of y (the loss's derivative with respect to y), the operation's share of the
-loss's second derivative is < a, D^2 f(x) [x', x'] >. A rule maps x' to y' and this share. None stands for
-zeros.
+loss's second derivative is < a, D^2 f(x) [x', x'] >. A rule maps x' to y' and this share.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-# x' has one entry for each input tensor, y' one for each output tensor.
-Tangents = list[Tensor | None]
-Result = tuple[Tangents, Tensor | None]
+# x' has one entry for each input tensor, None for one that does not depend on the parameters.
+Tangents = Sequence[Tensor | None]
+# y' has one entry for each output tensor; the share is None where it is zero.
+Result = tuple[list[Tensor], Tensor | None]
 Rule = Callable[[Tangents], Result]
 
-# Linear in all tensors passed.
+# Linear in all tensors together.
 RESHAPES = (Tensor.view, Tensor.reshape, Tensor.flatten, Tensor.unflatten)
 LINEAR = (
     *RESHAPES,
     Tensor.transpose,
-    Tensor.permute,
     Tensor.expand,
     Tensor.chunk,
     Tensor.split,
@@ -35,8 +34,6 @@ LINEAR = (
     torch.cat,
     functional.interpolate,
 )
-SUMS = (torch.add, Tensor.add)  # linear in two tensors, not in a tensor and a number
-SCALINGS = (torch.mul, Tensor.mul)  # linear in a tensor and a number, not in two tensors
 
 TINY = 1e-20  # keeps quotients of norms finite where one of them is zero
 
@@ -58,26 +55,27 @@ def choose_rule(call: Call, active: Sequence[bool], adjoints: Sequence[Tensor]) 
     in `call.made`. ValueError for a function that returns another result the second time.
     """
     function, args, kwargs = call.function, call.args, call.kwargs
-    if all(active) and (
+    num_active = len(active) if all(active) else 0
+    if num_active and (
         function in LINEAR
-        or (function in SUMS and len(active) == 2)
-        or (function in SCALINGS and len(active) == 1)
+        or (function is Tensor.add and num_active == 2)  # not for a tensor and a number
+        or (function is Tensor.mul and num_active == 1)  # not for two tensors
     ):
         return Linear(call)
-    if function is functional.group_norm:
+    if function is functional.group_norm and num_active == 3:
         return GroupNorm(*args, **kwargs, adjoint=adjoints[0])
-    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(kwargs)):
-        if function is functional.conv2d:
-            return Convolution(call, adjoints[0])
-        if function in (functional.linear, torch.bmm):
+    if function is functional.silu and num_active == 1:
+        return Elementwise(functional.silu, args[0], adjoints[0])
+    if function is Tensor.softmax and num_active == 1 and set(kwargs) == {"dim"}:
+        return Softmax(call.made[0], adjoints[0], **kwargs)
+    if not kwargs:
+        if function is functional.conv2d and num_active == 3:
+            return Convolution(*args, made=call.made[0], adjoint=adjoints[0])
+        if (function is functional.linear and num_active == 3) or (function is torch.bmm and num_active == 2):
             return Bilinear(function, *args[:2], adjoints[0])
-        if function is torch.baddbmm and not kwargs:
+        if function is torch.baddbmm and num_active == 3:
             product = Bilinear(torch.bmm, *args[1:], adjoints[0])
             return lambda tangents: product([*tangents[1:], tangents[0]])
-        if function in (functional.silu, functional.gelu):
-            return Elementwise(lambda x: function(x, *args[1:], **kwargs), args[0], adjoints[0])
-        if function in (torch.softmax, Tensor.softmax) and len(args) + len(kwargs) == 2:
-            return Softmax(call.made[0], adjoints[0], *args[1:], **kwargs)
     return AnyFunction(call, active, adjoints)
 
 
@@ -90,13 +88,11 @@ class Linear:
         self._places = [place for place, leaf in enumerate(self._leaves) if isinstance(leaf, Tensor)]
 
     def __call__(self, tangents: Tangents) -> Result:
-        if all(tangent is None for tangent in tangents):
-            return [None] * len(self._call.made), None
         if self._call.function in RESHAPES:  # a tangent may lie otherwise in memory than its tensor
             return [tangents[0].reshape(self._call.made[0].shape)], None
         leaves = list(self._leaves)
         for place, tangent in zip(self._places, tangents):
-            leaves[place] = torch.zeros_like(leaves[place]) if tangent is None else tangent
+            leaves[place] = tangent
         args, kwargs = tree_unflatten(leaves, self._tree)
         return tree_leaves(self._call.function(*args, **kwargs)), None
 
@@ -112,33 +108,14 @@ class Bilinear:
         self._function, self._x, self._w, self._twice_adjoint = function, x.detach(), w.detach(), 2 * adjoint
 
     def __call__(self, tangents: Tangents) -> Result:
-        dx, dw, db = (*tangents, None)[:3]
-        if dx is not None and dw is not None:
-            moved, product = self._both(dx, dw, db)
-            return [moved], _inner(self._twice_adjoint, product.expand_as(self._twice_adjoint))
-        moved = None
-        if dx is not None:
-            moved = self._function(dx, self._w)
-        elif dw is not None:
-            moved = self._function(self._x, dw)
-        return [self._biased(moved, db)], None
-
-    def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
-        """y' and f(x', w')."""
+        dx, dw, *biases = tangents
         moved = self._function(dx, self._w).add_(self._function(self._x, dw))
-        return self._biased(moved, db), self._function(dx, dw)
-
-    def _biased(self, moved: Tensor | None, db: Tensor | None) -> Tensor | None:
-        if db is None:
-            return moved
-        bias = self._spread(db).expand_as(self._twice_adjoint)
-        return bias if moved is None else moved + bias
-
-    def _spread(self, bias: Tensor) -> Tensor:
-        return bias
+        for db in biases:
+            moved.add_(db)
+        return [moved], _inner(self._twice_adjoint, self._function(dx, dw))
 
 
-class Convolution(Bilinear):
+class Convolution:
     """conv2d with two convolutions per vector instead of three: f(x', w') and, since f is bilinear, for any e
 
         f(x / e + x', w + e w') = f(x, w) / e + y' + e f(x', w'),
@@ -147,26 +124,20 @@ class Convolution(Bilinear):
     on the device, so that a GPU need not be waited for.
     """
 
-    def __init__(self, call: Call, adjoint: Tensor):
-        x, w, bias = (*call.args, None)[:3]
-        named = {name: value for name, value in call.kwargs.items() if name != "bias"}
-        super().__init__(
-            lambda x, w, b=None: functional.conv2d(x, w, b, *call.args[3:], **named), x, w, adjoint
-        )
-        y = call.made[0].detach()
-        self._known = y if bias is None else y - self._spread(bias.detach())
+    def __init__(self, x: Tensor, w: Tensor, bias: Tensor, *options: Any, made: Tensor, adjoint: Tensor):
+        self._x, self._w, self._options, self._twice_adjoint = x.detach(), w.detach(), options, 2 * adjoint
+        self._known = made.detach() - bias.detach()[:, None, None]
         self._size = self._x.norm() * self._w.norm() + TINY
 
-    def _both(self, dx: Tensor, dw: Tensor, db: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, tangents: Tangents) -> Result:
+        dx, dw, db = tangents
         e = (self._size / (dx.norm() * dw.norm() + TINY)).sqrt()
         inverse = e.reciprocal()
-        product = self._function(dx, dw)
-        moved = self._function(torch.addcmul(dx, self._x, inverse), torch.addcmul(self._w, dw, e), db)
+        product = functional.conv2d(dx, dw, None, *self._options)
+        x, w = torch.addcmul(dx, self._x, inverse), torch.addcmul(self._w, dw, e)
+        moved = functional.conv2d(x, w, db, *self._options)
         moved.addcmul_(self._known, inverse, value=-1).addcmul_(product, e, value=-1)
-        return moved, product
-
-    def _spread(self, bias: Tensor) -> Tensor:
-        return bias[:, None, None]
+        return [moved], _inner(self._twice_adjoint, product)
 
 
 class Elementwise:
@@ -181,8 +152,6 @@ class Elementwise:
 
     def __call__(self, tangents: Tangents) -> Result:
         (dx,) = tangents
-        if dx is None:
-            return [None], None
         return [self._first * dx], _inner(self._second * dx, dx)
 
 
@@ -199,8 +168,6 @@ class Softmax:
 
     def __call__(self, tangents: Tangents) -> Result:
         (dx,) = tangents
-        if dx is None:
-            return [None], None
         moved = self._y * dx
         u = dx - moved.sum(self._dim, keepdim=True)
         torch.mul(self._y, u, out=moved)
@@ -212,37 +179,26 @@ class GroupNorm:
 
     Wu and He 2018, "Group normalization", for x [B, C, ...]. With m = mean(x'), c = mean(n x') and s =
     mean(x'^2) - m^2 over each group, n' = r (x' - m - c n) and n'' = r^2 ((3 c^2 - s) n - 2 c (x' - m)). The
-    tangents are x' and those of w and b, where they are given.
+    tangents are [x', w', b'].
     """
 
     def __init__(
-        self,
-        x: Tensor,
-        num_groups: int,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
-        *,
-        adjoint: Tensor,
+        self, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, *, adjoint: Tensor
     ):
         batch, channels = x.shape[:2]
-        self._shape, self._has = x.shape, [tensor is not None for tensor in (weight, bias)]
-        self._groups = (batch, num_groups, channels // num_groups)
+        self._shape, self._groups = x.shape, (batch, num_groups, channels // num_groups)
         grouped = x.detach().reshape(batch, num_groups, -1)
         variance, mean = torch.var_mean(grouped, dim=2, correction=0, keepdim=True)
         self._rate = torch.rsqrt(variance + eps)  # [B, groups, 1]
         self._normal = ((grouped - mean) * self._rate).view(batch, channels, -1)  # [B, C, pixels]
-        self._weight = (
-            x.new_ones(self._groups[1:]) if weight is None else weight.detach().view(self._groups[1:])
-        )
+        self._weight = weight.detach().view(self._groups[1:])
         self._adjoint = adjoint.reshape(self._normal.shape)
         self._adjoint_sums = self._of_channels(self._adjoint)
         self._adjoint_normal = self._of_channels(self._adjoint * self._normal)
 
     def __call__(self, tangents: Tangents) -> Result:
-        given = iter(tangents)
-        dx, dw, db = next(given), *(next(given) if has else None for has in self._has)
-        dx = torch.zeros_like(self._normal) if dx is None else dx.reshape(self._normal.shape)
+        dx, dw, db = tangents
+        dx, dw, db = dx.reshape(self._normal.shape), dw.view(self._groups[1:]), db.view(self._groups[1:])
         count = self._groups[2] * dx.shape[2]
         m = self._of_channels(dx).sum(2, keepdim=True) / count
         c = self._of_channels(self._normal * dx).sum(2, keepdim=True) / count
@@ -252,17 +208,11 @@ class GroupNorm:
         centred = self._of_channels(self._adjoint * dx) - m * self._adjoint_sums
         curved = (3 * c.square() - s) * self._adjoint_normal - 2 * c * centred
         second = (self._weight * self._rate.square() * curved).sum()
+        second = second + 2 * (dw * self._rate * (centred - c * self._adjoint_normal)).sum()
         # y' = slope x' + of_normal n + shift, with one factor for each channel
         slope = self._rate * self._weight
-        of_normal, shift = -c * slope, -m * slope
-        if dw is not None:
-            dw = dw.view(self._groups[1:])
-            of_normal = of_normal + dw
-            second = second + 2 * (dw * self._rate * (centred - c * self._adjoint_normal)).sum()
-        if db is not None:
-            shift = shift + db.view(self._groups[1:])
         slope, of_normal, shift = (
-            factor.view(*self._normal.shape[:2], 1) for factor in (slope, of_normal, shift)
+            factor.view(*self._normal.shape[:2], 1) for factor in (slope, dw - c * slope, db - m * slope)
         )
         moved = (self._normal * of_normal).addcmul_(slope, dx).add_(shift)
         return [moved.view(self._shape)], second
@@ -304,16 +254,14 @@ class AnyFunction:
 
     def __call__(self, tangents: Tangents) -> Result:
         moving = [tangents[i] for i in self._active]
-        pairs = [(g, dx) for g, dx in zip(self._gradients, moving) if g is not None and dx is not None]
-        if not pairs:
-            return [None] * len(self._adjoints), None
-        gradients, directions = zip(*pairs)
+        gradients, directions = zip(*(pair for pair in zip(self._gradients, moving) if pair[0] is not None))
         derivatives = torch.autograd.grad(
             gradients, [*self._adjoints, *self._x], directions, retain_graph=True, allow_unused=True
         )
-        moved, curved = list(derivatives[: len(self._adjoints)]), derivatives[len(self._adjoints) :]
-        shares = [_inner(h, dx) for h, dx in zip(curved, moving) if h is not None and dx is not None]
-        return moved, torch.stack(shares).sum() if shares else None
+        moved, curved = derivatives[: len(self._adjoints)], derivatives[len(self._adjoints) :]
+        shares = [_inner(h, dx) for h, dx in zip(curved, moving) if h is not None]
+        filled = [torch.zeros_like(a) if y is None else y for a, y in zip(self._adjoints, moved)]
+        return filled, torch.stack(shares).sum() if shares else None
 
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:

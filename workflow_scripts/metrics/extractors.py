@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from workflow_scripts.metrics.classifier import load_classifier
 BATCH_SIZE = 100
 # Images of 299 x 299 pixels that a CPU works on at once: a fifth faster than 50, since its cache holds them.
 CPU_BATCH = 10
-FeatureFunction = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A function of images u8 [N, H, W, C] that returns their features f32 [N, feature_dim].
+    """Maps images u8 [N, H, W, C] to their features f32 [N, feature_dim].
 
     `features_and_logits` also returns Inception's logits f32 [N, 1008]. For a classifier they are None, since
     an Inception Score on the study's own classes would compare with nothing outside the study.
@@ -34,11 +33,6 @@ class Extractor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.features_and_logits(images)[0]
-
-
-def metric_name(settings_extractor: Mapping[str, Any]) -> str:
-    """The Fréchet distance's name: `fid` with Inception's features, else the extractor's name."""
-    return "fid" if settings_extractor["kind"] == "inception" else settings_extractor["name"]
 
 
 def load_extractor(
@@ -65,14 +59,6 @@ def load_extractor(
             f"the weights at {path} give {extractor.feature_dim}"
         )
     return extractor
-
-
-def iterate_features(
-    extract: FeatureFunction, images: np.ndarray, batch_size: int = BATCH_SIZE
-) -> Iterator[np.ndarray]:
-    """Features of u8 [N, H, W, C] in order, `batch_size` images at a time."""
-    for start in range(0, len(images), batch_size):
-        yield extract(images[start : start + batch_size])
 
 
 def _classifier(path: str | Path) -> Extractor:

@@ -7,8 +7,6 @@ tests compare both.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from workflow_scripts.core.errors import PipelineError
@@ -22,29 +20,16 @@ SEED = 2020
 ROWS_AT_ONCE = 1000
 
 
-class KernelDistance(NamedTuple):
-    """`value` and `spread` are mean and standard deviation over subsets; `interval` is a 95 % interval."""
-
-    value: float
-    spread: float
-    interval: tuple[float, float]
-
-
-def kernel_distance_name(frechet_name: str) -> str:
-    """`kid` beside `fid`; `kd_digits` beside `fd_digits`."""
-    return "kid" if frechet_name == "fid" else "kd_" + frechet_name.removeprefix("fd_")
-
-
-def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> KernelDistance:
-    """Estimate the squared MMD of features [N, D] and [M, D] as the mean over 100 random pairs of subsets.
+def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> tuple[float, float, tuple[float, float]]:
+    """Estimate the squared MMD of features [N, D] and [M, D]: mean and standard deviation, 95 % interval.
 
     Binkowski et al. 2018, "Demystifying MMD GANs", section 4: kernel (x.y / D + 1)^3, unbiased, so the value
-    may fall slightly below 0. Subsets have min(1000, N, M) vectors. They overlap, so `spread` says little
-    about the mean.
+    may fall slightly below 0. Mean and standard deviation are over 100 random pairs of subsets of min(1000,
+    N, M) vectors. Subsets overlap, so the standard deviation says little about the mean.
 
-    `interval` takes the reference as given: it covers what N other images of the same generator, and other
-    subsets, would have changed. Its variance is `jackknife_variance` plus spread^2 / 99. PipelineError below
-    three vectors on a side.
+    The interval takes the reference as given: it covers what N other images of the same generator, and other
+    subsets, would have changed. Its variance is `jackknife_variance` plus that over subsets / 99.
+    PipelineError below three vectors on a side.
     """
     size = min(MAX_SUBSET_SIZE, len(generated), len(reference))
     if size < 3:
@@ -66,7 +51,7 @@ def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> KernelDista
     value, spread = float(distances.mean()), float(distances.std())
     variance = jackknife_variance(within_rows - diagonal, between_rows / len(reference))
     variance += spread**2 / (NUM_SUBSETS - 1)
-    return KernelDistance(value, spread, normal_interval(value, variance**0.5))
+    return value, spread, normal_interval(value, variance**0.5)
 
 
 def jackknife_variance(within: np.ndarray, between: np.ndarray) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 )
 
 from workflow_scripts.core.download import download
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import PipelineError, shorten
+from workflow_scripts.core.files import sha256_file, write_bytes
 from workflow_scripts.metrics.weights import load_weights
 
 FEATURE_DIM = 2048
@@ -31,21 +31,23 @@ def load_inception(path: str | Path, device: str | torch.device = "cpu") -> nn.M
     """Load the network in eval mode; it maps u8 [N, 3, H, W] to f32 [N, 2048] and f32 [N, 1008].
 
     These are the pool features of Heusel et al. 2017, with images resized to 299 pixels as TensorFlow 1 did,
-    and the logits without bias of the Inception Score. PipelineError when `path` does not hold a state dict
-    in torch-fidelity's naming.
+    and the logits without bias of the Inception Score. PipelineError, saying how to supply the file, when
+    `path` does not hold a state dict in torch-fidelity's naming.
     """
     # torch-fidelity would unpickle the file without weights_only, so it gets bytes written here.
     buffer = io.BytesIO()
-    torch.save(load_weights(path), buffer)
-    buffer.seek(0)
     try:
+        torch.save(load_weights(path), buffer)
+        buffer.seek(0)
         network = FeatureExtractorInceptionV3(
             "inception-v3-compat",
             [str(FEATURE_DIM), "logits_unbiased"],
             feature_extractor_weights_path=buffer,
         )
-    except RuntimeError as error:
-        raise PipelineError(f"{path} does not hold torch-fidelity's Inception weights; {REMEDY}") from error
+    except (PipelineError, RuntimeError) as error:
+        raise PipelineError(
+            f"{path} does not hold torch-fidelity's Inception weights ({shorten(error)}); {REMEDY}"
+        ) from error
     # Two changes that only reorder sums. On two CPU cores channels_last is half as fast again, and folding
     # the fixed normalisations into the convolutions before them adds a quarter (tests/benchmarks).
     for block in network.modules():
@@ -56,27 +58,19 @@ def load_inception(path: str | Path, device: str | torch.device = "cpu") -> nn.M
     return network.to(device, memory_format=torch.channels_last if on_cpu else torch.contiguous_format)
 
 
-def read_inception_weights(path: str | Path) -> bytes:
-    """Read the weights file at `path`; PipelineError says how to supply it."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise PipelineError(
-            f"cannot read the Inception weights {path}: {error.strerror or error}; {REMEDY}"
-        ) from error
+def published_weights(path: Path) -> Path:
+    """Return `path` with the published weights file there, downloaded unless the file exists.
 
-
-def download_inception_weights() -> bytes:
-    """Download the published file; PipelineError says how else to supply it."""
+    PipelineError when another file is there, or when the download fails: it says how else to supply the file.
+    """
+    if path.is_file():
+        if sha256_file(path) != SHA256:
+            raise PipelineError(
+                f"{path} is not the published file of Inception weights; delete it, then {REMEDY}"
+            )
+        return path
     try:
-        return download(URL_INCEPTION_V3, sha256=SHA256)
+        write_bytes(path, download(URL_INCEPTION_V3, sha256=SHA256))
     except PipelineError as error:
         raise PipelineError(f"cannot download the Inception weights ({error}); {REMEDY}") from error
-
-
-def require_published(content: bytes, where: str | Path) -> None:
-    """Raise PipelineError, naming `where`, unless the bytes are those of the published weights file."""
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise PipelineError(
-            f"{where} is not the published file of Inception weights; delete what is there, then {REMEDY}"
-        )
+    return path

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.randomness import stream
-from workflow_scripts.metrics.extractors import BATCH_SIZE, FeatureFunction, iterate_features
+from workflow_scripts.metrics.extractors import BATCH_SIZE
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import GaussianStatistics, StreamingStatistics
 
@@ -20,28 +19,21 @@ SEED = 0
 MAX_REFERENCE_FEATURES = 10_000
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Statistics of all training images, and features f32 [M, D] of some of them."""
-
-    statistics: GaussianStatistics
-    features: np.ndarray
-
-
 def reference_and_scale_marks(
-    extract: FeatureFunction,
+    extract: Callable[[np.ndarray], np.ndarray],
     train: np.ndarray,
     test: np.ndarray,
     feature_dim: int,
     on_images: Callable[[int], None] = lambda done: None,
-) -> tuple[Reference, list[dict[str, Any]]]:
-    """Compute the reference, and the distances of halves of the training set, test images and noise.
+) -> tuple[GaussianStatistics, np.ndarray, list[dict[str, Any]]]:
+    """Return the training images' statistics, features f32 [M, D] of some of them, and the scale marks.
 
-    The reference's features are those of at most 10,000 random training images; images are u8 [N, H, W, C]. A
-    mark has `id`, `label`, `value` and `num_samples` (images on its smaller side). The distance is biased
-    upwards, more so for fewer images (Chong and Forsyth 2020): every label gives both counts, and there are
-    as many noise as test images. `on_images(done)` counts up to `num_images(train, test)`. PipelineError when
-    a side is too small for a covariance.
+    M is at most 10,000, chosen at random; images are u8 [N, H, W, C]. A mark is a distance between two halves
+    of the training set, or from test images or noise to the training set: `id`, `label`, `value` and
+    `num_samples` (images on its smaller side). The distance is biased upwards, more so for fewer images
+    (Chong and Forsyth 2020): every label gives both counts, and there are as many noise as test images.
+    `on_images(done)` counts up to `num_images(train, test)`. PipelineError when a side is too small for a
+    covariance.
     """
     if len(train) < 4 or len(test) < 2:
         raise PipelineError(
@@ -52,7 +44,7 @@ def reference_and_scale_marks(
     halves = (StreamingStatistics(feature_dim), StreamingStatistics(feature_dim))
     kept_features = []
     done = 0
-    for features in iterate_features(extract, train):
+    for features in _batches(extract, train):
         rows = slice(done, done + len(features))
         halves[0].update(features[in_first_half[rows]])
         halves[1].update(features[~in_first_half[rows]])
@@ -64,14 +56,8 @@ def reference_and_scale_marks(
         all_train.merge(half)
     reference = all_train.result()
     first, second = (half.result() for half in halves)
-    marks = [
-        {
-            "id": "train_half_vs_half",
-            "label": f"{first.count:,} training images against the other {second.count:,}",
-            "value": frechet_distance(first, second),
-            "num_samples": min(first.count, second.count),
-        }
-    ]
+    label = f"{first.count:,} training images against the other {second.count:,}"
+    marks = [_mark("train_half_vs_half", label, first, second)]
     for id_, label, images in (
         ("test_vs_train", "test images", lambda: test),
         ("uniform_noise", "images of uniform noise", lambda: _uniform_noise_like(test)),
@@ -82,24 +68,28 @@ def reference_and_scale_marks(
         ),
     ):
         streaming = StreamingStatistics(feature_dim)
-        for features in iterate_features(extract, images()):
+        for features in _batches(extract, images()):
             streaming.update(features)
             on_images(done + streaming.count)
         done += streaming.count
-        marks.append(
-            {
-                "id": id_,
-                "label": f"{len(test):,} {label} against all {len(train):,} training images",
-                "value": frechet_distance(streaming.result(), reference),
-                "num_samples": min(len(test), len(train)),
-            }
-        )
-    return Reference(reference, np.concatenate(kept_features)), marks
+        label = f"{len(test):,} {label} against all {len(train):,} training images"
+        marks.append(_mark(id_, label, streaming.result(), reference))
+    return reference, np.concatenate(kept_features), marks
 
 
 def num_images(train: np.ndarray, test: np.ndarray) -> int:
     """How many images `reference_and_scale_marks` passes through the extractor."""
     return len(train) + 3 * len(test)
+
+
+def _batches(extract: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), BATCH_SIZE):
+        yield extract(images[start : start + BATCH_SIZE])
+
+
+def _mark(id_: str, label: str, first: GaussianStatistics, second: GaussianStatistics) -> dict[str, Any]:
+    value = frechet_distance(first, second)
+    return {"id": id_, "label": label, "value": value, "num_samples": min(first.count, second.count)}
 
 
 def _random_mask(purpose: str, total: int, count: int) -> np.ndarray:

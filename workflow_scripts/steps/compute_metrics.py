@@ -7,11 +7,6 @@ metrics (json rows: Fréchet and kernel distance, precision, recall and, with In
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
-
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import (
     EXTRACTOR_INFO,
@@ -51,10 +46,16 @@ def main(step: Step) -> None:
     to_statistics = {"reference_sha256": reference_info["reference_sha256"]}
     to_vectors = {"reference_sha256": reference_info["features_sha256"]}
     features = features[:num_samples]
+    value, spread, (low, high) = fidelity.kernel_distance(features, vectors)
+    kernel = {"value": value, "stderr": spread, "interval_low": low, "interval_high": high}
+    kernel_name = "kid" if metric == "fid" else metric.replace("fd_", "kd_")
+    precision, recall = fidelity.precision_and_recall(features, vectors)
     rows = [
-        {"metric": metric, "value": frechet_distance(statistics_of(features), statistics), **to_statistics}
+        {"metric": metric, "value": frechet_distance(statistics_of(features), statistics), **to_statistics},
+        {"metric": kernel_name, **kernel, **to_vectors},
+        {"metric": "precision", "value": precision, **to_vectors},
+        {"metric": "recall", "value": recall, **to_vectors},
     ]
-    rows += [row | to_vectors for row in _compared_with_vectors(metric, features, vectors)]
     for of_samples in logits:
         value, spread = fidelity.inception_score(of_samples[:num_samples])
         rows.append({"metric": "inception_score", "value": value, "stderr": spread, **to_statistics})
@@ -63,18 +64,6 @@ def main(step: Step) -> None:
         check_row(row, step.output("metrics"))
     write_json(step.output("metrics"), rows)
     step.say(", ".join(f"{row['metric']} {row['value']:.4g}" for row in rows))
-
-
-def _compared_with_vectors(
-    metric: str, features: np.ndarray, reference: np.ndarray
-) -> Iterator[dict[str, Any]]:
-    """What the metrics that use single training images' features add to a row."""
-    value, spread, (low, high) = fidelity.kernel_distance(features, reference)
-    name = fidelity.kernel_distance_name(metric)
-    yield {"metric": name, "value": value, "stderr": spread, "interval_low": low, "interval_high": high}
-    precision, recall = fidelity.precision_and_recall(features, reference)
-    yield {"metric": "precision", "value": precision}
-    yield {"metric": "recall", "value": recall}
 
 
 def _checked_infos(step: Step) -> tuple[dict, dict]:

@@ -18,7 +18,7 @@ from workflow_scripts.core.files import (
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.metrics.extractors import load_extractor, metric_name
+from workflow_scripts.metrics.extractors import load_extractor
 from workflow_scripts.metrics.scale_marks import num_images, reference_and_scale_marks
 from workflow_scripts.metrics.statistics import save_statistics
 from workflow_scripts.training.device import device_of
@@ -34,7 +34,7 @@ def main(step: Step) -> None:
     train, _ = load_dataset(step.input("train"))
     test, _ = load_dataset(step.input("test"))
     progress = Progress("reference features", num_images(train, test), "images", step.log)
-    reference, marks = reference_and_scale_marks(
+    statistics, features, marks = reference_and_scale_marks(
         extract, train, test, settings["feature_dim"], progress.update
     )
     origin = {
@@ -42,14 +42,14 @@ def main(step: Step) -> None:
         "extractor_sha256": extractor_info["extractor_sha256"],
         "dataset_sha256": read_document(step.input("manifest"), DATASET_MANIFEST)["train"]["sha256"],
     }
-    save_statistics(step.output("reference"), reference.statistics, **origin)
-    write_npz(step.output("features"), features=reference.features)
+    save_statistics(step.output("reference"), statistics, **origin)
+    write_npz(step.output("features"), features=features)
     info = {
-        "metric": metric_name(settings),
+        "metric": settings["name"],
         **origin,
-        "count": reference.statistics.count,
+        "count": statistics.count,
         "reference_sha256": sha256_file(step.output("reference")),
-        "num_features": len(reference.features),
+        "num_features": len(features),
         "features_sha256": sha256_file(step.output("features")),
     }
     write_json(step.output("info"), info)

@@ -38,14 +38,13 @@ def main(step: Step) -> None:
     ).to(device)
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
     curvature = step.setting("curvature")
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     probe_set = draw_probe_set(
         curvature["seed"],
         images,
         curvature["batch_size"],
         diffusion.num_timesteps,
         curvature["num_probes"],
-        num_parameters,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
     common = {
         **dict.fromkeys(FIELDS),
@@ -56,12 +55,11 @@ def main(step: Step) -> None:
         # With the schedule, which belongs to the objective: traces under two schedules are of two functions.
         "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
     }
-    measured: dict[Any, list[dict[str, Any]]] = {}
     rows = []
-    for objective, loss in _objectives(step, model, diffusion, images, probe_set, device).items():
-        if loss not in measured:
-            measured[loss] = _curvature(step, objective, loss, model, probe_set)
-        rows += [{**common, **values, "objective": objective} for values in measured[loss]]
+    x_start = to_float(images[probe_set.indices]).to(device)
+    for objectives, loss in _losses(step.setting("loss"), model, diffusion, x_start, probe_set):
+        measured = _curvature(step, " and ".join(objectives), loss, list(model.parameters()), probe_set)
+        rows += [{**common, **values, "objective": name} for name in objectives for values in measured]
     timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
     for row in rows:
         check_row(row, step.output("probe"))
@@ -69,35 +67,34 @@ def main(step: Step) -> None:
     write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})
 
 
-def _objectives(
-    step: Step,
+def _losses(
+    settings: dict[str, Any],
     model: nn.Module,
     diffusion: GaussianDiffusion,
-    images: np.ndarray,
+    x_start: Tensor,
     probe_set: ProbeSet,
-    device: torch.device,
-) -> dict[str, Callable[[], Tensor]]:
-    """The losses on the probe set: `common` is the unweighted eps-MSE, `own` what the arm was trained on."""
-    x_start = to_float(images[probe_set.indices]).to(device)
-    t, noise = torch.from_numpy(probe_set.t).to(device), torch.from_numpy(probe_set.noise).to(device)
+) -> list[tuple[list[str], Callable[[], Tensor]]]:
+    """Name the losses on the probe set: `common`, the unweighted eps-MSE, and `own`, the arm's own."""
+    t, noise = (torch.from_numpy(array).to(x_start.device) for array in (probe_set.t, probe_set.noise))
 
     def common() -> Tensor:
         return eps_mse(model, diffusion, x_start, t, noise).mean()
 
-    settings = step.setting("loss")
     if settings["weighting"] == "uniform" and diffusion.prediction_type == "eps":
-        return {"common": common, "own": common}
+        return [(["common", "own"], common)]
     snr = diffusion.snr.cpu().numpy()
     table = loss_weights(snr, diffusion.prediction_type, settings["weighting"], settings["min_snr_gamma"])
-    weights = torch.from_numpy(table).to(device)
-    return {"common": common, "own": lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0]}
+    weights = torch.from_numpy(table).to(x_start.device)
+    return [
+        (["common"], common),
+        (["own"], lambda: weighted_mse(model, diffusion, weights, x_start, t, noise)[0]),
+    ]
 
 
 def _curvature(
-    step: Step, objective: str, loss: Callable[[], Tensor], model: nn.Module, probe_set: ProbeSet
+    step: Step, label: str, loss: Callable[[], Tensor], parameters: list[Tensor], probe_set: ProbeSet
 ) -> list[dict[str, Any]]:
     """Metric, value and standard error of the trace and of the top eigenvalue."""
-    parameters = list(model.parameters())
 
     def probes() -> Iterator[Tensor]:
         return (torch.from_numpy(vector).to(parameters[0]) for vector in probe_set.vectors())
@@ -107,7 +104,7 @@ def _curvature(
     top = top_eigenvalue(product, next(probes()), step.setting("curvature.top_eigenvalue_iterations"))
     _require_finite(step, trace.value, trace.stderr, top.value)
     step.say(
-        f"{objective} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({trace.num_probes} probes), "
+        f"{label} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({probe_set.num_probes} probes), "
         f"top eigenvalue {top.value:.4g} "
         f"({top.iterations} iterations{'' if top.converged else ', not converged'})"
     )

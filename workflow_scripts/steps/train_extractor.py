@@ -23,12 +23,8 @@ def main(step: Step) -> None:
     test, test_labels = load_dataset(step.input("test"))
     test_accuracy = None
     if settings["kind"] == "inception":
-        # Imported here because torch-fidelity takes as long to import as torch.
-        from workflow_scripts.metrics.inception import read_inception_weights
-
-        content = read_inception_weights(step.input("inception"))
         load_extractor(settings, step.input("inception"))
-        write_bytes(weights, content)
+        write_bytes(weights, step.input("inception").read_bytes())
     else:
         progress = Progress("extractor", settings["num_steps"], "steps", step.log)
         classifier = train_classifier(

@@ -10,18 +10,17 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tests.tiny_run import SETTINGS
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.curvature.second_order import Call, choose_rule
 from workflow_scripts.nets.unet import build_model
 
-MODEL = {
+MODEL = SETTINGS["model"] | {
     "name": "unet_mnist28",
     "base_channels": 4,
     "channel_mults": [1, 2, 2],
-    "num_res_blocks": 1,
     "attention_resolutions": [7],
-    "dropout": 0.0,
     "norm_groups": 2,
 }
 
@@ -32,44 +31,26 @@ def constant(*shape):
     )
 
 
-# Each maps tensors of the shapes named beside it, cut from one vector of parameters, to a result of any
-# shape.
+# A function of tensors cut from one vector of parameters, and the shapes of these tensors.
 OPERATIONS = {
     "conv2d": (lambda x, w, b: functional.conv2d(x, w, b, 2, 1), [(2, 3, 5, 5), (4, 3, 3, 3), (4,)]),
-    "conv2d by name": (
-        lambda x, w: functional.conv2d(x, w, bias=None, padding=1),
-        [(2, 3, 5, 5), (4, 3, 3, 3)],
-    ),
+    "conv2d by name": (lambda x, w: functional.conv2d(x, w, padding=1), [(2, 3, 5, 5), (4, 3, 3, 3)]),
     "conv2d of constants": (lambda w, b: functional.conv2d(constant(2, 3, 5, 5), w, b), [(4, 3, 3, 3), (4,)]),
-    "conv2d, frozen": (lambda x: functional.conv2d(x, constant(4, 3, 3, 3), constant(4)), [(2, 3, 5, 5)]),
-    "conv2d, all but the bias frozen": (
-        lambda b: functional.conv2d(constant(2, 3, 5, 5), constant(4, 3, 3, 3), b).square(),
-        [(4,)],
+    "conv2d, grouped": (
+        lambda x, w, b: functional.conv2d(x, w, b, 1, 1, 1, 2),
+        [(2, 4, 5, 5), (4, 2, 3, 3), (4,)],
     ),
-    "conv2d, grouped": (lambda x, w: functional.conv2d(x, w, None, 1, 1, 1, 2), [(2, 4, 5, 5), (4, 2, 3, 3)]),
-    "conv2d, 1x1": (lambda x, w, b: functional.conv2d(x, w, b), [(2, 3, 4, 4), (5, 3, 1, 1), (5,)]),
     "linear": (functional.linear, [(2, 3, 4), (5, 4), (5,)]),
-    "linear without bias": (functional.linear, [(3, 4), (5, 4)]),
+    "linear of constants": (lambda w, b: functional.linear(constant(3, 4), w, b), [(5, 4), (5,)]),
     "bmm": (torch.bmm, [(2, 3, 4), (2, 4, 5)]),
     "a square": (lambda x: torch.bmm(x, x), [(2, 3, 3)]),
-    "addcmul, which has no rule of its own": (
-        lambda b, x, w: torch.addcmul(b, x, w),
-        [(2, 3, 1), (2, 3, 4), (3, 1)],
-    ),
     "baddbmm": (lambda b, x, w: torch.baddbmm(b, x.expand(2, -1, -1), w), [(3, 1), (3, 4), (2, 4, 5)]),
     "baddbmm scaled": (lambda b, x, w: torch.baddbmm(b, x, w, alpha=2), [(3, 1), (2, 3, 4), (2, 4, 5)]),
     "silu": (functional.silu, [(3, 4)]),
-    "gelu": (lambda x: functional.gelu(x, approximate="tanh"), [(3, 4)]),
     "softmax": (lambda x: x.softmax(dim=1), [(2, 3, 4)]),
     "softmax of float32": (lambda x: x.softmax(1, torch.float64), [(2, 3, 4)]),
     "group norm": (lambda x, w, b: functional.group_norm(x, 2, w, b), [(3, 4, 2, 3), (4,), (4,)]),
     "group norm without weights": (lambda x: functional.group_norm(x, 2), [(3, 4, 5)]),
-    "group norm, frozen": (lambda x: functional.group_norm(x, 2, constant(4), constant(4)), [(3, 4, 5)]),
-    "group norm of constants": (lambda w, b: functional.group_norm(constant(3, 4, 5), 2, w, b), [(4,), (4,)]),
-    "group norm after nothing but a bias": (
-        lambda b: functional.group_norm(functional.conv2d(constant(2, 3, 5, 5), constant(4, 3, 3, 3), b), 2),
-        [(4,)],
-    ),
     "layer norm": (lambda x, w: functional.layer_norm(x, (4,), w), [(3, 4), (4,)]),
     "pieces": (lambda x: torch.cat((x.chunk(3)[0], x[2:4] * x[1:3])), [(6, 2)]),
     "pieces beside a constant": (lambda x: torch.cat((x[[0, 2]], constant(3, 2)), dim=0), [(4, 2)]),
@@ -77,8 +58,7 @@ OPERATIONS = {
         lambda x: (
             x.transpose(0, 1)
             .reshape(6, 4)
-            .view(2, 3, 4)
-            .permute(2, 0, 1)
+            .view(4, 2, 3)
             .flatten(1)
             .unflatten(1, (3, 2))
             .expand(2, -1, -1, -1)
@@ -112,12 +92,11 @@ def test_each_operation_equals_the_explicit_hessian(name):
     flat = constant(size)
 
     def loss(values):
-        # Before and after it something curved, so that what comes in bends and what goes out is weighted
-        # unevenly.
+        # Curved before and after it, so that its input bends and its output is weighted unevenly.
         result = function(*cut(values + 0.3 * values.square(), shapes))
         return (result * constant(*result.shape)).sin().mean()
 
-    # Where a cast to float32 stands within, its rounding is the tolerance.
+    # A cast to float32 rounds.
     rel = 1e-5 if "float32" in name else 1e-9
     matrix = torch.autograd.functional.hessian(loss, flat)
     parameter = flat.clone().requires_grad_()
@@ -133,10 +112,9 @@ def test_each_operation_equals_the_explicit_hessian(name):
 def test_a_convolutions_rule_asks_the_device_for_no_value():
     """Reading a value is an error on torch's meta device; on a GPU it would wait."""
     x, w, b = (torch.empty(shape, device="meta") for shape in ((2, 3, 5, 5), (4, 3, 3, 3), (4,)))
-    made = functional.conv2d(x, w, b, padding=1)
-    rule = choose_rule(
-        Call(functional.conv2d, (x, w, b), {"padding": 1}, [made]), [True] * 3, [torch.empty_like(made)]
-    )
+    made = functional.conv2d(x, w, b)
+    call = Call(functional.conv2d, (x, w, b), {}, [made])
+    rule = choose_rule(call, [True] * 3, [torch.empty_like(made)])
     (moved,), second = rule([x, w, b])
     assert moved.shape == made.shape
     assert second.shape == ()
@@ -163,10 +141,9 @@ def signs(count, dtype):
 def test_the_u_net_equals_the_hessian_vector_product():
     loss, parameters = unet(torch.float64)
     product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
-    values = [
-        torch.dot(vector, product(vector)).item() for vector in signs(product.num_parameters, torch.float64)
-    ]
-    found = [form(vector) for vector in signs(product.num_parameters, torch.float64)]
+    vectors = signs(sum(parameter.numel() for parameter in parameters), torch.float64)
+    values = [torch.dot(vector, product(vector)).item() for vector in vectors]
+    found = [form(vector) for vector in vectors]
     assert found == pytest.approx(values, rel=1e-9, abs=1e-9 * max(map(abs, values)))
 
 
@@ -185,10 +162,8 @@ def test_layers_at_zero_are_exact(bias):
         return functional.mse_loss(network(x, torch.tensor([3, 400])), noise)
 
     product, form = HessianVectorProduct(loss, parameters), QuadraticForm(loss, parameters)
-    for vector in (
-        signs(product.num_parameters, torch.float64)[0],
-        torch.eye(1, product.num_parameters)[0].double(),
-    ):
+    count = sum(parameter.numel() for parameter in parameters)
+    for vector in (signs(count, torch.float64)[0], torch.eye(1, count, dtype=torch.float64)[0]):
         assert form(vector) == pytest.approx(torch.dot(vector, product(vector)).item(), rel=1e-9, abs=1e-15)
 
 
@@ -224,7 +199,7 @@ def test_parameters_that_do_not_bend_the_loss_add_nothing():
 
 
 def test_what_is_not_finite_stays_so():
-    """The step that asked refuses a diverged checkpoint by its value."""
+    """The step recognizes a diverged checkpoint by it."""
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.SiLU(), nn.Conv2d(2, 1, 3))
     nn.init.constant_(network[0].weight, float("nan"))
     x = torch.randn(1, 1, 6, 6)

@@ -12,16 +12,13 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from tests.random_inception import write_random_inception
 from workflow_scripts.core import download as downloads
 from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.metrics import inception
 from workflow_scripts.metrics.classifier import Classifier, save_classifier
-from workflow_scripts.metrics.extractors import iterate_features, load_extractor, metric_name
-from workflow_scripts.metrics.inception import (
-    download_inception_weights,
-    load_inception,
-    read_inception_weights,
-)
+from workflow_scripts.metrics.extractors import load_extractor
+from workflow_scripts.metrics.inception import load_inception, published_weights
 
 CLASSIFIER = {"name": "fd_digits", "kind": "classifier", "feature_dim": 16}
-INCEPTION = {"name": "inception_v3_compat", "kind": "inception", "feature_dim": 2048, "weights": None}
+INCEPTION = {"name": "fid", "kind": "inception", "feature_dim": 2048, "weights": None}
 
 
 def images(count, side=8, channels=1, seed=0):
@@ -40,18 +37,12 @@ def inception_path(tmp_path_factory):
     return write_random_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
-def test_only_inception_features_make_a_fid():
-    assert metric_name(INCEPTION) == "fid"
-    assert metric_name(CLASSIFIER) == "fd_digits"
-
-
 def test_classifier_features_do_not_depend_on_batching(classifier_path):
     extract = load_extractor(CLASSIFIER, classifier_path)
     whole, logits = extract.features_and_logits(images(10))
     assert logits is None
     assert whole.shape == (10, 16) and whole.dtype == np.float32
-    parts = list(iterate_features(extract, images(10), batch_size=4))
-    assert [len(part) for part in parts] == [4, 4, 2]
+    parts = [extract(part) for part in np.split(images(10), [4, 8])]
     # Convolutions may sum in another order for another batch size; float32 leaves 1e-6.
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
 
@@ -64,16 +55,12 @@ def test_images_that_do_not_fit_are_refused(classifier_path, bad):
         load_extractor(CLASSIFIER, classifier_path)(bad)
 
 
-def test_a_wrong_feature_dim_names_the_setting(classifier_path):
-    with pytest.raises(ConfigError, match="extractor.feature_dim is 17"):
-        load_extractor(CLASSIFIER | {"feature_dim": 17}, classifier_path)
-
-
-def test_weights_with_another_hash_are_refused(classifier_path):
-    right = hashlib.sha256(classifier_path.read_bytes()).hexdigest()
-    load_extractor(CLASSIFIER, classifier_path, right)
+def test_weights_that_the_settings_or_the_hash_do_not_describe_are_refused(classifier_path):
+    load_extractor(CLASSIFIER, classifier_path, hashlib.sha256(classifier_path.read_bytes()).hexdigest())
     with pytest.raises(PipelineError, match="extractor.pt is not the file"):
         load_extractor(CLASSIFIER, classifier_path, "0" * 64)
+    with pytest.raises(ConfigError, match="extractor.feature_dim is 17"):
+        load_extractor(CLASSIFIER | {"feature_dim": 17}, classifier_path)
 
 
 def test_inception_features_equal_torch_fidelitys(inception_path):
@@ -103,34 +90,39 @@ def test_inception_is_kept_in_channels_last(inception_path):
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
-def test_weights_of_another_network_are_refused(classifier_path):
-    with pytest.raises(
-        PipelineError, match="does not hold torch-fidelity's Inception weights; download https"
-    ):
-        load_extractor(INCEPTION, classifier_path)
+@pytest.mark.parametrize(("there", "reason"), [(True, "Missing key"), (False, "cannot read")])
+def test_a_file_without_inceptions_weights_says_how_to_supply_them(classifier_path, there, reason):
+    if not there:
+        classifier_path.unlink()
+    message = (
+        rf"does not hold torch-fidelity's Inception weights \(.*{reason}.*download https.*extractor.weights"
+    )
+    with pytest.raises(PipelineError, match=message):
+        load_inception(classifier_path)
 
 
-def test_missing_weights_file_says_how_to_supply_it(tmp_path):
-    with pytest.raises(PipelineError, match=r"nowhere.pth: .*download https.*set extractor.weights"):
-        read_inception_weights(tmp_path / "nowhere.pth")
+@pytest.mark.parametrize(("sent", "message"), [(b"abcxyz", "sha256"), (None, "no route to host")])
+def test_a_failed_download_leaves_nothing_and_says_how_to_supply_the_file(
+    tmp_path, monkeypatch, sent, message
+):
+    def open_url(url):
+        if sent is None:
+            raise urllib.error.URLError("no route to host")
+        return io.BytesIO(sent)
+
+    monkeypatch.setattr(downloads, "open_url", open_url)
+    with pytest.raises(PipelineError, match=rf"{message}.*download https.*set extractor.weights"):
+        published_weights(tmp_path / "weights.pth")
+    assert not list(tmp_path.iterdir())
 
 
-def test_failed_download_says_how_to_supply_the_file(monkeypatch):
-    def no_network(url):
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(downloads, "open_url", no_network)
-    with pytest.raises(PipelineError, match=r"no route to host.*download https.*set extractor.weights"):
-        download_inception_weights()
-
-
-@pytest.mark.parametrize("intact", [True, False])
-def test_a_download_must_be_the_published_file(monkeypatch, intact):
-    monkeypatch.setattr(downloads, "open_url", lambda url: io.BytesIO(b"abcdef"))
-    published = hashlib.sha256(b"abcdef" if intact else b"abcxyz").hexdigest()
-    monkeypatch.setattr("workflow_scripts.metrics.inception.SHA256", published)
-    if intact:
-        assert download_inception_weights() == b"abcdef"
-    else:
-        with pytest.raises(PipelineError, match=f"expected {published}.*set extractor.weights"):
-            download_inception_weights()
+def test_the_published_file_is_downloaded_once(tmp_path, monkeypatch):
+    path, content = tmp_path / "weights.pth", b"abcdef"
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(content).hexdigest())
+    with monkeypatch.context() as online:
+        online.setattr(downloads, "open_url", lambda url: io.BytesIO(content))
+        assert published_weights(path).read_bytes() == content
+    assert published_weights(path) == path
+    path.write_bytes(b"another file")
+    with pytest.raises(PipelineError, match="weights.pth is not the published file.*delete it"):
+        published_weights(path)

@@ -1,4 +1,4 @@
-"""The protocol around torch-fidelity, the kernel distance's interval, and images to numbers end to end."""
+"""Metrics against torch-fidelity, from features and from images, and the kernel distance's interval."""
 
 from __future__ import annotations
 
@@ -24,20 +24,6 @@ def features(count, dim, seed, shift=0.0):
     return (np.random.default_rng(seed).normal(size=(count, dim)) + shift).astype(np.float32)
 
 
-def test_kernel_distance_and_interval_by_hand():
-    # D = 1, x in {0, 0, 1}, y in {0, 2, 3}: k(x, x') = 1; k(y, y') in {1, 1, 7^3}; k(x, y) = 1, but 27 and 64
-    # for x = 1. With all vectors in every subset there is no spread.
-    generated, reference = np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [2.0], [3.0]])
-    value, spread, interval = kernel_distance(generated, reference)
-    assert value == pytest.approx(1 + 345 / 3 - 2 * (7 + 27 + 64) / 9, rel=1e-12)
-    assert spread == pytest.approx(0, abs=1e-12)
-    # Without one x of 0 the distance is 1 + 115 - 2 * (4 + 27 + 64) / 6 = 116 - 95 / 3, without the 1 it is
-    # 116 - 2: their squared deviations, times 2 / 3, are the jackknife's variance.
-    without = np.array([116 - 95 / 3, 116 - 95 / 3, 114])
-    half = 1.959964 * np.sqrt(2 / 3 * ((without - without.mean()) ** 2).sum())
-    assert interval == pytest.approx((value - half, value + half), rel=1e-12)
-
-
 def distance_of_all(generated, reference):
     """The unbiased squared MMD over all pairs, one by one."""
 
@@ -48,15 +34,19 @@ def distance_of_all(generated, reference):
     return sum(within) - 2 * mean_kernel(itertools.product(generated, reference))
 
 
-def test_the_interval_is_a_jackknife_that_leaves_out_every_image_once(monkeypatch):
+@pytest.mark.parametrize("num_reference", [13, 17])
+def test_the_interval_is_a_jackknife_that_leaves_out_every_image_once(monkeypatch, num_reference):
     monkeypatch.setattr(fidelity, "ROWS_AT_ONCE", 5)
-    generated, reference = features(13, 5, 0, 0.4).astype(float), features(17, 5, 1).astype(float)
+    generated, reference = features(13, 5, 0, 0.4).astype(float), features(num_reference, 5, 1).astype(float)
     left_out = [distance_of_all(np.delete(generated, number, axis=0), reference) for number in range(13)]
     jackknife = 12 / 13 * ((left_out - np.mean(left_out)) ** 2).sum()
     value, spread, (low, high) = kernel_distance(generated, reference)
-    # All 13 are in every subset, the reference's 13 of 17 change: their part is the variance of a mean of
-    # 100.
-    assert spread > 0 and (low + high) / 2 == pytest.approx(value, rel=1e-12)
+    if num_reference == 13:  # all vectors are in every subset
+        assert value == pytest.approx(distance_of_all(generated, reference), rel=1e-12)
+        assert spread == pytest.approx(0, abs=1e-12)
+    else:  # 13 of the 17: their part is the variance of a mean of 100
+        assert spread > 0
+    assert (low + high) / 2 == pytest.approx(value, rel=1e-12)
     # Sums of a few hundred kernels near 1, in float64.
     assert ((high - low) / 2 / 1.959964) ** 2 == pytest.approx(jackknife + spread**2 / 99, rel=1e-10)
 
@@ -87,14 +77,9 @@ def test_the_interval_covers_the_true_distance(monkeypatch, shift, expected):
     reference, mean = features(120, 16, 0).astype(float), np.full(16, shift)
     truth = true_distance(mean, 1.0, reference)
     drawn = (np.random.default_rng((1, number)).normal(size=(120, 16)) + mean for number in range(400))
-    intervals = [kernel_distance(generated, reference).interval for generated in drawn]
+    intervals = [kernel_distance(generated, reference)[2] for generated in drawn]
     low, high = expected
     assert low <= np.mean([interval[0] <= truth <= interval[1] for interval in intervals]) <= high
-
-
-def test_only_inceptions_is_called_kid():
-    assert fidelity.kernel_distance_name("fid") == "kid"
-    assert fidelity.kernel_distance_name("fd_digits") == "kd_digits"
 
 
 def test_precision_and_recall_are_exact_shares_of_torch_fidelitys_counts(monkeypatch):
@@ -168,7 +153,7 @@ def test_images_lead_to_torch_fidelitys_numbers(tmp_path):
     found = frechet_distance(statistics_of(generated), statistics_of(real))
     assert found == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
     # They sum kernels in float32.
-    value = kernel_distance(generated, real).value
+    value, *_ = kernel_distance(generated, real)
     assert value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     score, spread = inception_score(logits)
     assert score - 1 == pytest.approx(theirs["inception_score_mean"] - 1, rel=1e-4) and score > 1.001

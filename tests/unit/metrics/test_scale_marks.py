@@ -20,38 +20,43 @@ def dark_images(count, seed):
 
 
 def test_reference_and_marks_on_features_one_can_check():
-    train, test = dark_images(251, 0), dark_images(40, 1)
-    whole, marks = reference_and_scale_marks(pixels, train, test, 3)
-    reference = whole.statistics
+    train, test, done = dark_images(1251, 0), dark_images(40, 1), []
+    reference, features, marks = reference_and_scale_marks(pixels, train, test, 3, done.append)
+    assert done == sorted(done) and done[-1] == num_images(train, test) == 1371
     expected = statistics_of(pixels(train))
-    assert reference.count == 251
-    np.testing.assert_array_equal(whole.features, pixels(train))
+    assert reference.count == 1251
+    np.testing.assert_array_equal(features, pixels(train))
     # Two halves are merged, so the sums are ordered differently: float64 rounding only.
     np.testing.assert_allclose(reference.mu, expected.mu, rtol=1e-12)
     np.testing.assert_allclose(reference.sigma, expected.sigma, rtol=1e-12)
-    halves, test_mark, noise, gaussian = marks
-    ids = ["train_half_vs_half", "test_vs_train", "uniform_noise", "gaussian_noise"]
-    assert [mark["id"] for mark in marks] == ids
-    assert test_mark["value"] == pytest.approx(
-        frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10
-    )
+    assert [(mark["id"], mark["num_samples"], mark["label"]) for mark in marks] == [
+        ("train_half_vs_half", 625, "625 training images against the other 626"),
+        ("test_vs_train", 40, "40 test images against all 1,251 training images"),
+        ("uniform_noise", 40, "40 images of uniform noise against all 1,251 training images"),
+        (
+            "gaussian_noise",
+            40,
+            "40 images of Gaussian noise, from which sampling starts, against all 1,251 training images",
+        ),
+    ]
+    halves, test_mark, noise, gaussian = (mark["value"] for mark in marks)
+    assert test_mark == pytest.approx(frechet_distance(statistics_of(pixels(test)), expected), rel=1e-10)
     # Noise over 0..255 has mean 127.5 against 29.5: the means alone are 3 * 98^2 apart, 40 images leave a few
     # per cent.
-    assert noise["value"] > 0.8 * 3 * 98**2
-    assert halves["value"] < 0.01 * noise["value"]
+    assert noise > 0.8 * 3 * 98**2
+    assert halves < 0.01 * noise
     # Cut to the scale, it keeps its mean and has more spread than uniform noise: P(|x| > 1) = 0.32 sits at
     # the ends.
-    assert gaussian["value"] > noise["value"]
-    assert [mark["num_samples"] for mark in marks] == [125, 40, 40, 40]
+    assert gaussian > noise
 
 
 def test_features_of_a_random_part_of_the_training_images_are_kept(monkeypatch):
     monkeypatch.setattr(scale_marks, "MAX_REFERENCE_FEATURES", 50)
     train = dark_images(251, 0)
-    reference, _ = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)
-    assert reference.statistics.count == 251
+    reference, features, _ = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)
+    assert reference.count == 251
     everything = pixels(train).tolist()
-    places = [everything.index(vector) for vector in reference.features.tolist()]
+    places = [everything.index(vector) for vector in features.tolist()]
     assert len(set(places)) == 50 and places == sorted(places)
     assert places[-1] > 200 and places != list(range(50))
 
@@ -66,30 +71,13 @@ def test_gaussian_noise_is_what_sampling_starts_from():
     assert abs((np.abs(inside) < 0.5).mean() - 0.3829 / 0.6827) < 0.02
 
 
-def test_labels_give_both_counts():
-    _, marks = reference_and_scale_marks(pixels, dark_images(2001, 0), dark_images(40, 1), 3)
-    assert [mark["label"] for mark in marks] == [
-        "1,000 training images against the other 1,001",
-        "40 test images against all 2,001 training images",
-        "40 images of uniform noise against all 2,001 training images",
-        "40 images of Gaussian noise, from which sampling starts, against all 2,001 training images",
-    ]
-
-
-def test_halves_are_drawn_at_random():
+def test_halves_are_drawn_at_random_and_marks_repeat_exactly():
     # Sorted data: the first half and the second are far apart, two random halves are not.
     train = np.sort(dark_images(400, 0), axis=0)
     first, second = statistics_of(pixels(train[:200])), statistics_of(pixels(train[200:]))
-    _, marks = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)
+    marks = reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)[2]
     assert marks[0]["value"] < 0.05 * frechet_distance(first, second)
-
-
-def test_marks_repeat_exactly_and_progress_reaches_its_total():
-    train, test = dark_images(230, 0), dark_images(120, 1)
-    done = []
-    first = reference_and_scale_marks(pixels, train, test, 3, done.append)[1]
-    assert first == reference_and_scale_marks(pixels, train, test, 3)[1]
-    assert done == sorted(done) and done[-1] == num_images(train, test) == 590
+    assert marks == reference_and_scale_marks(pixels, train, dark_images(40, 1), 3)[2]
 
 
 @pytest.mark.parametrize(("num_train", "num_test"), [(3, 10), (10, 1)])
