@@ -18,17 +18,8 @@ DATA = "results/MS1_min_snr/own/data"
 def own(project):
     """A project with the preset `own`, whose images of 8 pixels lie in sets/own."""
     preset = yaml.safe_load((project / "config/preset/smoke.yaml").read_text())
-    preset["data"] = {
-        "source": "image_folder",
-        "title": "Cats and dogs",
-        "path": "own",
-        "image_size": 8,
-        "channels": 3,
-        "num_classes": 2,
-        "num_train": None,
-        "num_test": 6,
-        "split_seed": 0,
-    }
+    preset["data"] |= {"source": "image_folder", "title": "Cats and dogs", "path": "own"}
+    preset["data"] |= {"channels": 3, "num_classes": 2, "num_test": 6}
     (project / "config/preset/own.yaml").write_text(yaml.safe_dump(preset))
     write(project / "sets" / "own", two_classes())
     return project
@@ -118,9 +109,7 @@ def small_mnist(project, monkeypatch):
     source.write_text(text)
     preset = project / "config/preset/mnist_micro.yaml"
     preset.write_text(
-        preset.read_text()
-        .replace("num_train: 4000", "num_train: null")
-        .replace("num_test: 1000", "num_test: 10")
+        preset.read_text().replace("train: 4000", "train: 50").replace("test: 1000", "test: 10")
     )
     return project
 
@@ -150,16 +139,12 @@ def test_official_images_that_cannot_be_had_do_not_take_the_prepared_arrays_with
 
 @pytest.mark.parametrize(
     ("preset", "where"),
-    [
-        ("cifar10", "nowhere/cifar-10-python.tar.gz"),
-        ("mnist", f"nowhere/mnist/{IMAGES}.gz"),
-        ("own", "nowhere/own"),
-    ],
+    [("cifar10", "cifar-10-python.tar.gz"), ("mnist", f"mnist/{IMAGES}.gz"), ("own", "own")],
 )
 def test_without_network_and_files_one_line_says_what_to_put_where(own, monkeypatch, preset, where):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
     result = snakemake(own, "data", config=f"preset={preset} data_root=nowhere")
     line = _error(result)
     assert result.returncode != 0
-    assert where in line and "put " in line and "data_root=… (make: DATA=…)" in line
+    assert f"nowhere/{where}" in line and "put " in line and "data_root=… (make: DATA=…)" in line
     assert not list((own / "results").rglob("*.npz")) and not (own / "nowhere").exists()

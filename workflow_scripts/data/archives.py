@@ -36,7 +36,7 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
             if name == "." or is_leftover(name):  # `tar -c .` names the folder itself
                 continue
             if name in seen and not is_folder:
-                raise PipelineError(f"{path}: {name!r} is in it twice; pack it again")
+                raise PipelineError(f"{path} holds {name!r} twice; pack it again")
             seen.add(name)
             content = None
             if wanted(name) and not is_folder:

@@ -63,7 +63,7 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
     for name in ids:
         if ids.count(name) > 1:
             raise ConfigError(
-                f"the preregistrations of {study.name} hold two hypotheses {name}; number them apart"
+                f"the preregistrations of {study.name} have two hypotheses {name}; give each its own number"
             )
     claimed = [arm for item in found for arm in item.front["arms"]]
     for arm in full.arms:

@@ -31,14 +31,11 @@ def folder(tmp_path):
 def test_a_folder_is_its_files_by_name_without_leftovers(folder):
     files = describe_source(folder)
     assert files == [("a/1.png", 3, digest(b"one")), ("b/2.png", 3, digest(b"two"))]
+    one = describe_source(folder / "a" / "1.png")
+    assert one == [("1.png", 3, digest(b"one"))] and combined_sha256(one) == digest(b"one")
     # what `sha256sum a/1.png b/2.png | sha256sum` prints
     listed = f"{digest(b'one')}  a/1.png\n{digest(b'two')}  b/2.png\n"
     assert combined_sha256(files) == combined_sha256(reversed(files)) == digest(listed.encode())
-
-
-def test_one_file_is_itself(folder):
-    files = describe_source(folder / "a" / "1.png")
-    assert files == [("1.png", 3, digest(b"one"))] and combined_sha256(files) == digest(b"one")
 
 
 def test_content_and_names_count_and_where_the_folder_lies_does_not(folder):

@@ -32,12 +32,8 @@ def two_classes(
     per_class: int = 3, parts: tuple[str, ...] = ("train/", "test/"), prefix: str = "set/"
 ) -> dict[str, bytes]:
     """Name to content of `per_class` images each of the classes cat and dog in every part."""
-    names = [
-        f"{prefix}{part}{name}/{number}.png"
-        for part in parts
-        for name in ("cat", "dog")
-        for number in range(per_class)
-    ]
+    folders = [f"{prefix}{part}{name}" for part in parts for name in ("cat", "dog")]
+    names = [f"{folder}/{number}.png" for folder in folders for number in range(per_class)]
     return {name: picture(seed) for seed, name in enumerate(names)}
 
 
@@ -52,12 +48,8 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
         mode = {"gz": "w:gz", "xz": "w:xz"}.get(path.name.rsplit(".")[-1], "w")
         with tarfile.open(path, mode) as archive:
             for name, content in files.items():
-                add(
-                    archive,
-                    name.rstrip("/"),
-                    content,
-                    tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE,
-                )
+                kind = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+                add(archive, name.rstrip("/"), content, kind)
     else:
         for name, content in files.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -40,13 +40,17 @@ def test_every_kind_gives_the_wanted_files_and_the_names_of_the_rest(tmp_path, k
     assert list(tmp_path.iterdir()) == [path]  # nothing was unpacked
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.8])
-def test_a_truncated_archive_is_named(tmp_path, kind, share):
-    generator = np.random.default_rng(0)  # bytes that do not compress, so that every cut hits some file
+DAMAGES = [(kind, damage) for kind in KINDS[1:] for damage in (0.0, 0.3, 0.6, 0.8, "a flipped bit")]
+DAMAGES.remove(("set.tar", "a flipped bit"))  # a plain tar has no checksum of its files
+
+
+@pytest.mark.parametrize(("kind", "damage"), DAMAGES)
+def test_a_damaged_archive_is_named(tmp_path, kind, damage):
+    generator = np.random.default_rng(0)  # bytes that do not compress, so that every damage hits some file
     path = write(tmp_path / kind, {f"a/{number}.png": generator.bytes(5000) for number in range(8)})
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "a flipped bit" else content[: int(len(content) * damage)])
     with pytest.raises(PipelineError, match=f"cannot read .*{kind} ") as caught:
         read(path)
     assert "\n" not in str(caught.value)
@@ -59,16 +63,6 @@ def test_a_plain_tar_that_ends_early_is_not_taken_for_a_smaller_one(tmp_path, da
     content[fifth] ^= 1  # in the name of the fifth file, so that its header's checksum is wrong
     path.write_bytes(content[:fifth] if damage == "cut" else content)
     with pytest.raises(PipelineError, match="its end is missing"):
-        read(path)
-
-
-@pytest.mark.parametrize("kind", ["set.zip", "set.tar.gz", "set.tar.xz"])
-def test_a_flipped_bit_is_found_by_the_archives_own_checksum(tmp_path, kind):
-    path = write(tmp_path / kind, {"a/1.png": np.random.default_rng(0).bytes(50_000)})
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(PipelineError, match="cannot read"):
         read(path)
 
 
@@ -108,7 +102,7 @@ def test_an_encrypted_file_is_refused(tmp_path):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
 def test_a_name_given_twice_is_refused(tmp_path, kind):
-    with pytest.raises(PipelineError, match="'a/1.png' is in it twice"):
+    with pytest.raises(PipelineError, match="holds 'a/1.png' twice"):
         read(write(tmp_path / kind, {"a/1.png": b"one", "a/./1.png": b"other"}))
 
 

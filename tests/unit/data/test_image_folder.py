@@ -31,9 +31,7 @@ def loaded(path, on_images=lambda count: None, **changed):
 
 
 def by_pixels(*splits):
-    return sorted(
-        (image.tobytes(), int(label)) for split in splits for image, label in zip(split.images, split.labels)
-    )
+    return sorted((image.tobytes(), int(label)) for s in splits for image, label in zip(s.images, s.labels))
 
 
 def expected(files, part=""):
@@ -94,13 +92,8 @@ def test_with_from_train_the_official_test_images_stay_out(tmp_path):
 @pytest.mark.parametrize("kind", ["own.tar", "own.zip"])
 def test_other_files_are_left_alone_and_so_is_the_archives_own_folder(tmp_path, kind):
     files = two_classes(prefix="")
-    extra = {
-        "./": b"",
-        "./README.md": b"x",
-        "./train/labels.csv": b"x",
-        "./train/cat/.DS_Store": b"x",
-        "./docs/": b"",
-    }
+    names = ("./", "./docs/", "./README.md", "./train/labels.csv", "./train/cat/.DS_Store")
+    extra = dict.fromkeys(names, b"")
     packed = {**extra, **{f"./{name}": content for name, content in files.items()}}
     assert same(loaded(write(tmp_path / kind, packed)), loaded(write(tmp_path / "plain", files)))
 

@@ -51,15 +51,6 @@ def test_resize_takes_the_shorter_side_and_keeps_the_centre(name, size):
     assert np.array_equal(array, resized[top : top + 8, left : left + 8])
 
 
-def test_the_crop_is_centred_on_a_gradient():
-    # 24 x 8, brightness = column; the middle third starts at column 8
-    image = Image.fromarray(np.tile(np.arange(24, dtype=np.uint8), (8, 1)))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    array, _ = decode(buffer.getvalue(), Rule(8, 1, "box"), "x")
-    assert array[0, :, 0].tolist() == list(range(8, 16))
-
-
 def test_an_exif_orientation_is_applied():
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3)
     exif = Image.Exif()

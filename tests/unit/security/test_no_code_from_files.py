@@ -87,9 +87,6 @@ def test_no_module_can_run_or_unpack_what_a_file_holds():
         for danger in dangers(path.read_text(encoding="utf-8"))
     }
     assert len(SOURCES) > 80 and found == ALLOWED
-
-
-def test_the_yaml_loader_is_a_safe_one():
     assert issubclass(schema._Loader, yaml.SafeLoader)
 
 
@@ -206,7 +203,6 @@ def test_yaml_that_asks_for_code(tmp_path, marker, tag):
 
 
 def test_an_npz_that_unpacks_to_more_than_the_machine_holds(tmp_path, monkeypatch):
-    """An npz that is large because its content is large is read."""
     monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 2**20)
     bomb, honest = tmp_path / "bomb.npz", tmp_path / "honest.npz"
     files.write_npz(bomb, images=np.zeros(2**24, dtype=np.uint8))

@@ -54,18 +54,16 @@ def trace_hypothesis(**changes):
 
 
 def context(**changes):
+    study = {"study": "MS1_min_snr", "preset": "digits", "preregistered_preset": "cifar10", "rehearsal": True}
+    counts = {"final_step": 2000, "num_samples": 1500, "num_probes": 16}
     return {
-        "study": "MS1_min_snr",
-        "preset": "digits",
-        "preregistered_preset": "cifar10",
-        "rehearsal": True,
-        "final_step": 2000,
+        **study,
+        **counts,
         "metric": "fd_digits",
-        "num_samples": 1500,
-        "num_probes": 16,
         "arms": [BASE, MIN_SNR],
         "seeds": list(SEEDS),
-    } | changes
+        **changes,
+    }
 
 
 def rows_with(ratios, make=fd_row, base=10.0, **changes):
