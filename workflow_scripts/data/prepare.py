@@ -114,7 +114,7 @@ def stratified_split(
     quotas[np.argsort(quotas - shares, kind="stable")[: num_test - quotas.sum()]] += 1
     if (quotas < 1).any() or (quotas >= counts).any():
         raise ConfigError(
-            f"data.num_test: {num_test} of {len(labels)} images leave a class without a training or test image"
+            f"data.num_test: {num_test} of {len(labels)} leave a class without a training or test image"
         )
     order = stream(split_seed, "split").permutation(len(labels))
     in_test = np.zeros(len(labels), dtype=bool)
