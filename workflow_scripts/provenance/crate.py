@@ -38,6 +38,7 @@ _TERMS = {
 _NOT_PACKED = (".npz", ".pt", ".pth")
 _CODE_AND_CONFIGURATION = ("rules/*.smk", "config/**/*.yaml", "profiles/*/*.yaml", "envs/*.lock")
 _ENGINE = "https://snakemake.github.io"
+_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError)
 
 
 def write_crate(path: Path, lineage: Lineage, title: str, description: str, licence: str) -> int:
@@ -60,7 +61,7 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
     crate.metadata.extra_terms = _TERMS
     crate.name, crate.description, crate.license = title, description, licence
     crate.datePublished = ended
-    entities = _Entities(crate, lineage)
+    entities = _Entities(crate, lineage.root)
     crate.root_dataset["conformsTo"] = [
         entities.add(url, "CreativeWork", name=name, version=url.rpartition("/")[2])
         for url, name in _PROFILES.items()
@@ -156,8 +157,8 @@ def _action(entities: _Entities, step: StepRecord, tool: Any) -> Any:
 class _Entities:
     """The crate's entities. Small files of this project are packed, others only described."""
 
-    def __init__(self, crate: Any, lineage: Lineage):
-        self._crate, self._root = crate, lineage.root
+    def __init__(self, crate: Any, root: Path):
+        self._crate, self._root = crate, root
         self._files: dict[str, Any] = {}
 
     def add(self, id_: str, kind: str, **properties: Any) -> Any:
@@ -185,32 +186,26 @@ class _Entities:
 
 def _properties(place: Path, path: str) -> dict[str, str]:
     facts = {"name": path, "contentSize": str(place.stat().st_size), "sha256": sha256_file(place)}
-    media_type, _ = mimetypes.MimeTypes().guess_type(
-        place.name
-    )  # Python's own table, the same on every machine
+    # Python's own table is the same on every machine
+    media_type, _ = mimetypes.MimeTypes().guess_type(place.name)
     return {**facts, "encodingFormat": media_type} if media_type else facts
 
 
 def check_crate(path: Path) -> list[str]:
     """Compare a crate (zip or folder) with the sums in its metadata; return one line per mismatched file.
 
-    Raises PipelineError when it is no crate: unreadable, without metadata, or with broken metadata.
+    Raises PipelineError if it cannot be read or is not a crate.
     """
     try:
         crate = path if path.is_dir() else zipfile.Path(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        said = getattr(error, "strerror", None) or error
-        raise PipelineError(f"cannot read the crate {path}: {said}") from error
-    if not (crate / METADATA).is_file():
-        raise PipelineError(f"{path} is not an RO-Crate: it holds no {METADATA}")
-    try:
-        named = {entity["@id"]: entity for entity in json.loads(_read(crate, METADATA))["@graph"]}
+        graph = json.loads((crate / METADATA).read_bytes())["@graph"]
+        named = {entity["@id"]: entity for entity in graph}
         parts = named["./"].get("hasPart", [])
         names = [part["@id"] for part in (parts if isinstance(parts, list) else [parts])]
-    except KeyError as error:
-        raise PipelineError(f"{path} is not an RO-Crate: it holds no {error.args[0]}") from error
-    except (ValueError, TypeError) as error:
-        raise PipelineError(f"{path}: {METADATA} is not a JSON-LD graph ({error})") from error
+    except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
+        raise PipelineError(
+            f"{path} is not an RO-Crate: {METADATA} is missing or broken ({error or 'empty'})"
+        ) from error
     problems = []
     for name in names:
         expected = named.get(name, {}).get("sha256")
@@ -224,5 +219,5 @@ def check_crate(path: Path) -> list[str]:
 def _read(crate: Path | zipfile.Path, name: str) -> bytes:
     try:
         return (crate / name).read_bytes()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _UNREADABLE as error:
         raise PipelineError(f"the crate is damaged at {name}: {error}") from error

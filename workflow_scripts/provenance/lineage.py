@@ -54,6 +54,11 @@ class StepRecord:
         return self.manifest["lineage_sha256"]
 
     @property
+    def input_lineage_sha256(self) -> str:
+        """One sum over everything in the lineage but the outputs, which a step knows before it works."""
+        return digest({key: value for key, value in self.lineage.items() if key != "outputs"})
+
+    @property
     def circumstances(self) -> dict[str, Any]:
         return self.manifest["circumstances"]
 

@@ -81,11 +81,6 @@ def digest(value: Any) -> str:
     return sha256_text(canonical_json(value))
 
 
-def input_lineage_sha256(lineage: Mapping[str, Any]) -> str:
-    """Return one sum over everything in a lineage but the outputs, which a step knows before it works."""
-    return digest({key: value for key, value in lineage.items() if key != "outputs"})
-
-
 def write_manifest(path: Path, lineage: Mapping[str, Any], circumstances: Mapping[str, Any]) -> None:
     """Write both parts, each with its sum."""
     write_json(path, _sealed(lineage, circumstances))

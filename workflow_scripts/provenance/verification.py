@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from workflow_scripts.provenance.lineage import FileRecord, Lineage, StepRecord
 from workflow_scripts.provenance.manifest import (
     DATA_ROOT,
     SUFFIX,
-    input_lineage_sha256,
     is_intact,
     local_path,
 )
@@ -50,10 +49,6 @@ class Verification:
         for problem in self.problems:
             found.setdefault(problem.path, []).append(problem.message)
         return found
-
-    def as_json(self) -> dict[str, Any]:
-        problems = [asdict(problem) for problem in self.problems]
-        return {"passed": self.passed, "problems": problems, "notes": self.notes, "files": self.sums}
 
 
 def verify(
@@ -230,7 +225,7 @@ def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
 
 def _identity_problems(root: Path, step: StepRecord) -> Iterator[Problem]:
     """Compare the lineage that a file carries inside with its manifest."""
-    expected = input_lineage_sha256(step.lineage)
+    expected = step.input_lineage_sha256
     for file in step.outputs:
         carried = embedded_identity(root / file.path).get("input_lineage_sha256")
         if carried is not None and carried != expected:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
@@ -26,28 +26,12 @@ from workflow_scripts.provenance.lineage import (
     trace,
     tree_lines,
 )
-from workflow_scripts.provenance.manifest import (
-    ELSEWHERE,
-    SUFFIX,
-    input_lineage_sha256,
-    portable_path,
-    read_manifest,
-    recorded_files,
-)
+from workflow_scripts.provenance.manifest import ELSEWHERE, SUFFIX, portable_path, read_manifest
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.verification import Problem, Verification, verify
 from workflow_scripts.study.config import parse_overrides, read_config
 from workflow_scripts.tools import command_line
-
-
-@dataclass
-class Targets:
-    """The files to audit, as manifests name them, with notes and mismatches found on the way."""
-
-    paths: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -66,13 +50,19 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     started = time.monotonic()
     try:
         study, preset, data_root = read_config(root, parse_overrides(arguments.config))
-        targets = resolve(root, arguments.paths) if arguments.paths else _everything(root, study, preset)
+        found = Verification([], [], {})
+        targets = resolve(root, arguments.paths, found)
+        if not arguments.paths and not (targets := computed_files(root, study, preset)):
+            raise PipelineError(
+                f"nothing of {study}, preset {preset}, has been computed; "
+                f"run `make report PRESET={preset}` first"
+            )
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     data_root = root / data_root
-    lineage, found = _audit(root, targets, not arguments.paths, arguments.config, data_root)
-    makers = {path: step for path in targets.paths if (step := lineage.maker(path))}
+    lineage = _audit(root, targets, not arguments.paths, arguments.config, data_root, found)
+    makers = {path: step for path in targets if (step := lineage.maker(path))}
     if arguments.rerun_check:
         for step in {step.path: step for step in makers.values()}.values():
             found.problems += rerun(lineage, step, data_root)
@@ -81,20 +71,29 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         said = f"its lineage is not the expected {arguments.expect[:12]}"
         found.problems.append(Problem(str(arguments.paths[0]), "identity", said))
     if arguments.json:
-        steps = {path: step.lineage_sha256 for path, step in lineage.steps.items()}
-        shown = {"audit_version": 2, "roots": roots, "steps": steps, "makers": lineage.makers}
-        print(json.dumps(shown | found.as_json(), sort_keys=True, indent=1, ensure_ascii=False))
+        shown = {
+            "audit_version": 2,
+            "roots": roots,
+            "steps": {path: step.lineage_sha256 for path, step in lineage.steps.items()},
+            "makers": lineage.makers,
+            "passed": found.passed,
+            "problems": [asdict(problem) for problem in found.problems],
+            "notes": found.notes,
+            "files": found.sums,
+        }
+        print(json.dumps(shown, sort_keys=True, indent=1, ensure_ascii=False))
     else:
         _print(lineage, found, roots if arguments.paths else None, time.monotonic() - started)
     return 0 if found.passed else 1
 
 
-def resolve(root: Path, named: Iterable[Path]) -> Targets:
+def resolve(root: Path, named: Iterable[Path], found: Verification) -> list[str]:
     """Find the files that the paths stand for: a file, a folder, a manifest (its outputs), a copied figure.
 
-    Raises PipelineError for a missing path, and for a file that no step made and that names no run.
+    Adds what a copied figure says to `found`. Raises PipelineError for a missing path, and for a file that
+    no step made and that names no run.
     """
-    targets = Targets()
+    targets: list[str] = []
     for path in named:
         name = portable_path(path, root)
         study = study_of(name if name.count("/") > 2 else f"{name}/")
@@ -103,24 +102,23 @@ def resolve(root: Path, named: Iterable[Path]) -> Targets:
                 f"{path} holds nothing that a step made; name a file or folder below results/ or reports/"
             )
         if study is None:
-            _copied_figure(root, path, targets)
+            targets += _copied_figure(root, path, found)
         elif path.is_dir():
             below = [file for file in computed_files(root, *study) if file.startswith(f"{name}/")]
             if not below:
                 raise PipelineError(f"{path} holds nothing that a step made; run `make report` first")
-            targets.paths += below
+            targets += below
         elif name.endswith(SUFFIX):
-            targets.paths += [file["path"] for file in recorded_files(read_manifest(path), "outputs")]
+            targets += [file["path"] for file in read_manifest(path)["lineage"]["outputs"]]
         elif path.is_file() or (root / f"{name}{SUFFIX}").is_file() or StepIndex(root).makers(name):
-            targets.paths.append(name)
+            targets.append(name)
         else:
             raise PipelineError(f"{path} is not there, and no step's manifest names it")
-    targets.paths = list(dict.fromkeys(targets.paths))
-    return targets
+    return list(dict.fromkeys(targets))
 
 
-def _copied_figure(root: Path, path: Path, targets: Targets) -> None:
-    """A figure outside the project's folders leads back to its run by the identity inside it."""
+def _copied_figure(root: Path, path: Path, found: Verification) -> list[str]:
+    """Compare a figure outside the project's folders with the one that it says it is; return that one."""
     if not path.is_file():
         raise PipelineError(f"{path} is not there")
     says = embedded_identity(path)
@@ -130,38 +128,29 @@ def _copied_figure(root: Path, path: Path, targets: Targets) -> None:
     lineage_sha256 = str(says["input_lineage_sha256"])
     run = ", ".join(f"{key} {says.get(key)}" for key in ("study", "preset", "rule"))
     said = f"{path.name} says it is the figure {says['figure']} of {run}, lineage {lineage_sha256[:12]}"
-    targets.notes.append(said)
+    found.notes.append(said)
     makers = StepIndex(root).makers(name)
     if not makers:
         said = f"this project holds no such run: no step made {name}"
-        targets.problems.append(Problem(path.name, "identity", said))
-        return
-    targets.paths.append(name)
-    here = input_lineage_sha256(makers[0].lineage)
+        found.problems.append(Problem(path.name, "identity", said))
+        return []
+    here = makers[0].input_lineage_sha256
     if here != lineage_sha256:
         said = f"belongs to another state of the run: {name} has the lineage {here[:12]}"
-        targets.problems.append(Problem(path.name, "identity", said))
+        found.problems.append(Problem(path.name, "identity", said))
     elif sha256_file(path) not in [file.sha256 for file in makers[0].outputs if file.path == name]:
         said = f"names its run, but its bytes are not those of {name}: it was changed"
-        targets.problems.append(Problem(path.name, "file", said))
-
-
-def _everything(root: Path, study: str, preset: str) -> Targets:
-    paths = computed_files(root, study, preset)
-    if not paths:
-        raise PipelineError(
-            f"nothing of {study}, preset {preset}, has been computed; run `make report PRESET={preset}` first"
-        )
-    return Targets(paths)
+        found.problems.append(Problem(path.name, "file", said))
+    return [name]
 
 
 def _audit(
-    root: Path, targets: Targets, everything: bool, config: list[str], data_root: Path
-) -> tuple[Lineage, Verification]:
-    """Plan and verify every study that the targets belong to."""
+    root: Path, targets: list[str], everything: bool, config: list[str], data_root: Path, found: Verification
+) -> Lineage:
+    """Plan and verify every study that the targets belong to; add to `found` what does not match."""
     planned: dict[str, PlannedJob] | None = {}
     unplanned: list[Problem] = []
-    paths = list(targets.paths)
+    paths = list(targets)
     # settings of the machine, such as the data root, hold for every study
     others = [word for word in config if word.partition("=")[0] not in ("study", "preset")]
     for study, preset in trace(root, paths).studies:
@@ -174,10 +163,11 @@ def _audit(
     if everything:
         paths += [path for path in planned if (root / path).exists()]
     lineage = trace(root, dict.fromkeys(paths))
-    found = verify(lineage, None if unplanned else planned, data_root)
-    found.problems += [*targets.problems, *unplanned]
-    found.notes += targets.notes
-    return lineage, found
+    checked = verify(lineage, None if unplanned else planned, data_root)
+    found.problems += [*checked.problems, *unplanned]
+    found.notes += checked.notes
+    found.sums = checked.sums
+    return lineage
 
 
 def _print(lineage: Lineage, found: Verification, roots: dict[str, str] | None, wall_s: float) -> None:

@@ -170,11 +170,6 @@ def own(root, planned):
     return found.own
 
 
-def test_a_changed_setting_is_named_old_and_new(root):
-    made(root, job(), settings={"loss": {"min_snr_gamma": 5.0}})
-    assert own(root, job()) == ("loss.min_snr_gamma 5 → 1",)
-
-
 def test_changed_modules_and_packages_are_named_but_no_modules_under_another_python(root, code):
     code["files"]["workflow_scripts/b.py"] = "3"
     code["versions"]["numpy"] = "2.5.0"
@@ -193,18 +188,6 @@ def test_a_job_that_waits_for_another_has_no_reason_of_its_own(root):
     jobs = [job("prepare_data", inputs=(), outputs=("data.npz",)), job()]
     _, found = explain(jobs, root, seconds={"train_model": 40.0})
     assert (found.own, found.follows, found.seconds) == ((), ("prepare_data",), 40.0)
-
-
-def test_missing_and_never_made(root):
-    (root / "run/1.pt").unlink()
-    assert own(root, job()) == ("missing: run/1.pt",)
-    assert own(root, job(outputs=("run2/log.csv",))) == ("there is none yet",)
-
-
-def test_without_a_manifest_only_snakemake_is_quoted(root):
-    manifest_path(root / "run/log.csv").unlink()
-    planned = job(reason="Params have changed since last execution: before: ...")
-    assert own(root, planned) == ("Snakemake says: Params have changed since last execution",)
 
 
 def test_jobs_of_one_reason_are_one_line_with_their_cost():

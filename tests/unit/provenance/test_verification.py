@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.provenance.made_up_project import ENTRY, make_project, record
 from workflow_scripts.core.files import read_json
-from workflow_scripts.provenance import manifest, recorder, source_closure
-from workflow_scripts.provenance.lineage import computed_files, study_of, trace, tree_lines
+from workflow_scripts.provenance import manifest, recorder
+from workflow_scripts.provenance.lineage import computed_files, trace, tree_lines
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.verification import differences, verify
 from workflow_scripts.tools.audit import problem_lines
@@ -56,44 +56,9 @@ def test_an_untouched_chain_holds(root):
     assert computed_files(root, "study", "preset") == sorted([FIRST, MIDDLE, LAST, TIMING])
 
 
-def forge_middle():
-    """Edit a file, and its manifest to match."""
-    Path(MIDDLE).write_text("evil")
-    sha256 = recorder.sha256_file(MIDDLE)
-    reseal(MIDDLE, lambda found: found["lineage"]["outputs"][0].update(size=4, sha256=sha256))
-
-
-MIDDLES, LASTS = f"{MIDDLE}.manifest.json", f"{LAST}.manifest.json"
-
-
-@pytest.mark.parametrize(
-    ("tamper", "expected", "said"),
-    [
-        (lambda: Path(FIRST).write_text("evil"), {("file", FIRST)}, "collect seed=1 wrote"),
-        (lambda: Path("rows.json").write_text("[2]"), {("file", "rows.json")}, "collect seed=1 read"),
-        (lambda: Path(TIMING).write_text("evil"), {("file", TIMING)}, "collect seed=1 wrote"),
-        (lambda: Path(FIRST).unlink(), {("file", FIRST)}, "is missing; collect seed=1 made it"),
-        (lambda: Path(MIDDLES).unlink(), {("link", MIDDLE)}, "that collect seed=1 names for it is gone"),
-        (forge_middle, {("link", MIDDLE), ("link", LASTS)}, "collect seed=1 names"),
-        (
-            lambda: reseal(FIRST, lambda found: found["lineage"]["settings"].update(loss={"gamma": 6})),
-            {("link", MIDDLES), ("link", LASTS)},
-            "whose manifest has",
-        ),
-        (
-            lambda: shutil.copy(f"{FIRST}.manifest.json", f"{FOLDER}/copy.manifest.json"),
-            {("manifest", FIRST), ("manifest", TIMING)},
-            "two manifests say they made it",
-        ),
-        (lambda: Path(MIDDLES).write_text("{"), {("manifest", MIDDLES), ("link", MIDDLE)}, "not valid JSON"),
-    ],
-)
-def test_tampering_is_found_where_it_was_done(root, tamper, expected, said):
-    tamper()
-    found = verify(trace(root, [LAST])).problems
-    assert {(problem.check, problem.path) for problem in found} == expected
-    assert any(said in problem.message for problem in found)
-    assert str(root) not in "".join(problem.message for problem in found)
+def test_two_manifests_that_claim_one_file_are_found(root):
+    shutil.copy(f"{FIRST}.manifest.json", f"{FOLDER}/copy.manifest.json")
+    assert problems(root) == [("manifest", FIRST), ("manifest", TIMING)]
 
 
 def test_every_flipped_byte_of_a_manifest_is_found(root):
@@ -196,14 +161,6 @@ def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
             assert problem_lines(lineage, found.problems), path
 
 
-def test_changed_code_is_named(root):
-    (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
-    source_closure.forget()
-    found = verify(trace(root, [FIRST])).problems
-    assert [problem.check for problem in found] == ["code"]
-    assert found[0].message.endswith("changed since: workflow_scripts/study/rows.py")
-
-
 def test_other_packages_than_are_installed_now_are_named(root):
     reseal(FIRST, lambda found: found["lineage"]["packages"].update(versions={"numpy": "1.0"}))
     (problem,) = verify(trace(root, [FIRST])).problems
@@ -226,7 +183,6 @@ def plan(**changes) -> dict[str, PlannedJob]:
     ("changes", "said"),
     [
         ({}, None),
-        ({"settings": {"loss": {"gamma": 1}}}, "ran with older settings: loss.gamma 5 -> 1"),
         ({"wildcards": {"seed": "2"}}, "says collect seed=1 made it"),
         (
             {"inputs": [("rows", "other.json")]},
@@ -305,8 +261,3 @@ def test_settings_are_compared_by_dotted_key():
     assert differences({"arms": arms[0]}, {"arms": arms[1]}) == ["arms[E2].gamma 5 -> 1"]
     assert differences({"seeds": [1, 2]}, {"seeds": [1, 3]}) == ["seeds[1] 2 -> 3"]
     assert differences({"seeds": [1, 2]}, {"seeds": [1]}) == ["seeds [1,2] -> [1]"]
-
-
-def test_a_computed_files_study():
-    assert study_of("results/S/p/runs/x.pt") == study_of("reports/S/p/report.html") == ("S", "p")
-    assert study_of("reports/captions/a.rst") is None and study_of("docs/a.md") is None

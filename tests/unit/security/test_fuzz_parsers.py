@@ -26,6 +26,7 @@ from workflow_scripts.core import files
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data import published
 from workflow_scripts.provenance import manifest
+from workflow_scripts.provenance.lineage import StepRecord
 from workflow_scripts.study import description, lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import parse_front_matter, read_preregistrations
@@ -276,8 +277,8 @@ def test_a_steps_manifest_changed(place, text):
     path = write(place / "train.npz.manifest.json", text)
     with clear_error_or_value():
         found = manifest.read_manifest(path)
-        [manifest.recorded_files(found, kind) for kind in ("inputs", "outputs")]
-        manifest.input_lineage_sha256(found["lineage"])
+        step = StepRecord("", found)
+        assert [step.inputs, step.outputs, step.label, step.input_lineage_sha256]
 
 
 # --- binary files
