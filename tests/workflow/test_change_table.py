@@ -124,7 +124,7 @@ EDITS = {
         "UNUSED = 1\n\n\ndef draw(",
         {"draw_sample_grid"} | PAGE,
     ),
-    # sample_images imports sampling/sample.py, which imports sampling/steps.py
+    # sample_images imports sampling/sample.py, which imports sampling/respacing.py
     "a helper two levels down": (
         "workflow_scripts/sampling/respacing.py",
         "def ",
@@ -140,19 +140,19 @@ EDITS = {
         "min_snr_gamma: 1.0",
         GATE | from_training(E2_RUNS) | RENDERED,
     ),
-    "an arm more": (
+    "another arm": (
         SMOKE,
         f"arms: [{E1}, {E2}]",
         f"arms: [{E1}, {E2}, {E3}]",
         GATE | from_training(E3_RUNS) | RENDERED,
     ),
-    "a seed more": (
+    "another seed": (
         SMOKE,
         "seeds: [1077, 1078]",
         "seeds: [1077, 1078, 1079]",
         from_training(NEW_SEED) | RENDERED,
     ),
-    "an NFE more": (
+    "another NFE": (
         SMOKE,
         "nfe: [10, 50]",
         "nfe: [10, 20, 50]",

@@ -43,14 +43,6 @@ _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError)
 
 def write_crate(path: Path, lineage: Lineage, title: str, description: str, licence: str) -> int:
     """Write the crate of `lineage` as a zip; return how many files it names."""
-    crate = build_crate(lineage, title, description, licence)
-    with atomic_path(path) as temporary:
-        crate.write_zip(temporary)
-    return sum(1 for entity in crate.data_entities if entity.id != "./")
-
-
-def build_crate(lineage: Lineage, title: str, description: str, licence: str) -> Any:
-    """Return the rocrate.ROCrate object; write nothing."""
     from rocrate.rocrate import ROCrate
 
     steps = sorted(lineage.steps.values(), key=lambda step: (step.circumstances["ended"], step.path))
@@ -129,10 +121,12 @@ def build_crate(lineage: Lineage, title: str, description: str, licence: str) ->
     code = {path for step in steps for path in step.lineage["source"]["files"]}
     for pattern in _CODE_AND_CONFIGURATION:
         code |= {path.relative_to(lineage.root).as_posix() for path in lineage.root.glob(pattern)}
-    for path in sorted(code):
-        if (lineage.root / path).is_file():
-            entities.file(path)
-    return crate
+    for name in sorted(code):
+        if (lineage.root / name).is_file():
+            entities.file(name)
+    with atomic_path(path) as temporary:
+        crate.write_zip(temporary)
+    return sum(1 for entity in crate.data_entities if entity.id != "./")
 
 
 def _action(entities: _Entities, step: StepRecord, tool: Any) -> Any:

@@ -4,9 +4,8 @@ What counts:
 
 - the packages that the step's source closure imports (imports for type checkers left out), and what those
   require, all the way down, by the lock's `via` notes; and Python's own minor version;
-- of each, the **installed** version, since that is what computes. Two versions are compatible when they are
-  the same public version: `2.12.1+cpu` is `2.12.1`. Any other difference counts, a bug fix too: it may fix a
-  number.
+- the **installed** version of each, since that one computes. Only the public part counts: `2.12.1+cpu` is
+  `2.12.1`. Any other difference counts, even a bug fix: it may change a number.
 
 What does not count, unless the step imports it itself: packages that serve one kind of machine (`nvidia-…`,
 `cuda-…`, `triton`: torch pins them exactly), and those in `_NO_NUMBERS`.

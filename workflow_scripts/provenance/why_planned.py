@@ -77,7 +77,7 @@ def _own_reasons(
         yield f"changed: {_some(changed)}"
     recorded = {file["path"]: file for file in recorded_files(manifest, "inputs")}
     for path in sorted(recorded.keys() - set(job.input_paths)):
-        yield f"{path} is no input any more"
+        yield f"{path} is no longer an input"
     for path in job.input_paths:
         if path not in recorded:
             yield f"{path} is a new input"

@@ -8,7 +8,7 @@ code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -109,9 +109,5 @@ def _refusal(function: Callable[..., object], *arguments: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:  # the reader closed the pipe, as `head` does
-        # Python flushes stdout when it exits, which must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when the reader of the plan does (`head`)
+    sys.exit(main())

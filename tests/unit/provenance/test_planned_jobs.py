@@ -1,4 +1,4 @@
-"""What Snakemake says of its jobs, why they would run in words, edited files, and rounds of updating."""
+"""Jobs as Snakemake plans them, why each would run, edited outputs, and which jobs an update is sure of."""
 
 import importlib.metadata
 import os
@@ -181,7 +181,7 @@ def test_changed_modules_and_packages_are_named_but_no_modules_under_another_pyt
 def test_inputs_count_by_what_they_hold(root):
     (root / "data.npz").write_text("other")
     assert own(root, job()) == ("data.npz changed",)
-    assert own(root, job(inputs=("new.npz",))) == ("data.npz is no input any more", "new.npz is a new input")
+    assert own(root, job(inputs=("new.npz",))) == ("data.npz is no longer an input", "new.npz is a new input")
 
 
 def test_a_job_that_waits_for_another_has_no_reason_of_its_own(root):

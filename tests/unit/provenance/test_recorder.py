@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.provenance.made_up_project import ENTRY, make_project, record
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text
+from workflow_scripts.core.files import canonical_json, sha256_text
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.lineage import StepRecord
 from workflow_scripts.provenance.manifest import local_path, portable_path
@@ -50,33 +50,6 @@ def test_it_names_every_file_with_its_sum_and_the_code(root):
     assert made.input_lineage_sha256 == StepRecord("", found).input_lineage_sha256
     assert circumstances["started"] <= circumstances["ended"] and circumstances["peak_memory_mb"] > 1
     assert re.fullmatch(r"\d+\.\d+\.\d+", circumstances["python"])
-
-
-def test_equal_runs_have_equal_lineage_whatever_was_measured(root):
-    def run(duration):
-        record(
-            {"rows": ["rows.json"]},
-            {"log": ["results/log.csv"], "timing": ["results/timing.json"]},
-            write={"results/log.csv": "1", "results/timing.json": duration},
-            volatile=("timing",),
-        )
-        record(
-            {"timing": ["results/timing.json"]},
-            {"page": ["results/page.html"]},
-            volatile=("page",),
-            write={"results/page.html": f"took {duration}"},
-        )
-        return [
-            manifest.read_manifest(root / f"results/{name}.manifest.json")
-            for name in ("log.csv", "page.html")
-        ]
-
-    before, after = run("1.0"), run("2.0")
-    assert [found["lineage_sha256"] for found in before] == [found["lineage_sha256"] for found in after]
-    page = after[1]
-    assert page["lineage"]["inputs"][0]["sha256"] is None
-    assert manifest.recorded_files(page, "inputs")[0]["sha256"] == sha256_text("2.0")
-    assert manifest.recorded_files(page, "outputs")[0]["sha256"] == sha256_file("results/page.html")
 
 
 @pytest.mark.parametrize("change", ["input", "settings", "code", "wildcards"])
@@ -199,17 +172,7 @@ def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
     assert not changes[0]["tree_clean"] and changes[0]["diff_sha256"] != changes[1]["diff_sha256"]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "is not valid JSON"),
-        ("[]", "is not a step's manifest"),
-        ('{"manifest_version": 99}', "has version 99, this code reads 1"),
-        ('{"manifest_version": 1, "lineage": {}}', "is not a step's manifest"),
-    ],
-)
-def test_a_bad_manifest_is_one_line(tmp_path, text, said):
-    (tmp_path / "x.manifest.json").write_text(text)
-    with pytest.raises(PipelineError, match=said) as error:
+def test_a_manifest_of_another_version_is_refused(tmp_path):
+    (tmp_path / "x.manifest.json").write_text('{"manifest_version": 99}')
+    with pytest.raises(PipelineError, match="has version 99, this code reads 1"):
         manifest.read_manifest(tmp_path / "x.manifest.json")
-    assert "\n" not in str(error.value)

@@ -30,17 +30,6 @@ def _digest(root):
     return source_of(root, "step")["digest"]
 
 
-def test_closure_is_transitive_and_leaves_out_the_rest(project):
-    assert source_closure(project, "step") == (
-        "workflow_scripts/__init__.py",
-        "workflow_scripts/maths/__init__.py",
-        "workflow_scripts/maths/deep.py",
-        "workflow_scripts/maths/sums.py",
-        "workflow_scripts/steps/__init__.py",
-        "workflow_scripts/steps/step.py",
-    )
-
-
 @pytest.mark.parametrize(
     ("path", "text", "counts"),
     [

@@ -1,4 +1,4 @@
-"""Lineages of a made-up chain: what holds, and that each kind of change is found where it is."""
+"""The lineage of a made-up chain of steps, untouched and changed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ FIRST, MIDDLE, LAST = (f"{FOLDER}/{name}" for name in ("first.json", "middle.jso
 TIMING = f"{FOLDER}/timing.json"
 
 
+def make_first(gamma: int, text: str = "made", **write: str) -> None:
+    """Make first.json, which holds `text`, and a timing.json; `write` maps more files to their new text."""
+    record(
+        {"rows": ["rows.json"]},
+        {"out": [FIRST], "timing": [TIMING]},
+        volatile=("timing",),
+        settings={"loss": {"gamma": gamma}},
+        write={FIRST: text, TIMING: f"took {gamma} s", **write},
+    )
+
+
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """rows.json -> first.json and timing.json -> middle.json -> last.json, which also reads first.json."""
     root = make_project(tmp_path / "project")
     monkeypatch.chdir(root)
     monkeypatch.setattr(recorder, "ROOT", root)
-    record(
-        {"rows": ["rows.json"]},
-        {"out": [FIRST], "timing": [TIMING]},
-        volatile=("timing",),
-        settings={"loss": {"gamma": 5}},
-    )
+    make_first(5)
     record({"first": [FIRST]}, {"out": [MIDDLE]})
     record({"middle": [MIDDLE], "first": [FIRST], "timing": [TIMING]}, {"out": [LAST]})
     return root
@@ -84,47 +90,27 @@ def test_what_is_the_same_for_many_steps_is_said_once(root):
     assert line.endswith("(the same for 2 more: collect seed=1, collect seed=1)")
 
 
-def rebuild_first(text: str) -> None:
-    """Make first.json again after its settings changed."""
-    record(
-        {"rows": ["rows.json"]},
-        {"out": [FIRST], "timing": [TIMING]},
-        volatile=("timing",),
-        settings={"loss": {"gamma": 1}},
-        write={FIRST: text, TIMING: "took longer"},
-    )
-
-
 def test_what_was_made_from_bytes_that_came_out_the_same_still_stands(root):
-    rebuild_first("made")
+    make_first(1)
     found = verify(trace(root, [MIDDLE]))
     assert found.passed and any(f"gave {FIRST} the bytes it had" in note for note in found.notes)
-    record(
-        {"rows": ["rows.json"]},
-        {"out": [FIRST], "timing": [TIMING]},
-        volatile=("timing",),
-        settings={"loss": {"gamma": 2}},
-    )
+    make_first(2)
     assert verify(trace(root, [MIDDLE])).passed, "a third build reproduces the first as well"
 
 
 def test_what_was_made_from_bytes_that_came_out_otherwise_does_not(root):
-    rebuild_first("otherwise")
+    make_first(1, "otherwise")
     assert ("link", MIDDLE) not in problems(root) and ("link", f"{MIDDLE}.manifest.json") in problems(root)
-    rebuild_first("made")  # the bytes are back, but nothing says that this build gave those of the first
+    make_first(1)  # the bytes are back, but nothing says that this build gave those of the first
     assert ("link", f"{MIDDLE}.manifest.json") in problems(root)
 
 
 def test_a_failure_in_between_does_not_lose_the_earlier_build(root):
     with pytest.raises(manifest.PipelineError):
-        record(
-            {"rows": ["rows.json"]},
-            {"out": [FIRST], "timing": [TIMING]},
-            write={FIRST: "1", "rows.json": "[2]"},
-        )
+        make_first(1, **{"rows.json": "[2]"})
     assert not manifest.manifest_path(FIRST).exists()
     Path("rows.json").write_text("[1]")
-    rebuild_first("made")
+    make_first(1)
     assert verify(trace(root, [MIDDLE])).passed
     assert list(root.rglob("*.previous")) == []
 
@@ -141,7 +127,7 @@ def nodes(value, path=()):
 
 def test_no_edit_of_a_manifest_ends_in_a_traceback_or_goes_unnoticed(root):
     """Replace every value by one of another kind: the audit finds it and never breaks."""
-    rebuild_first("made")  # so that `reproduces` is filled
+    make_first(1)  # so that `reproduces` is filled
     place = manifest.manifest_path(FIRST)
     original = place.read_text()
     for path in nodes(json.loads(original)):
@@ -193,13 +179,6 @@ def plan(**changes) -> dict[str, PlannedJob]:
 def test_it_is_compared_with_what_would_run_now(root, changes, said):
     messages = [problem.message for problem in verify(trace(root, [FIRST]), plan(**changes)).problems]
     assert messages == [] if said is None else len(messages) == 1 and said in messages[0]
-
-
-def test_what_nothing_makes_any_more_and_what_has_no_manifest_is_found(root):
-    assert [p.check for p in verify(trace(root, [FIRST]), {}).problems] == ["plan"]
-    manifest.manifest_path(FIRST).unlink()
-    (problem,) = verify(trace(root, [FIRST]), plan()).problems
-    assert problem.path == FIRST and "its manifest is gone" in problem.message
 
 
 def test_a_manifest_whose_files_are_all_gone_is_ignored(root):
