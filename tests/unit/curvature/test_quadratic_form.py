@@ -31,7 +31,7 @@ def constant(*shape):
     )
 
 
-# A function of tensors cut from one vector of parameters, and the shapes of these tensors.
+# A function of tensors that are cut from one vector of parameters, and the shapes of these tensors.
 OPERATIONS = {
     "conv2d": (lambda x, w, b: functional.conv2d(x, w, b, 2, 1), [(2, 3, 5, 5), (4, 3, 3, 3), (4,)]),
     "conv2d by name": (lambda x, w: functional.conv2d(x, w, padding=1), [(2, 3, 5, 5), (4, 3, 3, 3)]),
