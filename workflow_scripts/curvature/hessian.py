@@ -1,4 +1,4 @@
-"""A loss's Hessian without the matrix: its products with vectors, its trace and its top eigenvalue."""
+"""A loss's Hessian, without forming the matrix: products with vectors, trace and top eigenvalue."""
 
 from __future__ import annotations
 

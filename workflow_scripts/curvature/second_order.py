@@ -88,7 +88,7 @@ class Linear:
         self._places = [place for place, leaf in enumerate(self._leaves) if isinstance(leaf, Tensor)]
 
     def __call__(self, tangents: Tangents) -> Result:
-        if self._call.function in RESHAPES:  # a tangent may lie otherwise in memory than its tensor
+        if self._call.function in RESHAPES:  # a tangent may have another layout in memory than its tensor
             return [tangents[0].reshape(self._call.made[0].shape)], None
         leaves = list(self._leaves)
         for place, tangent in zip(self._places, tangents):

@@ -16,7 +16,7 @@ from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics.classifier import load_classifier
 
 BATCH_SIZE = 100
-# Images of 299 x 299 pixels that a CPU works on at once: a fifth faster than 50, since its cache holds them.
+# How many 299 x 299 images a CPU computes at once; a fifth faster than 50, since they fit in its cache.
 CPU_BATCH = 10
 
 

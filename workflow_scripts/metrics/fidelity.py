@@ -1,8 +1,8 @@
 """Kernel distance, precision, recall and Inception Score from features, in torch-fidelity's protocol.
 
-torch-fidelity's own kernel distance takes 26 times as long, for it computes an entry of the kernel once per
-subset, and importing it takes longer than all of this step: a digits study would take 1.4 times as long. The
-tests compare both.
+torch-fidelity's own kernel distance takes 26 times as long, since it computes each entry of the kernel once
+per subset, and importing torch-fidelity takes longer than this whole step: a digits study would take 1.4
+times as long. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def jackknife_variance(within: np.ndarray, between: np.ndarray) -> float:
     pairs plus a constant. Leaving out an image therefore subtracts its sum of h (Arvesen 1969, "Jackknifing
     U-statistics").
 
-    The jackknife errs to the large side (Efron and Stein 1981, "The jackknife estimate of variance"): hardly
-    where the sets differ, up to twofold where they do not. There the distance is not normal either: 95 %
-    intervals covered 96 to 99 % of simulated cases, with features of two dimensions 90 to 99 %. An unbiased
-    estimate (Sutherland and Deka 2019, arXiv 1906.02104) sometimes falls below zero there, and covered less.
+    The jackknife overestimates (Efron and Stein 1981, "The jackknife estimate of variance"): barely where the
+    sets differ, up to twofold where they do not. There the distance is not normal either: 95 % intervals
+    covered 96 to 99 % of simulated cases, with features of two dimensions 90 to 99 %. An unbiased estimate
+    (Sutherland and Deka 2019, arXiv 1906.02104) sometimes falls below zero there, and its intervals covered
+    less.
     """
     count = len(within)
     sums_of_h = within - (count - 2) * between  # up to a constant

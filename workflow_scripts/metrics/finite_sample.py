@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,13 +33,11 @@ def finite_sample(
     eighths, quarters and halves, then of all. `on_distance(done)` counts up to NUM_DISTANCES. PipelineError
     below 16 vectors.
     """
-    done = 0
+    done = itertools.count(1)
 
     def distance(vectors: np.ndarray) -> float:
-        nonlocal done
         value = frechet_distance(statistics_of(vectors), reference)
-        done += 1
-        on_distance(done)
+        on_distance(next(done))
         return value
 
     count = len(features)

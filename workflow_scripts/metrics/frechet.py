@@ -47,7 +47,7 @@ def _trace_of_product_root(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
-    """Upper triangular U with sigma = U^T U (anything below), or None when sigma is numerically singular."""
+    """U with sigma = U^T U, only its upper triangle valid, or None when sigma is numerically singular."""
     if len(sigma) < LARGE:
         try:
             root = np.linalg.cholesky(sigma).T
@@ -56,7 +56,7 @@ def _cholesky(sigma: np.ndarray) -> np.ndarray | None:
     else:
         from scipy.linalg import lapack
 
-        # numpy does the same, and then copies for twice that time.
+        # numpy calls the same routine, but its copies take twice as long as the routine.
         root, failed = lapack.dpotrf(sigma.T, lower=0, clean=0)
         if failed:
             return None

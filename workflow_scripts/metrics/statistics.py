@@ -86,7 +86,7 @@ def statistics_of(features: np.ndarray) -> GaussianStatistics:
 
 
 def save_statistics(path: str | Path, statistics: GaussianStatistics, **origin: str) -> None:
-    """Write `mu` and `sigma` as pytorch-fid reads them, `count`, and texts that tell the origin."""
+    """Write `mu` and `sigma` as pytorch-fid reads them, `count`, and strings that tell the origin."""
     write_npz(path, mu=statistics.mu, sigma=statistics.sigma, count=np.int64(statistics.count), **origin)
 
 

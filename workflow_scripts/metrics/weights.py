@@ -35,9 +35,9 @@ def load_weights(path: str | Path) -> dict[str, Any]:
 
 
 def _check_archive(content: bytes) -> None:
-    """ValueError where a checksum does not match, which torch ignores, or a member is compressed.
+    """Raise ValueError if a checksum does not match, which torch ignores, or a member is compressed.
 
-    torch.save compresses nothing; torch.load would unpack a small file to more than the machine holds.
+    torch.save never compresses, and torch.load would unpack a small crafted file until the memory is full.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):

@@ -52,7 +52,7 @@ def main(step: Step) -> None:
         "checkpoint_sha256": sha256_file(step.input("checkpoint")),
         "ema": True,
         "num_probes": curvature["num_probes"],
-        # With the schedule, which belongs to the objective: traces under two schedules are of two functions.
+        # With the schedule, which belongs to the objective: another schedule makes it another function.
         "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
     }
     rows = []
@@ -61,9 +61,11 @@ def main(step: Step) -> None:
         measured = _curvature(step, " and ".join(objectives), loss, list(model.parameters()), probe_set)
         rows += [{**common, **values, "objective": name} for name in objectives for values in measured]
     timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
+    if not np.isfinite([row["value"] for row in rows] + [point["mse"] for point in timestep_mse]).all():
+        path = step.input("checkpoint")
+        raise PipelineError(f"the loss or its curvature at {path} is not finite; its training has diverged")
     for row in rows:
         check_row(row, step.output("probe"))
-    _require_finite(step, *(point["mse"] for point in timestep_mse))
     write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})
 
 
@@ -102,7 +104,6 @@ def _curvature(
     trace = hutchinson_trace(QuadraticForm(loss, parameters), probes())
     product = HessianVectorProduct(loss, parameters)
     top = top_eigenvalue(product, next(probes()), step.setting("curvature.top_eigenvalue_iterations"))
-    _require_finite(step, trace.value, trace.stderr, top.value)
     step.say(
         f"{label} objective: trace {trace.value:.4g} ± {trace.stderr:.2g} ({probe_set.num_probes} probes), "
         f"top eigenvalue {top.value:.4g} "
@@ -112,12 +113,6 @@ def _curvature(
         {"metric": "hessian_trace", "value": trace.value, "stderr": trace.stderr},
         {"metric": "hessian_top_eigenvalue", "value": top.value},
     ]
-
-
-def _require_finite(step: Step, *values: float) -> None:
-    if not np.isfinite(values).all():
-        path = step.input("checkpoint")
-        raise PipelineError(f"the loss or its curvature at {path} is not finite; its training has diverged")
 
 
 @torch.no_grad()
