@@ -23,6 +23,20 @@ wildcard_constraints:
     step=r"\d{7}",
 
 
+# Light steps run where Snakemake runs, and so does preparation: a compute node seldom reaches the internet.
+localrules:
+    check_preregistration,
+    prepare_data,
+    data,
+    collect_run,
+    collect_study,
+    decide_verdict,
+    render_notebook,
+    write_summary,
+    collect_costs,
+    build_report,
+
+
 rule all:
     default_target: True
     input:

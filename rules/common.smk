@@ -99,16 +99,14 @@ def sections(wildcards, *names):
     return {name: settings[name] for name in names}
 
 
-def image_shape():
-    """The data settings that networks need; changing the others must not retrain anything."""
-    data = STUDY.shared("data")
-    return {"image_size": data["image_size"], "channels": data["channels"]}
+def shared(section, *keys):
+    """The named settings of a section that all arms share, so that the others rerun nothing."""
+    return {section: {key: STUDY.shared(section)[key] for key in keys}}
 
 
-def extractor_settings():
-    """The settings that define the extractor's features, without those of its training."""
-    extractor = STUDY.shared("extractor")
-    return {"extractor": {key: extractor[key] for key in ("name", "kind", "feature_dim")}}
+# What networks need to know of the data, and what defines the extractor's features (not its training).
+IMAGE_SHAPE = shared("data", "image_size", "channels")
+FEATURE_SETTINGS = shared("extractor", "name", "kind", "feature_dim")
 
 
 def run_identity(wildcards, step_number):
@@ -138,7 +136,7 @@ def before_the_first_job():
     # On a cluster each job checks its own node for a GPU.
     if MACHINE["device"] == "cuda" and executor_name(workflow) == "local":
         if not names.isdisjoint({"train_model", "sample_images", "extract_features", "probe_checkpoint"}):
-            run_check("check_machine", {}, "--machine", "device", MACHINE["device"])
+            run_check("check_machine", "--machine", "device", MACHINE["device"])
     check_outputs(jobs)
     for line in lock_differences(ROOT, PACKAGES):
         # Allowed: the installed packages, not the lock, decide what reruns.
@@ -152,16 +150,10 @@ def before_the_first_job():
         cancel_leftover_jobs(Path.cwd(), RESULTS, targets, lambda line: print(line, file=sys.stderr))
 
 
-def run_check(entry, settings, *arguments):
+def run_check(entry, *arguments):
     """Run an entry point in its own process, because it imports torch; exit with its code if it fails."""
-    command = [
-        sys.executable,
-        "-m",
-        f"workflow_scripts.steps.{entry}",
-        "--settings",
-        canonical_json(settings),
-    ]
-    checked = subprocess.run([*command, *arguments], cwd=ROOT)
+    command = [sys.executable, "-m", f"workflow_scripts.steps.{entry}", "--settings", "{}", *arguments]
+    checked = subprocess.run(command, cwd=ROOT)
     if checked.returncode:
         sys.exit(checked.returncode)
 

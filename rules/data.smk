@@ -1,15 +1,8 @@
-# Before training: the preregistration's gate, and the dataset as verified arrays. Both run where Snakemake
-# runs, because a cluster's compute nodes seldom reach the internet.
+# Before training: the preregistration's gate, and the dataset as verified arrays.
 from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.core.source_files import combined_sha256, describe_source
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
-
-
-localrules:
-    check_preregistration,
-    prepare_data,
-    data,
 
 
 def own_images_sha256():

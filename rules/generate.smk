@@ -23,7 +23,7 @@ rule sample_images:
                 "sampling": {
                     key: value for key, value in STUDY.shared("sampling").items() if key != "samplers"
                 },
-                "data": image_shape(),
+                **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion"),
             }
         ),

@@ -7,12 +7,6 @@ OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
 INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
 
 
-localrules:
-    collect_run,
-    collect_study,
-    decide_verdict,
-
-
 def check_inception():
     """Exit unless the Inception weights are there or can be downloaded.
 
@@ -20,9 +14,7 @@ def check_inception():
     did not would start beside a download that may fail.
     """
     if STUDY.shared("extractor")["kind"] == "inception":
-        run_check(
-            "supply_inception", {}, "--input" if OWN_WEIGHTS else "--output", "weights", INCEPTION_WEIGHTS
-        )
+        run_check("supply_inception", "--input" if OWN_WEIGHTS else "--output", "weights", INCEPTION_WEIGHTS)
 
 
 rule train_extractor:
@@ -41,7 +33,7 @@ rule train_extractor:
         **code("train_extractor"),
         settings=canonical_json(
             {
-                "data": {"num_classes": STUDY.shared("data")["num_classes"]},
+                **shared("data", "num_classes"),
                 "extractor": {
                     key: value for key, value in STUDY.shared("extractor").items() if key != "weights"
                 },
@@ -77,7 +69,7 @@ rule compute_reference:
         **limits("extractor"),
     params:
         **code("compute_reference"),
-        settings=canonical_json(extractor_settings()),
+        settings=canonical_json(FEATURE_SETTINGS),
     shell:
         step(
             "compute_reference",
@@ -100,7 +92,7 @@ rule extract_features:
         **limits("features"),
     params:
         **code("extract_features"),
-        settings=canonical_json(extractor_settings()),
+        settings=canonical_json(FEATURE_SETTINGS),
     shell:
         step(
             "extract_features",
@@ -186,7 +178,7 @@ rule probe_checkpoint:
         settings=lambda wildcards: canonical_json(
             {
                 **run_identity(wildcards, int(wildcards.step)),
-                "data": image_shape(),
+                **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "curvature"),
             }
         ),

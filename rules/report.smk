@@ -46,13 +46,6 @@ NOTEBOOKS = {
 }
 
 
-localrules:
-    render_notebook,
-    write_summary,
-    collect_costs,
-    build_report,
-
-
 for _name, _sources in FIGURES.items():
 
     rule:
@@ -120,16 +113,22 @@ rule render_notebook:
         )
 
 
+# The records that the summary and the report read.
+RECORDS = {
+    "verdict": f"{RESULTS}/verdict.json",
+    "gate": f"{RESULTS}/gate.json",
+    "results": f"{RESULTS}/results.jsonl",
+    "scale_marks": f"{RESULTS}/stats/scale_marks.json",
+    "finite_samples": FINITE_SAMPLES,
+    "manifest": f"{RESULTS}/data/manifest.json",
+    "extractor_info": f"{RESULTS}/extractor/extractor.json",
+}
+
+
 rule write_summary:
     input:
+        **RECORDS,
         template="reports/templates/summary.md.j2",
-        results=f"{RESULTS}/results.jsonl",
-        verdict=f"{RESULTS}/verdict.json",
-        gate=f"{RESULTS}/gate.json",
-        scale_marks=f"{RESULTS}/stats/scale_marks.json",
-        manifest=f"{RESULTS}/data/manifest.json",
-        extractor_info=f"{RESULTS}/extractor/extractor.json",
-        finite_samples=FINITE_SAMPLES,
     output:
         summary=f"{REPORT}/summary.md",
     log:
@@ -149,13 +148,7 @@ rule write_summary:
 # the page depends only on its inputs.
 SHOWN = {
     "summary": f"{REPORT}/summary.md",
-    "verdict": f"{RESULTS}/verdict.json",
-    "gate": f"{RESULTS}/gate.json",
-    "results": f"{RESULTS}/results.jsonl",
-    "scale_marks": f"{RESULTS}/stats/scale_marks.json",
-    "finite_samples": FINITE_SAMPLES,
-    "manifest": f"{RESULTS}/data/manifest.json",
-    "extractor_info": f"{RESULTS}/extractor/extractor.json",
+    **RECORDS,
     "figures": [f"{REPORT}/figures/{name}.svg" for name in FIGURES],
     "notebooks": [f"{REPORT}/notebooks/{name}.html" for name in NOTEBOOKS],
 }
@@ -198,10 +191,7 @@ rule build_report:
 
 def every_output():
     """Every file that the study keeps, intermediate ones included."""
-    kept = "check_preregistration prepare_data train_model sample_images train_extractor compute_reference"
-    kept += " extract_features compute_metrics probe_checkpoint collect_run collect_study decide_verdict"
-    kept += " render_notebook write_summary collect_costs"
-    names = [*kept.split(), *(f"draw_{name}" for name in FIGURES)]
+    names = [rule.name for rule in workflow.rules if rule.name not in ("all", "measure_finite_sample")]
     patterns = [str(path) for name in names for path in getattr(rules, name).output]
     found = set(FINITE_SAMPLES)
     for sampler, nfe in STUDY.sampler_nfe:

@@ -22,7 +22,7 @@ rule train_model:
             {
                 "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
-                "data": image_shape(),
+                **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "training"),
             }
         ),
