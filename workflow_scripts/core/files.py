@@ -43,7 +43,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         temporary = None
-        _flush_folder(path.parent)
     except OSError as error:
         raise PipelineError(
             f"cannot write {path}: {error.strerror or error}; nothing was left half-written, "
@@ -52,16 +51,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, on file systems that support it."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_leftovers(path: str | Path) -> None:
@@ -76,7 +65,9 @@ def require_writable(paths: Iterable[str | Path]) -> None:
 
     It tries instead of reading permissions, which do not bind root and say nothing about a read-only disk.
     """
-    for folder in sorted({_nearest_folder(Path(path).parent) for path in paths}):
+    for folder in sorted({Path(path).parent for path in paths}):
+        while not os.path.lexists(folder):  # lexists, so that a broken link counts as something in the way
+            folder = folder.parent
         if not folder.is_dir():
             raise PipelineError(f"{folder} is a file where a folder belongs; move it away and run again")
         try:
@@ -87,13 +78,6 @@ def require_writable(paths: Iterable[str | Path]) -> None:
                 f"cannot write in {folder}: {error.strerror or error}; "
                 "make room or fix the permissions and run again"
             ) from error
-
-
-def _nearest_folder(folder: Path) -> Path:
-    # lexists, so that a broken link counts as something in the way
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    return folder
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -239,7 +223,7 @@ def read_npz(path: str | Path, *names: str) -> tuple[Any, ...]:
 
 
 def read_npz_dict(path: str | Path) -> dict[str, Any]:
-    """Read every array by its name, with the errors of `read_npz`."""
+    """Read every array, by name, with the errors of `read_npz`."""
     with _npz(path) as archive:
         return {name: archive[name] for name in archive.files}
 

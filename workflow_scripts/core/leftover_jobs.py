@@ -7,6 +7,7 @@ jobs' targets.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import subprocess
 import time
@@ -29,7 +30,12 @@ def cancel_leftover_jobs(
     one of `targets` (as `target` spells them). `say` gets one line if there are any. PipelineError when SLURM
     does not answer or a job does not end.
     """
-    jobs = [job for job in _queued(workdir) if _is_about(_batch_script(job), results, targets)]
+    scripts = {job: _batch_script(job) for job in _queued(workdir)}
+    jobs = [
+        job
+        for job, script in scripts.items()
+        if f"{results}/" in script and not targets.isdisjoint(targets_of(script))
+    ]
     if not jobs:
         return []
     say(
@@ -60,17 +66,11 @@ def targets_of(script: str) -> set[str]:
         return set()
     if "--target-jobs" not in words:
         return set()
-    found: set[str] = set()
-    for word in words[words.index("--target-jobs") + 1 :]:
-        if word.startswith("--"):
-            break
-        rule, _, wildcards = word.partition(":")
-        found.add(target(rule, dict(part.split("=", 1) for part in wildcards.split(",") if "=" in part)))
-    return found
-
-
-def _is_about(script: str, results: str, targets: Set[str]) -> bool:
-    return f"{results}/" in script and not targets.isdisjoint(targets_of(script))
+    after = words[words.index("--target-jobs") + 1 :]
+    jobs = [
+        word.partition(":") for word in itertools.takewhile(lambda word: not word.startswith("--"), after)
+    ]
+    return {f"{rule}:{','.join(sorted(wildcards.split(',')))}" for rule, _, wildcards in jobs}
 
 
 def _queued(workdir: Path) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
 import resource
 from pathlib import Path
 
 # From glibc's malloc.h (its manual, "Malloc Tunable Parameters").
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_MXFAST = -1, -4, 1
-NEVER, NONE = -1, 0
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def peak_resident_bytes() -> int:
@@ -18,10 +18,9 @@ def peak_resident_bytes() -> int:
     Read from /proc where it exists: Linux's `ru_maxrss` starts at the size of the parent, so a small step of
     a large Snakemake would seem large.
     """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), flags=re.MULTILINE)
-        if found:
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE):
             return 1024 * int(found[1])
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -34,11 +33,6 @@ def keep_freed_memory() -> bool:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (
-        AttributeError,
-        OSError,
-        TypeError,
-    ):  # musl and macOS have no mallopt; Windows has no such library
+    except AttributeError:  # musl and macOS have none
         return False
-    options = ((M_MMAP_MAX, NONE), (M_TRIM_THRESHOLD, NEVER), (M_MXFAST, NONE))
-    return all(mallopt(name, value) for name, value in options)
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))

@@ -41,14 +41,14 @@ class Progress:
             return
         self.last_printed = now
         rate = (done - self.start) / elapsed
-        words = [f"{done}{'' if self.total is None else f'/{self.total}'} {self.unit}"]
-        if note:
-            words.append(note)
-        words.append(f"{rate:.1f} {self.unit}/s")
-        if self.total is not None:
-            unknown = finished or rate <= 0
-            words.append(f"took {elapsed:.1f} s" if unknown else f"{(self.total - done) / rate:.0f} s left")
-        say(f"{self.label}: {', '.join(words)}", self.log)
+        left = ""
+        if finished:
+            left = f"took {elapsed:.1f} s"
+        elif self.total is not None and rate > 0:
+            left = f"{(self.total - done) / rate:.0f} s left"
+        amount = f"{done} {self.unit}" if self.total is None else f"{done}/{self.total} {self.unit}"
+        words = (amount, note, f"{rate:.1f} {self.unit}/s", left)
+        say(f"{self.label}: {', '.join(filter(None, words))}", self.log)
 
 
 def say(line: str, log: TextIO | None = None) -> None:
