@@ -1,4 +1,4 @@
-"""The plan: words after --config, and what a run would first look for or download."""
+"""The plan: what a run would first look for or download."""
 
 from __future__ import annotations
 
@@ -8,26 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.tools import plan as plan_study
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [("save_every_s=3", "planned"), ("save_every_s=x", "save_every_s is 'x', must be a number")],
-)
-def test_numbers_are_numbers(monkeypatch, capsys, word, said):
-    def planned(root, config):
-        raise PipelineError("planned")
-
-    monkeypatch.setattr(plan_study, "planned_jobs", planned)
-    assert plan_study.main(["--config", "preset=smoke", word], ROOT) == 1
-    assert said in capsys.readouterr().err
 
 
 def job(rule, settings, inputs=()):

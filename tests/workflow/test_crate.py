@@ -131,9 +131,7 @@ def test_it_holds_report_results_and_lineage_with_their_hashes(crate, entities):
         "docs/experiments/E2_pre_reg.md",
         f"{PAGE}.manifest.json",
         "config/preset/smoke.yaml",
-        "Snakefile",
         "rules/train.smk",
-        f"{REPORT}/figures/hypotheses.svg",
         "workflow_scripts/training/loop.py",
         "envs/requirements.lock",
     ]

@@ -273,12 +273,10 @@ def test_two_equal_runs_of_a_step_have_one_lineage(finished):
             [f"{RESULTS}/absent.json"],
             f"error: {RESULTS}/absent.json is not there, and no step's manifest names it",
         ),
-        (["docs"], "error: docs holds nothing that a step made"),
         (
             ["--config", "preset=unheard_of"],
             "error: nothing of MS1_min_snr, preset unheard_of, has been computed",
         ),
-        (["--config", "preset"], "error: --config takes KEY=VALUE, not 'preset'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(finished, arguments, said):

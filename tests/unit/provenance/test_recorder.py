@@ -15,7 +15,6 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
 from workflow_scripts.provenance import manifest, recorder, source_closure
 from workflow_scripts.provenance.lineage import StepRecord
-from workflow_scripts.provenance.manifest import local_path, portable_path
 from workflow_scripts.provenance.recorder import commit, machine
 
 
@@ -134,20 +133,6 @@ def test_the_driver_of_a_gpu_is_named_for_either_kernel_module(monkeypatch, tmp_
     (tmp_path / "gpus/0000:00:06.0/information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 45\n")
     assert machine()["driver"] == driver
     assert machine()["gpu"] == ["NVIDIA H200"]
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "back"),
-    [
-        ("/project/data/a.zip", "data_root/a.zip", "/project/data/a.zip"),
-        ("/project/results/a", "results/a", "/project/results/a"),
-        ("/elsewhere/secret/a.pth", "elsewhere/a.pth", None),
-    ],
-)
-def test_paths_lead_back(path, name, back):
-    root, data = Path("/project"), Path("/project/data")
-    assert portable_path(path, root, data) == name
-    assert local_path(name, root, data) == (back and Path(back))
 
 
 def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
