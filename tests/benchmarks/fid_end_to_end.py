@@ -17,7 +17,7 @@ import torch_fidelity
 from inception_features import BATCH
 from random_inception import write_random_inception
 from side_by_side import Comparison
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from workflow_scripts.metrics.extractors import load_extractor
 from workflow_scripts.metrics.frechet import frechet_distance
@@ -76,17 +76,9 @@ class OurFid:
         return frechet_distance(self.statistics(generated), reference)
 
 
-class Tensors(Dataset):
+def tensors(images: np.ndarray) -> Dataset:
     """Images u8 [N, H, W, C] as torch-fidelity takes them, u8 [C, H, W] each."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.images[index]
+    return Subset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), range(len(images)))
 
 
 class TorchFidelity:
@@ -101,11 +93,11 @@ class TorchFidelity:
             "save_cpu_ram": True,
             "feature_extractor_weights_path": str(weights),
             "cache_root": str(cache),
-            "input2": Tensors(reference),
+            "input2": tensors(reference),
         }
         self(reference, keep=True)
 
     def __call__(self, generated: np.ndarray, keep: bool) -> float:
         cache = {"input2_cache_name": "reference"} if keep else {"cache": False}
-        found = torch_fidelity.calculate_metrics(input1=Tensors(generated), **cache, **self.options)
+        found = torch_fidelity.calculate_metrics(input1=tensors(generated), **cache, **self.options)
         return found["frechet_inception_distance"]

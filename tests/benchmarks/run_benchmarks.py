@@ -68,12 +68,8 @@ def in_a_process(name: str, arguments: argparse.Namespace) -> list[dict[str, Any
     """The rows of one file, measured where nothing else is in memory."""
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder) / "rows.json"
-        options = {
-            "pairs": arguments.pairs,
-            "threads": arguments.threads,
-            "device": arguments.device,
-            "into": into,
-        }
+        options = {**vars(arguments), "into": into}
+        del options["names"]
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         done = subprocess.run([sys.executable, "-W", "ignore", __file__, name, *words], cwd=ROOT)
         if done.returncode:
@@ -90,7 +86,7 @@ def measure_here(arguments: argparse.Namespace) -> None:
         rows = module.rows(arguments.pairs)
     else:
         rows = [measure(each, arguments.pairs) for each in module.comparisons(torch.device(arguments.device))]
-    arguments.into.write_text(json.dumps([row.as_json() for row in rows]))
+    arguments.into.write_text(json.dumps([vars(row) for row in rows]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -48,16 +48,13 @@ class Row:
     peer: str
     work: float
     unit: str
-    ours_s: list[float]
-    theirs_s: list[float]
-    distance: float
     tolerance: float
     equality: str
     bar: float | None
+    ours_s: list[float]
+    theirs_s: list[float]
+    distance: float
     day: str = field(default_factory=lambda: date.today().isoformat())
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def ratios(self) -> list[float]:
@@ -85,17 +82,8 @@ def measure(comparison: Comparison, pairs: int) -> Row:
     for number in range(pairs):
         for index in (0, 1) if number % 2 else (1, 0):
             taken[index].append(seconds(sides[index]))
-    return Row(
-        comparison.what,
-        comparison.peer,
-        comparison.work,
-        comparison.unit,
-        *taken,
-        distance,
-        comparison.tolerance,
-        comparison.equality,
-        comparison.bar,
-    )
+    shared = {name: value for name, value in vars(comparison).items() if name in Row.__annotations__}
+    return Row(**shared, ours_s=taken[0], theirs_s=taken[1], distance=distance)
 
 
 def seconds(call: Callable[[], Any]) -> float:

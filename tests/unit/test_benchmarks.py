@@ -1,4 +1,4 @@
-"""The harness of the benchmarks: the direction of its ratios, unequal results stop it, hardware keeps separate tables."""
+"""The benchmarks' harness: ratios above 1 favour ours, unequal results stop it, a table per hardware."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def comparison(distance: float = 0.0):
 def test_a_ratio_above_one_means_that_ours_is_faster(monkeypatch):
     import side_by_side
 
-    assert 0.02 <= side_by_side.seconds(comparison().theirs)
+    assert side_by_side.seconds(comparison().theirs) >= 0.02
     timed = comparison()
     monkeypatch.setattr(side_by_side, "seconds", {timed.ours: 0.005, timed.theirs: 0.02}.__getitem__)
     row = side_by_side.measure(timed, pairs=3)
@@ -102,9 +102,10 @@ def test_the_hardware_names_its_units_for_bfloat16(monkeypatch, tmp_path, flags,
 
 
 def test_training_equals_the_loop_of_diffusers():
-    """One network in both loops on the same batches: outputs of the EMA weights, relative to how far training moved them.
+    """The EMA networks' outputs after the same batches, relative to how far training moved them.
 
-    Adam divides each gradient by its own size, so rounding decides the sign of those near zero: 1e-3, seen 5e-4.
+    Adam divides each gradient by its own size, so rounding decides the sign of those near zero: 1e-3, seen
+    5e-4.
     """
     from networks import cifar_settings
     from training_step import distance_of_loops

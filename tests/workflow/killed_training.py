@@ -26,33 +26,21 @@ from workflow_scripts.training import loop
 
 def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None, number: int) -> int:
     """Train in one process; return its exit code, negative for a signal."""
-    checkpoints = [
-        str(folder / "checkpoints" / f"step{step:07d}.pt")
-        for step in settings["training"]["checkpoint_steps"]
-    ]
+    steps = settings["training"]["checkpoint_steps"]
     arguments = [
-        "--settings",
-        canonical_json(settings),
-        "--input",
-        "train",
-        train,
-        "--output",
-        "log",
-        str(folder / "log.csv"),
-        "--output",
-        "checkpoints",
-        *checkpoints,
-        "--output",
-        "timing",
-        str(folder / "timing.json"),
-        "--log",
-        str(folder / "step.log"),
-        "--machine",
-        "save_every_s",
-        "0.02",
-        "--machine",
-        "device",
-        "cpu",
+        *("--settings", canonical_json(settings), "--input", "train", train),
+        *("--output", "checkpoints", *(str(folder / f"checkpoints/step{step:07d}.pt") for step in steps)),
+        *("--output", "log", str(folder / "log.csv"), "--output", "timing", str(folder / "timing.json")),
+        *(
+            "--log",
+            str(folder / "step.log"),
+            "--machine",
+            "save_every_s",
+            "0.02",
+            "--machine",
+            "device",
+            "cpu",
+        ),
     ]
     sys.stderr.flush()
     child = os.fork()
@@ -94,12 +82,9 @@ def main() -> None:
             break
         number = signals[len(kills)]
         # One in five while the process starts; the others spread so that together they reach about the end.
-        early = moments.random() < 0.2
-        after_s = (
-            moments.uniform(0, start_s)
-            if early
-            else start_s + moments.uniform(0, 2 * training_s / len(signals))
-        )
+        after_s = moments.uniform(0, start_s)
+        if moments.random() > 0.2:
+            after_s = start_s + moments.uniform(0, 2 * training_s / len(signals))
         code = attempt(settings, train, current, after_s, number)
         if code == 0:
             finished.append(str(current))  # it ended before the signal came

@@ -42,14 +42,11 @@ def test_film_gives_every_layer_its_part_of_one_linear_map():
     scales, shifts = (embedding @ film.linear.weight.T + film.linear.bias).chunk(2, dim=1)
     made = film(embedding)
     assert [(scale.shape, shift.shape) for scale, shift in made] == [((3, width),) * 2 for width in (4, 2, 8)]
+    joined = tuple(torch.cat(parts, dim=1) for parts in zip(*made))
     # float64 throughout: only the order of additions differs
-    torch.testing.assert_close(
-        torch.cat([scale for scale, _ in made], dim=1), 1 + scales, atol=1e-12, rtol=1e-12
-    )
-    torch.testing.assert_close(torch.cat([shift for _, shift in made], dim=1), shifts, atol=1e-12, rtol=1e-12)
-    assert {part.dtype for layer in film.to(torch.bfloat16)(embedding.bfloat16()) for part in layer} == {
-        torch.float32
-    }
+    torch.testing.assert_close(joined, (1 + scales, shifts), atol=1e-12, rtol=1e-12)
+    in_bfloat16 = film.to(torch.bfloat16)(embedding.bfloat16())
+    assert {part.dtype for layer in in_bfloat16 for part in layer} == {torch.float32}
 
 
 def test_residual_block_is_its_formula():
@@ -108,10 +105,8 @@ def test_adaptive_group_norm_and_its_gradients_are_those_of_a_norm_and_an_affine
 @pytest.mark.parametrize("out_channels", [4, 8])
 def test_without_gradients_the_same_result_and_the_input_is_left_alone(out_channels):
     """Only then operations work in place, and torch's fused attention is used."""
-    block, attention = (
-        _randomise(ResidualBlock(4, out_channels, 2, 0.0)),
-        _randomise(SelfAttention(out_channels, 2)),
-    )
+    block = _randomise(ResidualBlock(4, out_channels, 2, 0.0))
+    attention = _randomise(SelfAttention(out_channels, 2))
     x, film = torch.randn(3, 4, 4, 4), torch.randn(2, 3, out_channels)
     inputs = x.clone(), film.clone()
     hidden = block(x, *film)

@@ -86,12 +86,15 @@ def test_samples_have_the_datas_mean_and_covariance(schedule: str, sampler: dict
     assert errors[50] < errors[10] / 2 and errors[250] < errors[50] / 2
 
 
-@pytest.mark.parametrize("prediction_type", ["x0", "v"])
-def test_the_parameterization_does_not_matter(prediction_type: str) -> None:
-    mean, covariance = exact_moments(diffusion_of(prediction_type), {"name": "ddpm"}, 50)
-    expected_mean, expected_covariance = exact_moments(diffusion_of(), {"name": "ddpm"}, 50)
-    np.testing.assert_allclose(mean, expected_mean, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(covariance, expected_covariance, rtol=0, atol=1e-10)
+@pytest.mark.parametrize(
+    ("prediction_type", "sampler"),
+    [("x0", {"name": "ddpm"}), ("v", {"name": "ddpm"}), ("eps", {"name": "ddim", "eta": 1.0})],
+)
+def test_other_parameterizations_and_ddim_with_eta_1_are_ddpm(prediction_type: str, sampler: dict) -> None:
+    mean, covariance = exact_moments(diffusion_of(prediction_type, schedule="cosine"), sampler, 25)
+    expected_mean, expected_covariance = exact_moments(diffusion_of(schedule="cosine"), {"name": "ddpm"}, 25)
+    np.testing.assert_allclose(mean, expected_mean, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(covariance, expected_covariance, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("nfe", [10, 50])
@@ -109,15 +112,6 @@ def test_each_ddpm_variance_is_exact_where_theory_says(schedule: str, nfe: int) 
     last = diffusion.alphas_cumprod[round(1000 / nfe) - 1].item()
     np.testing.assert_allclose(mean, 0, atol=1e-12)
     np.testing.assert_allclose(covariance, last * np.eye(3), atol=1e-9)
-
-
-def test_ddim_with_eta_1_is_ddpm() -> None:
-    diffusion = diffusion_of(schedule="cosine")
-    for ours, theirs in zip(
-        exact_moments(diffusion, {"name": "ddim", "eta": 1.0}, 25),
-        exact_moments(diffusion, {"name": "ddpm"}, 25),
-    ):
-        np.testing.assert_allclose(ours, theirs, atol=1e-9)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

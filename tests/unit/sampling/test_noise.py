@@ -45,24 +45,11 @@ def test_what_a_device_draws_are_the_same_bytes(shape, monkeypatch) -> None:
     assert graphs.recordings == 1 and graphs.replays == 15 - WARM_UP
 
 
-def test_batching_changes_no_byte() -> None:
-    whole = draws(1, range(10), 4)
-    for split in ([3, 7], [1] * 10):
-        firsts = np.cumsum([0, *split])
-        parts = [draws(1, range(first, first + size), 4) for first, size in zip(firsts, split)]
-        assert np.concatenate(parts, axis=1).tobytes() == whole.tobytes()
-
-
 def test_x_T_depends_on_seed_and_sample_but_not_on_the_number_of_steps() -> None:
     np.testing.assert_array_equal(draws(1, range(4), 2)[0], draws(1, range(4), 9)[0])
     drawn = draws(1, range(4), 2)
     assert len(np.unique(drawn)) == drawn.size  # no number comes twice, over samples and steps
     assert not np.isin(drawn, draws(2, range(4), 2)).any()
-
-
-def test_values_are_standard_normal() -> None:
-    drawn = draws(4, range(500), 3).ravel()  # 60,000 numbers: standard errors 0.004 and 0.003
-    assert abs(drawn.mean()) < 0.02 and abs(drawn.std() - 1) < 0.015
 
 
 def test_x_T_outlives_the_steps_and_steps_out_of_order_are_refused() -> None:
