@@ -1,14 +1,19 @@
-"""The settings of a training run that takes seconds, and images for it."""
+"""A training run that takes seconds: its settings, images and network, and what tests do with it."""
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from workflow_scripts.nets.unet import build_model
+from workflow_scripts.training.log import TrainingLog
+from workflow_scripts.training.loop import train
+from workflow_scripts.training.step import TrainingState, initial_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 SETTINGS: dict[str, Any] = {
@@ -59,3 +64,34 @@ def tiny_network() -> nn.Module:
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)
     return network
+
+
+def trained(
+    settings: dict[str, Any],
+    until: int,
+    state: TrainingState | None = None,
+    every: int = 1,
+    images: np.ndarray = IMAGES,
+    device: str = "cpu",
+) -> tuple[TrainingState, list[tuple]]:
+    """Train from `state`, or from the beginning; return the state and the rows of the log."""
+    state, log = state or initial_state(settings, torch.device(device)), TrainingLog(every)
+    train(state, images, settings, log, until)
+    return state, log.rows
+
+
+def bytes_of(state: TrainingState) -> list[bytes]:
+    """Of every tensor: weights, EMA, Adam's moments and its count of steps."""
+    values = [value for value in tree_leaves(state.state_dict()) if isinstance(value, torch.Tensor)]
+    assert len(values) == 2 * len(list(state.model.parameters())) + 3
+    return [value.cpu().numpy().tobytes() for value in values]
+
+
+def saved_and_loaded(state: TrainingState, settings: dict[str, Any], device: str = "cpu") -> TrainingState:
+    """The state after a trip through a file, in a run that began with another seed."""
+    buffer = io.BytesIO()
+    torch.save(state.state_dict(), buffer)
+    buffer.seek(0)
+    other = initial_state({**settings, "seed": 6}, torch.device(device))
+    other.load_state_dict(torch.load(buffer, weights_only=True, map_location=device))
+    return other

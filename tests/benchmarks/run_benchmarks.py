@@ -1,4 +1,4 @@
-"""Measure this pipeline beside what else one would use: python tests/benchmarks/run_benchmarks.py [NAME…]
+"""Measure this pipeline against the alternatives: python tests/benchmarks/run_benchmarks.py [NAME…]
 
 Runs every comparison, or those named (files of this folder), each in a process of its own, prints their
 ratios and, when all were run, replaces the table of this hardware in docs/benchmarks.md. `make bench`

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
 
-from tests.tiny_run import tiny_settings
+from tests.tiny_run import bytes_of, saved_and_loaded, tiny_settings, trained
 from workflow_scripts.core import capture
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.nets.precision import can_compile, frozen
@@ -17,9 +14,6 @@ from workflow_scripts.nets.unet import build_model
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import require_determinism, require_float32
-from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.loop import train
-from workflow_scripts.training.step import TrainingState, initial_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 
@@ -50,36 +44,22 @@ def _settings(precision: str = "fp32", **model: object) -> dict:
     return tiny_settings(data=data, model=MODEL | model, training=training)
 
 
-def _trained(settings: dict, until: int, state: TrainingState | None = None, device: torch.device = GPU):
-    state, log = state or initial_state(settings, device), TrainingLog(5)
-    train(state, IMAGES, settings, log, until)
-    return state, log.rows
-
-
-def _bytes(state: TrainingState) -> list[bytes]:
-    values = [value for value in tree_leaves(state.state_dict()) if isinstance(value, torch.Tensor)]
-    return [value.cpu().numpy().tobytes() for value in values]
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_called_and_resumed_steps_have_the_same_bytes(precision, monkeypatch):
     settings = _settings(precision)
-    replayed, rows = _trained(settings, 20)
-    first, _ = _trained(settings, 11)
-    buffer = io.BytesIO()
-    torch.save(first.state_dict(), buffer)
-    buffer.seek(0)
-    resumed = initial_state({**settings, "seed": 6}, GPU)
-    resumed.load_state_dict(torch.load(buffer, weights_only=True, map_location=GPU))
-    _trained(settings, 20, resumed)
+    replayed, rows = trained(settings, 20, images=IMAGES, device="cuda")
+    first, _ = trained(settings, 11, images=IMAGES, device="cuda")
+    resumed, _ = trained(settings, 20, saved_and_loaded(first, settings, "cuda"), images=IMAGES)
     monkeypatch.setattr(capture, "graphs_for", lambda device: None)
-    called, called_rows = _trained(settings, 20)
-    assert _bytes(replayed) == _bytes(called) == _bytes(resumed) and rows == called_rows
+    called, called_rows = trained(settings, 20, images=IMAGES, device="cuda")
+    assert bytes_of(replayed) == bytes_of(called) == bytes_of(resumed) and rows == called_rows
 
 
 def test_training_goes_as_on_a_cpu():
     settings = _settings(dropout=0.0)  # whose masks are each device's own
-    (on_gpu, gpu_rows), (on_cpu, cpu_rows) = (_trained(settings, 10, device=device) for device in (GPU, CPU))
+    (on_gpu, gpu_rows), (on_cpu, cpu_rows) = (
+        trained(settings, 10, images=IMAGES, device=device) for device in ("cuda", "cpu")
+    )
     # Adam divides gradients by their size, so rounding decides where those near zero go: a part of the 1e-2
     # that steps can go
     for ours, theirs in zip(on_gpu.model.parameters(), on_cpu.model.parameters()):

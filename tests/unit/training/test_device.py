@@ -2,22 +2,10 @@ from __future__ import annotations
 
 import os
 
-import pytest
 import torch
 
 from workflow_scripts.core.step import Step
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
-
-
-@pytest.fixture(autouse=True)
-def _leave_torch_as_it_was():
-    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    before = convolutions.fp32_precision, products.fp32_precision
-    deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    yield
-    convolutions.fp32_precision, products.fp32_precision = before
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = benchmark
 
 
 def test_float32_is_float32_on_a_gpu_too():

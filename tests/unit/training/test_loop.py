@@ -107,7 +107,7 @@ def test_it_saves_by_the_monotonic_clock_and_less_often_on_a_slow_disk(
     assert steps == expected
 
 
-def test_a_full_disk_is_said_and_ends_training_only_if_it_has_to_stop(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_ends_training_only_after_a_signal(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "MAX_SAVING_SHARE", 1e9)
     said, save, calls = [], SavedRun.save, []
     session = _session(tmp_path, 0.0, said=said)

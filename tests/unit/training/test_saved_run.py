@@ -1,4 +1,4 @@
-"""What a run keeps: whole or refused by name, of this run only, and never pushed out by something damaged."""
+"""The files of a run are complete or refused by name, and a damaged one never pushes out a good one."""
 
 from __future__ import annotations
 

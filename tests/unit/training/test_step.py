@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
 
 from tests.recorded_graphs import record_on_a_cpu
-from tests.tiny_run import IMAGES, tiny_settings
+from tests.tiny_run import IMAGES, bytes_of, saved_and_loaded, tiny_settings, trained
 from workflow_scripts.core.capture import WARM_UP
 from workflow_scripts.core.randomness import stream, torch_seed
 from workflow_scripts.nets.unet import build_model
-from workflow_scripts.training.log import TrainingLog
-from workflow_scripts.training.loop import train
-from workflow_scripts.training.step import TrainingState, TrainingStep, initial_state
+from workflow_scripts.training.step import TrainingStep, initial_state
 
 CPU = torch.device("cpu")
 
 
-def _trained(settings: dict, until: int, state: TrainingState | None = None, every: int = 1):
-    state, log = state or initial_state(settings, CPU), TrainingLog(every)
-    train(state, IMAGES, settings, log, until)
-    return state, log.rows
-
-
-def _bytes(state: TrainingState) -> list[bytes]:
-    """Of every tensor: weights, EMA, Adam's moments and its count of steps."""
-    values = [value for value in tree_leaves(state.state_dict()) if isinstance(value, torch.Tensor)]
-    assert len(values) == 2 * len(list(state.model.parameters())) + 3
-    return [value.numpy().tobytes() for value in values]
-
-
-def _saved_and_loaded(state: TrainingState, settings: dict) -> TrainingState:
-    buffer = io.BytesIO()
-    torch.save(state.state_dict(), buffer)
-    buffer.seek(0)
-    torch.manual_seed(99)
-    other = initial_state({**settings, "seed": 6}, CPU)
-    other.load_state_dict(torch.load(buffer, weights_only=True))
-    return other
-
-
 def test_steps_are_the_algorithm_written_out():
     settings = tiny_settings(model={"dropout": 0.0})
-    state, rows = _trained(settings, 3)
+    state, rows = trained(settings, 3)
 
     torch.manual_seed(torch_seed(5, "init"))
     model = build_model(settings["model"], 1, 8)
@@ -109,27 +81,27 @@ def test_clipping_has_the_bytes_of_torchs(max_norm):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_and_resumed_steps_are_the_steps(precision, monkeypatch):
     settings = tiny_settings(training={"precision": precision})
-    eager, eager_rows = _trained(settings, 12, every=5)
+    eager, eager_rows = trained(settings, 12, every=5)
     graphs = record_on_a_cpu(monkeypatch)
-    replayed, rows = _trained(settings, 12, every=5)
-    assert _bytes(replayed) == _bytes(eager)
+    replayed, rows = trained(settings, 12, every=5)
+    assert bytes_of(replayed) == bytes_of(eager)
     assert rows == eager_rows and [row[0] for row in rows] == [5, 10, 12]
     assert (graphs.eager_calls, graphs.recordings, graphs.replays) == (WARM_UP, 1, 12 - WARM_UP)
     for cut in (1, WARM_UP, WARM_UP + 1, 9):
-        first, _ = _trained(settings, cut)
-        second, _ = _trained(settings, 12, _saved_and_loaded(first, settings))
-        assert _bytes(second) == _bytes(eager), f"resumed after step {cut}"
+        first, _ = trained(settings, cut)
+        second, _ = trained(settings, 12, saved_and_loaded(first, settings))
+        assert bytes_of(second) == bytes_of(eager), f"resumed after step {cut}"
 
 
 def test_bf16_trains_nearly_the_same_and_keeps_float32():
     rows = {}
     for precision in ("fp32", "bf16"):
         settings = tiny_settings(model={"dropout": 0.0}, training={"precision": precision})
-        state, trained = _trained(settings, 3)
+        state, logged = trained(settings, 3)
         moments = [moment for values in state.optimizer.state.values() for moment in values.values()]
         weights = [*state.model.parameters(), *state.ema.model.parameters()]
         assert {value.dtype for value in (*weights, *moments)} == {torch.float32}
-        rows[precision] = np.array(trained)[:, 1]
+        rows[precision] = np.array(logged)[:, 1]
     np.testing.assert_allclose(rows["bf16"], rows["fp32"], rtol=1e-2)  # bfloat16 has 8 bits
     assert (rows["bf16"] != rows["fp32"]).any()
 
@@ -142,7 +114,7 @@ def test_arms_with_the_same_seed_start_alike_and_the_weighting_matters():
         )
         state = initial_state(settings, CPU)
         states[weighting] = [parameter.detach().clone() for parameter in state.model.parameters()]
-        rows[weighting] = _trained(settings, 2, state)[1]
+        rows[weighting] = trained(settings, 2, state)[1]
     assert all(torch.equal(a, b) for a, b in zip(states["uniform"], states["min_snr"]))
     uniform, min_snr = rows["uniform"], rows["min_snr"]
     # same weights, batch, timesteps and noise at the first step: the unweighted error is the same number
@@ -152,7 +124,6 @@ def test_arms_with_the_same_seed_start_alike_and_the_weighting_matters():
 
 def test_a_short_training_learns():
     settings = tiny_settings(model={"dropout": 0.0}, training={"learning_rate": 3e-3})
-    state, log = initial_state(settings, CPU), TrainingLog(20)
-    train(state, np.full((20, 8, 8, 1), 40, dtype=np.uint8), settings, log, until=120)
+    _, rows = trained(settings, 120, every=20, images=np.full((20, 8, 8, 1), 40, dtype=np.uint8))
     # the noise can be read off a constant image, so the error must fall far below its start of about 1
-    assert log.rows[-1][2] < 0.3 * log.rows[0][2]
+    assert rows[-1][2] < 0.3 * rows[0][2]
