@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class HessianVectorProduct:
@@ -21,8 +20,7 @@ class HessianVectorProduct:
 
     def __init__(self, loss: Callable[[], Tensor], parameters: Sequence[Tensor]):
         self.parameters = list(parameters)
-        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
-            value = loss()
+        value = loss()
         if value.ndim != 0:
             raise ValueError(f"the loss must be a scalar, got shape {list(value.shape)}")
         gradients = torch.autograd.grad(value, self.parameters, create_graph=True, materialize_grads=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -32,12 +31,11 @@ class QuadraticForm:
         self._parameters = list(parameters)
         self._sizes = [parameter.numel() for parameter in self._parameters]
         tape = _Tape(self._parameters)
-        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
-            with tape:
-                value = loss()
-            if value.ndim != 0:
-                raise ValueError(f"the loss must be a scalar, got shape {list(value.shape)}")
-            self._operations = tape.operations(value)
+        with tape:
+            value = loss()
+        if value.ndim != 0:
+            raise ValueError(f"the loss must be a scalar, got shape {list(value.shape)}")
+        self._operations = tape.operations(value)
 
     def __call__(self, vector: Tensor) -> float:
         pieces = zip(vector.split(self._sizes), self._parameters)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.tiny_run import SETTINGS
 from workflow_scripts.curvature.hessian import HessianVectorProduct
@@ -71,10 +70,6 @@ OPERATIONS = {
     "a multiple": (lambda x: x * 3 + 0.5 * x, [(2, 3)]),
     "a product": (lambda x, y: x * y, [(2, 3), (3,)]),
     "upsampling": (lambda x: functional.interpolate(x, size=(5, 5), mode="nearest") ** 3, [(1, 2, 3, 3)]),
-    "attention": (
-        lambda q, k, v: functional.scaled_dot_product_attention(q, k, v),
-        [(1, 4, 8), (1, 4, 8), (1, 4, 8)],
-    ),
     "only its shape": (lambda x, y: x.expand_as(functional.silu(y)) ** 2, [(4,), (3, 4)]),
     "through float32": (lambda x: x.float().double() ** 3, [(3,)]),
 }
@@ -165,24 +160,6 @@ def test_layers_at_zero_are_exact(bias):
     count = sum(parameter.numel() for parameter in parameters)
     for vector in (signs(count, torch.float64)[0], torch.eye(1, count, dtype=torch.float64)[0]):
         assert form(vector) == pytest.approx(torch.dot(vector, product(vector)).item(), rel=1e-9, abs=1e-15)
-
-
-@pytest.mark.parametrize("kind", [HessianVectorProduct, QuadraticForm])
-def test_the_fused_attention_is_differentiated(kind):
-    """Its shape lets torch choose a fused kernel, which could not be differentiated twice."""
-    torch.manual_seed(0)
-    weight, x = torch.randn(24, 8).div(3), torch.randn(2, 1, 16, 8)
-
-    def attend(weight):
-        q, k, v = functional.linear(x, weight).chunk(3, dim=-1)
-        return functional.scaled_dot_product_attention(q, k, v).square().mean()
-
-    with sdpa_kernel(SDPBackend.MATH):
-        matrix = torch.autograd.functional.hessian(attend, weight).view(192, 192)
-    parameter, vector = weight.clone().requires_grad_(), signs(192, torch.float32)[0]
-    found = kind(lambda: attend(parameter), [parameter])(vector)
-    value = found if isinstance(found, float) else torch.dot(vector, found).item()
-    assert value == pytest.approx((vector @ matrix @ vector).item(), rel=1e-4)
 
 
 def test_parameters_that_do_not_bend_the_loss_add_nothing():
