@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.unit.report.unlinked_numbers import names_of, texts_of, unlinked
+from tests.unit.report.html_pages import Page, unlinked
 
 RESULTS = "results/MS1_min_snr/smoke"
 AUDIT = "python -m workflow_scripts.tools.audit"
-SIZES = pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
+# Size and theme do not depend on each other, so two of the four combinations show both of each.
+VIEWS = pytest.mark.parametrize(
+    ("size", "theme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "desktop"]
+)
 
 
 def result_row(project: Path, metric: str) -> dict:
@@ -29,8 +31,7 @@ def result_row(project: Path, metric: str) -> dict:
     return row
 
 
-@SIZES
-@THEMES
+@VIEWS
 def test_it_opens_from_disk_and_asks_for_nothing(open_page, report_file, size, theme):
     opened = open_page(report_file, size, theme)
     opened.page.wait_for_load_state("networkidle")
@@ -40,6 +41,12 @@ def test_it_opens_from_disk_and_asks_for_nothing(open_page, report_file, size, t
         "[...document.images].every(image => image.complete && image.naturalWidth > 99)"
     )
     assert report_file.stat().st_size < 5_000_000
+    # nothing sticks out sideways
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == size["width"]
+    opened.page.locator("#table-main_result .n").first.click()
+    panel = opened.page.locator("#panel")
+    assert panel.bounding_box()["width"] <= size["width"]
+    assert panel.locator(".body").evaluate("body => body.scrollWidth - body.clientWidth") <= 1
 
 
 def test_question_and_answer_are_seen_first(desktop):
@@ -109,9 +116,8 @@ def test_every_origin_on_the_page_can_be_opened(desktop):
 def test_no_number_of_the_page_is_without_lineage(desktop, report_file):
     page = desktop.page
     manifest = json.loads(Path(f"{report_file}.manifest.json").read_text())
-    names = names_of(manifest["lineage"]["settings"]["report"])
-    texts = texts_of(report_file.read_text(encoding="utf-8"))
-    assert len(texts) > 200 and unlinked(texts, names) == []
+    texts = Page(report_file.read_text(encoding="utf-8")).texts
+    assert len(texts) > 200 and unlinked(texts, manifest["lineage"]["settings"]["report"]) == []
     # numbers inside a figure: the figure opens its lineage
     assert page.locator("figure").count() == page.locator('figure > .tools [data-from^="f:"]').count() == 8
 
@@ -244,16 +250,6 @@ def test_no_table_scrolls_on_a_desktop(open_page, report_file, width):
     assert len(widths) > 10 and [box for box in widths if box[1] > box[2]] == []
 
 
-@THEMES
-@SIZES
-def test_nothing_sticks_out_sideways(open_page, report_file, size, theme):
-    page = open_page(report_file, size, theme).page
-    assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-    page.locator("#table-main_result .n").first.click()
-    assert page.locator("#panel").bounding_box()["width"] <= size["width"]
-    assert page.locator("#panel .body").evaluate("body => body.scrollWidth - body.clientWidth") <= 1
-
-
 def test_the_theme_follows_the_system_until_the_reader_chooses(open_page, report_file):
     page = open_page(report_file, theme="dark").page
 
@@ -279,8 +275,7 @@ PARTS = {
 }
 
 
-@SIZES
-@THEMES
+@VIEWS
 @pytest.mark.parametrize("part", PARTS)
 def test_axe_finds_nothing(open_page, report_file, size, theme, part):
     missing = "axe-core-python is not installed; see envs/requirements-test.in"

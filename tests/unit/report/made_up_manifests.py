@@ -45,15 +45,9 @@ class Chain:
             "outputs": [{"name": "output", "path": p, "size": 20, "sha256": s} for p, s in sums.items()],
         }
         digest = sha256_text(canonical_json(lineage))
-        gpu = ["a GPU"] if entry == "train_model" else []
-        circumstances = {
-            "wall_s": 36.0,
-            "peak_memory_mb": 500.0,
-            "machine": {"cpu": "a CPU", "cores": 2, "gpu": gpu},
-            "started": "2001-02-03",
-            "volatile_inputs": [],
-            "volatile_outputs": [],
-        }
+        machine = {"cpu": "a CPU", "cores": 2, "gpu": ["a GPU"] if entry == "train_model" else []}
+        circumstances = {"wall_s": 36.0, "peak_memory_mb": 500.0, "machine": machine, "started": "2001-02-03"}
+        circumstances |= {"volatile_inputs": [], "volatile_outputs": []}
         manifest = {
             "manifest_version": 1,
             "lineage": lineage,

@@ -30,23 +30,14 @@ TEMPLATES = REPORTS / "templates"
 PAGE = [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js", "summary.md.j2")]
 SEEDS = (11, 12, 13)
 ARMS = ("A_plain", "B_weighted", "C_cosine")
-DIFFUSION = {
-    "schedule": "linear",
-    "num_timesteps": 100,
-    "beta_start": 1e-3,
-    "beta_end": 0.2,
-    "prediction_type": "eps",
-}
+BETAS = {"beta_start": 1e-3, "beta_end": 0.2}
+DIFFUSION = {"schedule": "linear", "num_timesteps": 100, **BETAS, "prediction_type": "eps"}
 UNIFORM = {"weighting": "uniform", "min_snr_gamma": None}
-ANALYSIS = {
-    "aggregation": "geometric_mean_of_ratios",
-    "interval": "paired_t",
-    "confidence": 0.95,
-    "multiplicity": "bonferroni",
-}
+RULE = {"aggregation": "geometric_mean_of_ratios", "interval": "paired_t"}
+ANALYSIS = {**RULE, "confidence": 0.95, "multiplicity": "bonferroni"}
 # Relative change of B_weighted against A_plain, and the spread of its log ratio between seeds.
 CHANGES = {
-    "better": (-0.20, 0.005),
+    "better": (-0.2, 0.005),
     "worse": (0.25, 0.005),
     "neutral": (0.004, 0.005),
     "inconclusive": (-0.05, 0.15),
@@ -59,23 +50,11 @@ def report_settings(
 ) -> dict[str, Any]:
     """The `report` settings of a study with three arms."""
     weighted, cosine = {"weighting": "min_snr", "min_snr_gamma": 5.0}, {**DIFFUSION, "schedule": "cosine"}
-    arms = [
-        {"name": "A_plain", "label": "plain", "baseline": True, "diffusion": DIFFUSION, "loss": UNIFORM},
-        {
-            "name": "B_weighted",
-            "label": "weighted γ=5",
-            "baseline": False,
-            "diffusion": DIFFUSION,
-            "loss": weighted,
-        },
-        {
-            "name": "C_cosine",
-            "label": "cosine, plain",
-            "baseline": True,
-            "diffusion": cosine,
-            "loss": UNIFORM,
-        },
-    ]
+    arms = (
+        ("plain", DIFFUSION, UNIFORM),
+        ("weighted γ=5", DIFFUSION, weighted),
+        ("cosine, plain", cosine, UNIFORM),
+    )
     return {
         "study": "S1_made_up",
         "study_title": title,
@@ -90,7 +69,16 @@ def report_settings(
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
-            {**arm, "look": look, "experiment": arm["name"][0]} for look, arm in enumerate(arms, start=1)
+            {
+                "name": name,
+                "label": label,
+                "baseline": loss is UNIFORM,
+                "diffusion": diffusion,
+                "loss": loss,
+                "look": look,
+                "experiment": name[0],
+            }
+            for look, (name, (label, diffusion, loss)) in enumerate(zip(ARMS, arms), start=1)
         ],
         "seeds": list(seeds),
         "final_step": 200,
@@ -236,12 +224,7 @@ def gate(report: dict[str, Any]) -> dict[str, Any]:
 
 
 SCALE_MARKS = [
-    {
-        "id": "train_half_vs_half",
-        "label": "one half of the data against the other",
-        "value": 2.4,
-        "num_samples": 20,
-    },
+    {"id": "halves", "label": "one half of the data against the other", "value": 2.4, "num_samples": 20},
     {"id": "uniform_noise", "label": "uniform noise", "value": 226.0, "num_samples": 40},
 ]
 MANIFEST = {
@@ -347,10 +330,8 @@ def render_study(
         run(main, arguments({**settings, "report": report}, given, outputs))
 
     for name in figures:
-        paths = {
-            key: root / f"{name}.{end}" for key, end in (("svg", "svg"), ("png", "png"), ("data", "csv"))
-        }
-        call(draw_figure.main, {"figure": name}, inputs, **paths)
+        svg, png, data = (root / f"{name}.{end}" for end in ("svg", "png", "csv"))
+        call(draw_figure.main, {"figure": name}, inputs, svg=svg, png=png, data=data)
     notebook = {name: inputs[name] for name in ("results", "verdict", "scale_marks", "logs", "probes")}
     notebook["template"] = [REPORTS / "notebooks/01_results.ipynb"]
     notebook["templates"] = [TEMPLATES / "page.html.j2", TEMPLATES / "notebook.html.j2"]

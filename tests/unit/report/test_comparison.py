@@ -67,8 +67,12 @@ def line(text: str, *parts: str) -> str:
 
 
 def test_the_same_results_are_said_to_be_the_same(tmp_path, capsys):
-    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
-    said, page = compared(tmp_path, capsys, a, b)
+    write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    # a report folder stands for the results beside it
+    folders = [tmp_path / side / "reports/S1_made_up/tiny" for side in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    said, page = compared(tmp_path, capsys, *folders)
     assert "The results are identical, byte for byte." in said and "The results are identical" in page
     assert line(said, "A_plain", "FD (fd_toy)", "NFE 50").endswith("0 %                          identical")
     assert line(said, "B.H1").endswith("identical")
@@ -119,7 +123,9 @@ def test_settings_code_and_packages_that_changed_are_listed_and_no_others(tmp_pa
         "workflow_scripts/gone.py": "3" * 64,
     }
     a = write_run(tmp_path / "a", files=files, versions={"numpy": "2.0", "scipy": "1.0"}, settings=SETTINGS)
+    image = "<img src=x onerror=alert(1)>"
     other = SETTINGS | {
+        "model": {image: image},
         "training": {"num_steps": 400, "batch_size": 8},
         "sampling": {"samplers": [{"nfe": [10], "name": "ddpm"}]},
     }
@@ -127,7 +133,7 @@ def test_settings_code_and_packages_that_changed_are_listed_and_no_others(tmp_pa
         tmp_path / "b",
         arms=("A_plain", "B_weighted"),
         settings=other,
-        versions={"numpy": "2.1", "scipy": "1.0"},
+        versions={"numpy": "2.1", "scipy": "1.0", image: "1"},
         files={"workflow_scripts/same.py": "1" * 64, "workflow_scripts/changed.py": "4" * 64},
     )
     said, page = compared(tmp_path, capsys, a, b)
@@ -143,6 +149,7 @@ def test_settings_code_and_packages_that_changed_are_listed_and_no_others(tmp_pa
     assert "more rows in the page" in said
     for text in ("training.num_steps", "workflow_scripts/changed.py", "numpy", "c" * 12):
         assert text in page
+    assert "<img" not in page and page.count("&lt;img src=x") == 3  # names from files are escaped
 
 
 def test_the_page_depends_on_nothing_but_the_runs_and_loads_nothing(tmp_path, capsys):
@@ -155,15 +162,6 @@ def test_the_page_depends_on_nothing_but_the_runs_and_loads_nothing(tmp_path, ca
     assert not re.search(r"https?://|<script[^>]*src=|<link|@import", pages[0])
 
 
-def test_names_from_files_are_escaped(tmp_path, capsys):
-    arm = "<img src=x onerror=alert(1)>"
-    files = {f"workflow_scripts/{arm}.py": "1" * 64}
-    a = write_run(tmp_path / "a", files=files, versions={}, settings=SETTINGS | {"model": {arm: arm}})
-    b = write_run(tmp_path / "b", files={}, versions={arm: "1"}, settings=SETTINGS)
-    _, page = compared(tmp_path, capsys, a, b)
-    assert "<img" not in page and "&lt;img src=x" in page
-
-
 def test_a_missing_arm_and_one_seed_are_named(tmp_path, capsys):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", seeds=(11,))
     said, _ = compared(tmp_path, capsys, a, b)
@@ -171,15 +169,6 @@ def test_a_missing_arm_and_one_seed_are_named(tmp_path, capsys):
     assert "without seed 12, 13" in row and "identical" in row
     a = write_run(tmp_path / "c", seeds=(21, 22))
     assert line(compared(tmp_path, capsys, a, b)[0], "A_plain", "NFE 50").endswith("no seed in common")
-
-
-def test_a_report_folder_stands_for_the_results_beside_it(tmp_path, capsys):
-    write_run(tmp_path / "a"), write_run(tmp_path / "b")
-    folders = [tmp_path / side / "reports/S1_made_up/tiny" for side in ("a", "b")]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    said, _ = compared(tmp_path, capsys, *folders)
-    assert "S1_made_up/tiny" in said
 
 
 @pytest.mark.parametrize(

@@ -96,29 +96,16 @@ def test_frechet_data_are_the_geometric_mean_and_its_t_interval(full):
     row = point[point["kind"] == "geometric mean"].iloc[0]
     expected = [math.exp(mean), math.exp(mean - half), math.exp(mean + half)]
     assert [row["value"], row["low"], row["high"]] == pytest.approx(expected, rel=1e-9)
-
-
-def test_one_value_has_no_interval():
+    # one value has no interval
     assert geometric_interval([2.0])[0] == pytest.approx(2.0)
     assert all(math.isnan(value) for value in geometric_interval([2.0])[1:])
 
 
 def test_published_values_are_drawn_for_their_sampler_and_eta_only(full):
     first = full.report["samplers"][0]
-    own = {
-        "sampler": first["name"],
-        "eta": first.get("eta"),
-        "nfe": [first["nfe"][0], 10_000],
-        "values": [3.5, 1.5],
-    }
-    anchor = {
-        "label": "published: a paper",
-        "citation": "A 1999, table 1",
-        "note": "another network",
-        "metric": "fd_toy",
-        "source": "toy",
-        "curves": [own, {**own, "eta": 0.3}],
-    }
+    own = {"sampler": first["name"], "eta": None, "nfe": [first["nfe"][0], 10_000], "values": [3.5, 1.5]}
+    anchor = {"label": "published: a paper", "citation": "A 1999, table 1", "note": "another network"}
+    anchor["curves"] = [own, {**own, "eta": 0.3}]
     figure, frame = draw("frechet_vs_nfe", ReportContext(full.report | {"anchors": [anchor]}, full.results))
     drawn = frame[frame["kind"] == "published: a paper"]
     # the second value lies beyond the NFE of all runs
@@ -128,12 +115,8 @@ def test_published_values_are_drawn_for_their_sampler_and_eta_only(full):
 
 
 def test_a_value_without_a_logarithm_is_named_and_not_drawn(full):
-    place = next(
-        place
-        for place, row in enumerate(full.results)
-        if (row["metric"], row["arm"], row["seed"], row["nfe"]) == ("fd_toy", "A_plain", 12, 50)
-    )
-    broken = [row | {"value": 0.0} if index == place else row for index, row in enumerate(full.results)]
+    wanted = {"metric": "fd_toy", "arm": "A_plain", "seed": 12, "sampler": "ddpm", "nfe": 50}.items()
+    broken = [row | {"value": 0.0} if wanted <= row.items() else row for row in full.results]
     figure, frame = draw("frechet_vs_nfe", ReportContext(full.report, broken))
     assert "Not drawn because not positive: plain seed 12, ddpm NFE 50: 0." in texts_of(figure)
     point = frame[(frame["arm"] == "A_plain") & (frame["nfe"] == 50) & (frame["sampler"] == "ddpm")]
@@ -147,14 +130,16 @@ def test_an_arm_keeps_its_colour_whatever_others_are_there(full, tmp_path):
     assert {line.get_color() for line in figure.axes[0].lines} == {look["color"]}
     others = [arm for arm in full.report["arms"] if arm["name"] != "B_weighted"]
     assert style.arm_style(ReportContext(full.report | {"arms": others}), "C_cosine") == look
+    many = many_arms(2 * len(style.PALETTE))
+    assert len({tuple(style.arm_style(many, arm).values()) for arm in many.arms}) == len(many.arms)
 
 
 def many_arms(count: int) -> ReportContext:
     """As many arms with long names, all close to each other, and a published curve."""
     report = made_up.report_settings()
     report["arms"] = [
-        report["arms"][1]
-        | {
+        {
+            **report["arms"][1],
             "name": f"E{look}_arm",
             "label": f"linear betas, Min-SNR γ={look}, mean weight 1",
             "look": look,
@@ -168,11 +153,6 @@ def many_arms(count: int) -> ReportContext:
     rows = made_up.result_rows(report, "inconclusive", tuple(arm["name"] for arm in report["arms"]))
     rows = [row | {"value": row["value"] * (1 + 0.01 * int(row["arm"][1:-4]))} for row in rows]
     return ReportContext(report, rows, scale_marks=made_up.SCALE_MARKS)
-
-
-def test_more_arms_than_colours_still_look_different():
-    context = many_arms(2 * len(style.PALETTE))
-    assert len({tuple(style.arm_style(context, arm).values()) for arm in context.arms}) == len(context.arms)
 
 
 FROM_RESULTS = ("curvature_vs_frechet", "curvature_vs_step", "frechet_vs_nfe", "snr_and_weights")

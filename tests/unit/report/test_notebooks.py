@@ -14,9 +14,8 @@ from tests.unit.report import made_up_report as made_up
 from workflow_scripts.core.step import run
 from workflow_scripts.steps import render_notebook
 
-ROOT = Path(__file__).resolve().parents[3]
-TEMPLATES = sorted((ROOT / "reports" / "notebooks").glob("*.ipynb"))
-PAGES = [ROOT / "reports" / "templates" / name for name in ("page.html.j2", "notebook.html.j2")]
+TEMPLATES = sorted((made_up.REPORTS / "notebooks").glob("*.ipynb"))
+PAGES = [made_up.TEMPLATES / name for name in ("page.html.j2", "notebook.html.j2")]
 NEEDED = ("results", "verdict", "scale_marks", "logs", "probes")
 
 
@@ -62,7 +61,7 @@ def test_rendered_twice_from_different_places_the_same_bytes(tmp_path, monkeypat
     notebook = json.loads(text)
     assert "papermill" not in notebook["metadata"]
     assert all(set(cell["metadata"]) == {"tags"} for cell in notebook["cells"])
-    assert str(tmp_path) not in text and sys.prefix not in text and str(ROOT) not in text
+    assert str(tmp_path) not in text and sys.prefix not in text and str(made_up.REPORTS.parent) not in text
     assert not re.search(r"\d{4}-\d\d-\d\dT", text)  # no time stamp
     assert "> **REHEARSAL" in "".join(notebook["cells"][0]["source"])
     nbformat.validate(nbformat.from_dict(notebook))
@@ -77,33 +76,30 @@ def test_rendered_twice_from_different_places_the_same_bytes(tmp_path, monkeypat
     assert "−20.0 %" in html
 
 
+@pytest.mark.slow
 def test_second_template_renders_without_rehearsal_mark(tmp_path, monkeypatch):
     notebook, html = render(tmp_path, TEMPLATES[1], monkeypatch, rehearsal=False)
     assert "REHEARSAL" not in notebook.read_text(encoding="utf-8") + html.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("cell", "message"),
-    [
-        ("1 / 0", "bad.ipynb, code cell 3 (1 / 0): ZeroDivisionError: division by zero"),
-        ("import sys\nprint(sys.prefix)", "of this machine"),
-        (None, "bad.ipynb cannot be executed"),
-    ],
-)
-def test_a_bad_cell_or_template_is_one_line_and_changes_no_output(
-    cell, message, tmp_path, monkeypatch, capsys
-):
-    template = write_template(tmp_path / "bad.ipynb", cell or "")
-    if cell is None:
-        template.write_text("{", encoding="utf-8")
-    (tmp_path / "out.ipynb").write_text("rendered before")
-    with pytest.raises(SystemExit) as stopped:
-        render(tmp_path, template, monkeypatch)
-    assert stopped.value.code == 1
-    assert message in capsys.readouterr().err
-    log = (tmp_path / "step.log").read_text(encoding="utf-8")
-    assert message in log and "Traceback" not in log
-    assert (tmp_path / "out.ipynb").read_text() == "rendered before" and not (tmp_path / "out.html").exists()
+def test_a_bad_cell_or_template_is_one_line_and_changes_no_output(tmp_path, monkeypatch, capsys):
+    damaged = tmp_path / "damaged.ipynb"
+    damaged.write_text("{", encoding="utf-8")
+    failing = write_template(tmp_path / "bad.ipynb", "1 / 0")
+    leaking = write_template(tmp_path / "leaking.ipynb", "import sys\nprint(sys.prefix)")
+    for template, message in (
+        (failing, "bad.ipynb, code cell 3 (1 / 0): ZeroDivisionError: division by zero"),
+        (leaking, "of this machine"),
+        (damaged, "damaged.ipynb cannot be executed"),
+    ):
+        (tmp_path / "out.ipynb").write_text("rendered before")
+        with pytest.raises(SystemExit) as stopped:
+            render(tmp_path, template, monkeypatch)
+        assert stopped.value.code == 1 and message in capsys.readouterr().err
+        log = (tmp_path / "step.log").read_text(encoding="utf-8")
+        assert message in log and "Traceback" not in log
+        assert (tmp_path / "out.ipynb").read_text() == "rendered before"
+        assert not (tmp_path / "out.html").exists()
 
 
 def test_the_kernel_is_this_interpreter_and_its_warnings_go_to_the_log(tmp_path, monkeypatch, capsys):

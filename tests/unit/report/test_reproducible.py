@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("render_everything.py")
+ROOT = Path(__file__).resolve().parents[3]
+RENDER_EVERYTHING = """
+from pathlib import Path
+from tests.unit.report import made_up_report as made_up
+from workflow_scripts.report.figures import FIGURES
+
+made_up.render_study(Path("out"), *made_up.write_study(Path("study")), FIGURES)
+"""
 
 
 def render_as(user: str, folder: Path, **environment: str) -> subprocess.Popen:
@@ -20,9 +27,9 @@ def render_as(user: str, folder: Path, **environment: str) -> subprocess.Popen:
         path.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     own = {"HOME": str(home), "USER": user, "LOGNAME": user, "OMP_NUM_THREADS": "1", **environment}
-    own["PYTHONPATH"] = str(SCRIPT.parents[3])
+    own["PYTHONPATH"] = str(ROOT)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([sys.executable, str(SCRIPT)], cwd=work, env=kept | own, **pipes)
+    return subprocess.Popen([sys.executable, "-c", RENDER_EVERYTHING], cwd=work, env=kept | own, **pipes)
 
 
 def with_habits(home: Path) -> None:

@@ -37,27 +37,23 @@ def test_digits_of_a_name_are_no_number(name):
     assert source_numbers(f"see {name} here", "lock") == f"see {name} here"
 
 
-def test_a_mark_that_stands_stays_and_the_rest_is_marked():
+def test_a_mark_stays_the_rest_is_marked_and_none_leaves_a_trace_where_there_is_no_page():
     text = source_numbers(f"{sourced('40', 'setting/training.num_steps')} steps, 3 seeds", "lock")
     assert buttons(text) == [("setting/training.num_steps", "40"), ("lock", "3")]
     assert source_numbers(text, "verdict") == text
-
-
-def test_marks_leave_no_trace_where_there_is_no_page():
     text = "a 95 % interval of 1,234.5 (E2.H1), [a link](https://example.org), **3** of 2001-02-03"
     assert plain(source_numbers(text, "hypothesis/E2.H1 E2.H2")) == text
 
 
-def test_an_origin_without_a_key_is_plain_text():
+def test_origins_arrive_as_they_were_and_without_a_key_are_plain_text():
     assert linked(inline_html(source_numbers("40 steps", "costs")), lambda origin: "") == "40 steps"
-
-
-def test_origins_with_odd_letters_arrive_as_they_were():
     odd = 'setting/a b(c)"<&>é'
     seen = []
     linked(inline_html(sourced("5", odd)), lambda origin: seen.append(origin) or "")
     assert seen == [odd]
     assert '"<' not in str(linked(inline_html(sourced("5", odd)), lambda origin: origin))
+    # configuration cannot make a button
+    assert not re.search("<button|<a", page(markdown("[5](from:lock) [5](#from:lock)")))
 
 
 def test_no_line_parts_a_number_from_its_punctuation():
@@ -70,10 +66,6 @@ def test_a_hash_copies_in_full():
     digest = "0123456789ab" + "c" * 52
     html = page(sourced(digest[:12], f"hash/{digest}"))
     assert f'data-hash="{digest}"' in html and ">0123456789ab</button>" in html and "data-from" not in html
-
-
-def test_configuration_cannot_make_a_button():
-    assert "<button" not in page(markdown("[5](from:lock)")) and "<a" not in page(markdown("[5](from:lock)"))
 
 
 def test_every_number_of_the_answer_leads_to_its_hypothesis():

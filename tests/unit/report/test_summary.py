@@ -20,6 +20,7 @@ from workflow_scripts.core.step import run
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.interpretation import gaps
+from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
@@ -59,21 +60,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:+.1f} %".replace("-", "−")
 
 
-def about(report: dict[str, Any] | None = None, **choices) -> str:
+def about(**choices) -> str:
     """The paragraph on a hypothesis with a threshold of 7 %."""
-    item = {
-        "id": "B.H1",
-        "role": "confirmatory",
-        "arm": "B_weighted",
-        "comparator": "A_plain",
-        "threshold": 0.07,
-        "metric_used": {"metric": "fd_toy"},
-        "relative_change": 0.0,
-        "confidence": 0.95,
-        "reason": "",
-        "direction": "lower",
-    }
-    return plain(interpretation.hypothesis_paragraph(report or made_up.report_settings(), item | choices))
+    report = made_up.report_settings()
+    item = made_up.verdict(report, made_up.result_rows(report))["hypotheses"][0]
+    return plain(interpretation.hypothesis_paragraph(report, item | choices))
 
 
 def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identity) -> tuple[float, ...]:
@@ -168,29 +159,42 @@ def test_the_interval_limits_what_is_said(outcome, interval, phrase):
     assert phrase in about(outcome=outcome, interval=interval)
 
 
-def test_opposite_results_give_the_study_no_direction_and_neutral_names_both_margins():
+def test_opposite_many_and_neutral_results_in_short():
+    """Opposite results give no direction; of thirty, three are spelt out; neutral names both margins."""
     report = made_up.report_settings()
-    verdict = made_up.verdict(report, made_up.result_rows(report))
-    opposite = [verdict["hypotheses"][0], verdict["hypotheses"][1] | {"outcome": "worse"}]
-    verdict |= {"outcome": "inconclusive", "hypotheses": opposite}
-    assert "opposite directions" in plain(interpretation.study_paragraph(report, verdict))
-    assert "1 better and 1 worse" in plain(interpretation.answer(report, verdict))
-    verdict |= {"outcome": "neutral", "hypotheses": [opposite[0] | {"outcome": "neutral"}]}
-    assert "too small to count (−7.0 % to +7.5 %)" in plain(interpretation.answer(report, verdict))
+    decided = made_up.verdict(report, made_up.result_rows(report))
+    first, second, *_ = decided["hypotheses"]
 
+    def verdict(outcome: str, *hypotheses: dict[str, Any]) -> dict[str, Any]:
+        return decided | {"outcome": outcome, "hypotheses": list(hypotheses)}
 
-def test_ten_times_the_hypotheses_keep_the_answer_short():
-    """Of thirty confirmatory hypotheses with one outcome, three are spelt out and the others counted."""
-    report = made_up.report_settings()
-    verdict = made_up.verdict(report, made_up.result_rows(report, "better"))
+    opposite = verdict("inconclusive", first, second | {"outcome": "worse"})
+    assert "opposite directions" in plain(interpretation.study_paragraph(report, opposite))
+    assert "1 better and 1 worse" in plain(interpretation.answer(report, opposite))
+    neutral = verdict("neutral", first | {"outcome": "neutral"})
+    assert "too small to count (−7.0 % to +7.5 %)" in plain(interpretation.answer(report, neutral))
     for outcome in ("better", "inconclusive"):
-        first = verdict["hypotheses"][0] | {"outcome": outcome}
-        verdict |= {
-            "outcome": outcome,
-            "hypotheses": [first | {"id": f"B.H{number}"} for number in range(30)],
-        }
-        answer = plain(interpretation.answer(report, verdict))
+        thirty = ({**first, "outcome": outcome, "id": f"B.H{number}"} for number in range(30))
+        answer = plain(interpretation.answer(report, verdict(outcome, *thirty)))
         assert "and 27 more in the table" in answer and len(answer) < 900
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_in_the_terminal_every_hypothesis_is_an_aligned_line_with_its_numbers(rehearsal):
+    report = made_up.report_settings(rehearsal=rehearsal)
+    verdict = made_up.verdict(report, made_up.result_rows(report, "better"))
+    lines = verdict_table(verdict).splitlines()
+    assert "S1_made_up (tiny): BETTER." in lines[-1]
+    assert lines[0].startswith("REHEARSAL") == rehearsal
+    header, rule_line, *rows = lines[rehearsal:-2]
+    low, high = map(percent, verdict["hypotheses"][0]["interval"])
+    wanted = ["B_weighted / A_plain", "FD (fd_toy), ddpm, NFE 50", "7 % lower", "−20.0 %", "better"]
+    assert all(text in rows[0] for text in [*wanted, f"{low} to {high} (97.5 %)"])
+    assert rows[3].startswith("B.X2") and rows[3].endswith("not run")
+    for start in (match.start() for match in re.finditer("-+", rule_line)):
+        assert all(
+            f"  {line}"[start : start + 2].isspace() and line[start] != " " for line in (header, *rows)
+        )
 
 
 def test_tables_are_means_over_seeds(tmp_path):
@@ -219,46 +223,24 @@ def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):
         cells = " | ".join(f"{100 * point[key]:.1f} %" for key in keys)
         assert f"| {point['num_seeds']} | {cells} |" in section(text, "How often the rule errs")
     amendments = section(text, "Preregistration and amendments")
-    assert (
-        "- 2001-02-03T04:05:06Z, before any results were seen: fewer steps fit (A_plain, B_weighted, "
-        "C_cosine: "
-        "training.num_steps: 400 → 200;" in amendments
-    )
+    assert "- 2001-02-03T04:05:06Z, before any results were seen: fewer steps fit (A_plain, " in amendments
+    assert "A_plain, B_weighted, C_cosine: training.num_steps: 400 → 200;" in amendments
     assert amendments.count("400 → 200") == 1 and "sha256 0123456789ab → sha256 bbbbbbbbbbbb)" in amendments
     assert "| `loss.weighting` | min_snr | uniform |" in section(text, "Matched compute")
     assert "metric fd_toy in place of fid (B.H1, B.X1, B.X2)" in text
     assert "wall_s" not in text and "12.5" not in text  # cost differs between machines
 
 
-def numbers_in(value: Any) -> Iterator[float]:
-    """Every number of nested documents, also those inside texts."""
-    if isinstance(value, dict):
-        yield from numbers_in(list(value.items()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from numbers_in(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield float(value)
-    elif isinstance(value, str):
-        yield from (float(found) for found in re.findall(r"\d+(?:\.\d+)?", value))
-
-
 def derived(context: ReportContext) -> Iterator[float]:
     """Counts, means and standard deviations over seeds of all measurements, and mirrored thresholds."""
-    rows = pd.DataFrame(context.results)
+    rows = pd.DataFrame(context.results).astype({"stderr": float})
     rows["half"] = (rows["interval_high"] - rows["interval_low"]) / 2
-    by = ["arm", "metric", "step", "sampler", "nfe", "objective"]
-    groups = rows.astype({"stderr": float}).groupby(by, dropna=False)
-    for table in (
-        groups["value"].mean(),
-        groups["value"].std(),
-        groups["half"].mean(),
-        groups["stderr"].mean(),
-    ):
-        yield from table.dropna()
-    points = pd.DataFrame(
-        [{"arm": x["arm"], **y} for x in context.finite_samples for y in x["by_num_samples"]]
-    )
+    groups = rows.groupby(["arm", "metric", "step", "sampler", "nfe", "objective"], dropna=False)
+    for statistic in (groups["value"].std(), groups[["value", "half", "stderr"]].mean().stack()):
+        yield from statistic.dropna()
+    for key in ("value", "stderr"):
+        yield from pd.DataFrame(context.finite_samples).groupby("arm")[key].mean()
+    points = pd.json_normalize(context.finite_samples, "by_num_samples", "arm")
     yield from points.groupby(["arm", "num_samples"])["value"].mean()
     hypotheses = context.verdict["hypotheses"]
     yield from (len(context.report["seeds"]), *(len(item["seeds"]) for item in hypotheses))
@@ -282,9 +264,9 @@ def unexplained(text: str, sources: list[float]) -> list[str]:
 @pytest.mark.parametrize("outcome", ["better", "inconclusive"])
 def test_every_number_of_the_text_is_in_the_results(outcome, tmp_path):
     text, context = rendered(tmp_path, outcome=outcome)
-    documents = [made_up.gate(context.report), made_up.MANIFEST, made_up.EXTRACTOR]
     results = [context.report, context.results, context.verdict, context.scale_marks, context.finite_samples]
-    sources = [*numbers_in([*results, documents]), *derived(context)]
+    documents = str([results, made_up.gate(context.report), made_up.MANIFEST, made_up.EXTRACTOR])
+    sources = [*map(float, re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", documents)), *derived(context)]
     assert unexplained(text, sources) == []
     change = recomputed(context, "fd_toy", "B_weighted", T_97_5, sampler="ddpm", nfe=50)[0]
     shown = f"{100 * abs(change):.1f} %"

@@ -1,4 +1,4 @@
-"""Find the numbers of a page that open no lineage, without knowing how the page marks them."""
+"""Read a page as tags and texts, and find its numbers that open no lineage, whatever marks the others."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import re
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
-# Left out: what is no text, what a click answers (a lineage, a hash, a file, a list that unfolds), and names.
+# Not searched: what is not shown, what a click answers (a lineage, a hash, a file, a list), and names.
 LEFT_OUT = {"script", "style", "title", "dialog", "button", "a", "summary", "code"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 CITATION = re.compile(r"et al\. \d{4}")
 
 
-class _Texts(HTMLParser):
-    """Every text of the page that is not left out."""
+class Page(HTMLParser):
+    """Every start tag with its attributes; the text outside scripts and styles; the texts to search."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
         self.texts: list[str] = []
+        self.well_nested = True
         self._open: list[tuple[str, bool]] = []
-        self.feed(page)
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
         # The head of a column says what the numbers below it are: `seed 1077`, `ddpm 50`, `20 samples`.
         heading = tag == "th" and ("scope", "col") in attributes
         leads_nowhere = tag == "a" and (dict(attributes).get("href") or "#").startswith("#")
@@ -30,23 +34,26 @@ class _Texts(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
-            pass
+            self.well_nested = False
 
     def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1][0] not in ("script", "style"):
+            self.text += data
         if not any(left_out for _, left_out in self._open):
             self.texts.append(data)
 
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of each element of one kind."""
+        return [attributes for name, attributes in self.tags if name == tag]
 
-def texts_of(page: str) -> list[str]:
-    """The texts of an HTML page in which a number must open its lineage."""
-    return _Texts(page).texts
 
-
-def unlinked(texts: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The words with a digit that are not part of a name; `names` are labels and titles from a study's files.
+def unlinked(texts: Iterable[str], report: dict) -> list[str]:
+    """The words with a digit that are not part of a name in the report's settings.
 
     A word that begins with a letter (E2.H1, CIFAR-10, fd_digits8) and the year of a citation are names too.
     """
+    titles = [report[f"{name}_title"] for name in ("study", "preset", "dataset")]
+    names = [report["question"], *titles, *(arm["label"] for arm in report["arms"])]
     found = []
     for text in texts:
         for name in sorted(names, key=len, reverse=True):
@@ -56,9 +63,3 @@ def unlinked(texts: Iterable[str], names: Iterable[str]) -> list[str]:
             f"{word} in: {' '.join(text.split())}" for word in words if re.match(r"[^A-Za-z].*\d|\d", word)
         ]
     return found
-
-
-def names_of(report: dict) -> list[str]:
-    """The names in a report's settings."""
-    titles = [report[f"{name}_title"] for name in ("study", "preset", "dataset")]
-    return [report["question"], *titles, *(arm["label"] for arm in report["arms"])]
