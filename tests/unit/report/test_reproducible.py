@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
 RENDER_EVERYTHING = """
 from pathlib import Path
-from tests.unit.report import made_up_report as made_up
+import made_up_report as made_up
 from workflow_scripts.report.figures import FIGURES
 
 made_up.render_study(Path("out"), *made_up.write_study(Path("study")), FIGURES)
@@ -27,7 +27,7 @@ def render_as(user: str, folder: Path, **environment: str) -> subprocess.Popen:
         path.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     own = {"HOME": str(home), "USER": user, "LOGNAME": user, "OMP_NUM_THREADS": "1", **environment}
-    own["PYTHONPATH"] = str(ROOT)
+    own["PYTHONPATH"] = os.pathsep.join(map(str, (HERE, HERE.parents[2])))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, "-c", RENDER_EVERYTHING], cwd=work, env=kept | own, **pipes)
 
