@@ -85,11 +85,6 @@ def test_inception_takes_grey_as_three_equal_channels(inception_path):
         extract(images(1, channels=2))
 
 
-def test_inception_is_kept_in_channels_last(inception_path):
-    weight = load_inception(inception_path).Conv2d_2a_3x3.conv.weight
-    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
-
-
 @pytest.mark.parametrize(("there", "reason"), [(True, "Missing key"), (False, "cannot read")])
 def test_a_file_without_inceptions_weights_says_how_to_supply_them(classifier_path, there, reason):
     if not there:
