@@ -1,4 +1,7 @@
-"""Run `snakemake --lint` and fail on any kind of finding that has no stated reason here: python tests/lint_workflow.py"""
+"""Run `snakemake --lint` and fail on findings without a stated reason here.
+
+python tests/lint_workflow.py
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ ROOT = Path(__file__).parents[1]
 # How a finding begins -> why it stays.
 ACCEPTED = {
     "Mixed rules and functions in same snakefile": (
-        "a file of rules/ holds the input functions of its own rules; what several files use stands in common.smk"
+        "each file of rules/ holds the input functions of its own rules; shared ones are in common.smk"
     ),
     "Specify a conda environment or container for each rule": (
-        "one lock with hashes (envs/requirements.lock) serves every rule, and each manifest lists the packages that "
-        "its step used, with a digest that decides reruns"
+        "one lock with hashes (envs/requirements.lock) serves every rule; each manifest lists the packages "
+        "that its step used, with a digest that decides reruns"
     ),
     "Shell command directly uses variable": (
-        "the step's entry point, the data root and settings of the machine (device) change no result, so they must "
-        "not be parameters; what decides a result is in params.settings, params.source and params.packages"
+        "the data root and settings of the machine (device) change no result, so they must not be "
+        "parameters; params.settings, params.source and params.packages hold what decides a result"
     ),
 }
 

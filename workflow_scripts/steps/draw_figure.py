@@ -9,7 +9,7 @@ from workflow_scripts.report.figures import draw
 
 
 def main(step: Step) -> None:
-    """Settings `figure`, `report`; inputs as the figure needs them (ReportContext.load); outputs svg, png, data."""
+    """Settings `figure`, `report`; inputs of ReportContext.load; outputs svg, png, data."""
     from workflow_scripts.report.style import save_figure
 
     figure, frame = draw(step.setting("figure"), ReportContext.load(step.setting("report"), step.inputs))

@@ -12,7 +12,7 @@ OWN_INPUTS = ("template", "templates")
 def main(step: Step) -> None:
     """Settings `notebook`, `report`; outputs notebook, html.
 
-    Inputs: template (.ipynb), templates (page and notebook .html.j2), and what the notebook needs (ReportContext.load).
+    Inputs: template (.ipynb), templates (page and notebook .html.j2), inputs of ReportContext.load.
     """
     step.say(f"running {step.setting('notebook')}")
     inputs = {name: paths for name, paths in step.inputs.items() if name not in OWN_INPUTS}

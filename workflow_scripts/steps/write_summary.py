@@ -11,7 +11,7 @@ from workflow_scripts.report.summary import build_summary
 def main(step: Step) -> None:
     """Settings `report`; output summary.
 
-    Inputs: results, verdict, gate, scale_marks, manifest (of the data), extractor_info, finite_samples, template.
+    Inputs: results, verdict, gate, scale_marks, data manifest, extractor_info, finite_samples, template.
     """
     for name in ("results", "verdict", "scale_marks"):
         step.input(name)

@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 def publish(root: Path, study_name: str | None, preset: str | None) -> str:
     """Copy summary.md to the study's `published_summary`; return one line that says so.
 
-    PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md does not
-    follow from the current results, verdict, gate and settings.
+    PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md does
+    not follow from the current results, verdict, gate and settings.
     """
     name, given, _ = read_config(
         root, {key: value for key, value in (("study", study_name), ("preset", preset)) if value}
