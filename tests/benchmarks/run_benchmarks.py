@@ -29,7 +29,7 @@ from side_by_side import Row, measure  # noqa: E402
 from workflow_scripts.training.device import require_float32  # noqa: E402
 
 ON_CUDA = ("training_step", "sampling", "inception_features")
-ON_CPU = (*ON_CUDA, "frechet_distance", "fid_end_to_end", "hutchinson_trace", "whole_study", "planning_time")
+ON_CPU = (*ON_CUDA, "frechet_distance", "hutchinson_trace", "planning_time")
 
 
 def main() -> None:
