@@ -118,6 +118,13 @@ EDITS = {
         "UNUSED = 1\n\n\ndef draw(",
         {"draw_training_curves", "render_notebook 02_training"} | PAGE,
     ),
+    # sample_images imports sampling/sample.py, which imports sampling/respacing.py
+    "a helper two levels down": (
+        "workflow_scripts/sampling/respacing.py",
+        "def ",
+        "def unused() -> None:\n    return None\n\n\ndef ",
+        from_samples(RUNS) | figures("sample_grid"),
+    ),
     "a comment": (SAMPLE, "from __future__", "# A remark.\nfrom __future__", set()),
     "a docstring": (SAMPLE, '"""', '"""In other words: ', set()),
     "an unrelated key": (SMOKE, "title: ", "title: New ", RENDERED),
