@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RENDERED = ("results", "reports/MS1_min_snr", ".venv", ".snakemake", ".git")
+COMPUTED = ("results", "reports/MS1_min_snr", ".venv", ".snakemake", ".git")
 
 
 def copy_project(target: Path) -> Path:
     """Copy the project's own files, without anything computed."""
-    skip = {ROOT / name for name in RENDERED}
+    skip = {ROOT / name for name in COMPUTED}
 
     def ignore(folder, names):
         return [
@@ -21,6 +21,13 @@ def copy_project(target: Path) -> Path:
 
     shutil.copytree(ROOT, target, ignore=ignore)
     return target
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the only `old` in the file."""
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} does not hold {old!r} once"
+    path.write_text(text.replace(old, new))
 
 
 def venv_environment() -> dict[str, str]:
@@ -40,20 +47,31 @@ def run_module(
     environment = venv_environment()
     if search is not None:
         environment["PYTHONPATH"] = str(search)
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        **options,
-    )
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, **options)
 
 
 def snakemake(
-    project: Path, *arguments: str, config: str = "preset=smoke", cores: str = "2"
+    project: Path, *arguments: str, config: str = "preset=smoke", cores: str = "2", **options
 ) -> subprocess.CompletedProcess:
     """Run Snakemake in the project; what it says is in stdout and stderr."""
-    return run_module(
-        project, "snakemake", "--cores", cores, *arguments, *(["--config", *config.split()] if config else [])
-    )
+    settings = ["--config", *config.split()] if config else []
+    return run_module(project, "snakemake", "--cores", cores, *arguments, *settings, **options)
+
+
+def start_snakemake(project: Path, *arguments: str) -> subprocess.Popen:
+    """Start Snakemake in the background, on one core; it says everything on stdout."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--config", "preset=smoke"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=project, env=venv_environment(), **pipes)
+
+
+def said(result: subprocess.CompletedProcess) -> str:
+    return result.stdout + result.stderr
+
+
+def refused(result: subprocess.CompletedProcess) -> str:
+    """The one line with which a run that failed says why; that line may come twice."""
+    assert result.returncode == 1 and "Traceback" not in said(result), said(result)
+    (line,) = {line for line in said(result).splitlines() if line.startswith("error: ")}
+    return line
