@@ -1,15 +1,13 @@
 """Fixtures: a project, fresh or with a finished smoke run; what tests show; one thread, as every step has."""
 
-import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.workflow.projects import copy_project, snakemake
+from tests.workflow.projects import copy_project, said, snakemake
 
 # Read when torch is imported. Threads that wait for each other on busy cores take minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,9 +19,8 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
 
     class SlurmOnOneWorker(LoadScopeScheduling):
-        def _split_scope(
-            self, nodeid
-        ):  # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way pytest 9 ignores
+        # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way that pytest 9 ignores
+        def _split_scope(self, nodeid):
             return "slurm" if nodeid.startswith("tests/cluster/") else nodeid
 
     return SlurmOnOneWorker(config, log)
@@ -54,18 +51,14 @@ def smoke_run(tmp_path_factory):
     """(project, what Snakemake said) of one smoke run; read only, shared by the workers of a test run."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
-    said = folder / "said.json"
+    words = folder / "said.txt"
     with FileLock(f"{folder}.lock"):
-        if not said.exists():
-            shutil.rmtree(
-                folder, ignore_errors=True
-            )  # another worker's, which failed: this one fails by itself
+        if not words.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another worker's, which failed
             finished = snakemake(copy_project(folder / "project"))
-            assert finished.returncode == 0, finished.stdout + finished.stderr
-            said.write_text(
-                json.dumps([finished.args, finished.returncode, finished.stdout, finished.stderr])
-            )
-    return folder / "project", subprocess.CompletedProcess(*json.loads(said.read_text()))
+            assert finished.returncode == 0, said(finished)
+            words.write_text(said(finished))
+    return folder / "project", words.read_text()
 
 
 @pytest.fixture

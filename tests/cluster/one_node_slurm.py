@@ -13,10 +13,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.workflow.projects import venv_environment, wait_for
 
 NUM_GPUS = 2  # as many jobs run at once, since each asks for one
 NUM_CPUS = 4
@@ -70,22 +71,21 @@ class Slurm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment with SLURM_CONF, and with a wrapper of srun that does not need it.
+        """The activated venv's environment with SLURM_CONF, and with a wrapper of srun that does not need it.
 
         The executor plugin drops every SLURM_* variable before the srun inside a job, because a real cluster
         has /etc/slurm/slurm.conf.
         """
         dropped = ("SLURM_", "SBATCH_", "SRUN_")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = venv_environment()
+        kept = {name: value for name, value in environment.items() if not name.startswith(dropped)}
+        path = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
         return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def call(self, *command: str) -> str:
         """The output of a SLURM command; CalledProcessError when it fails, TimeoutExpired after 30 s."""
-        done = subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
-        )
-        return done.stdout
+        options = {"check": True, "capture_output": True, "text": True, "timeout": 30}
+        return subprocess.run(command, env=self.environment, **options).stdout
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job since the start, oldest first, with ISO times and the resources it got."""
@@ -124,7 +124,7 @@ def running(folder: Path) -> Iterator[Slurm]:
         for command in (["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
             daemons.enter_context(_daemon(command, slurm))
         daemons.callback(_end_jobs, slurm)
-        _wait(lambda: _node_state(slurm) == "idle", 30, lambda: _last_words(folder))
+        wait_for(lambda: _node_state(slurm) == "idle", seconds=30, explain=lambda: _last_words(folder))
         yield slurm
 
 
@@ -158,16 +158,17 @@ def _node_state(slurm: Slurm) -> str:
 
 def _end_jobs(slurm: Slurm) -> None:
     """A job that outlives slurmd would go on without anyone to stop it."""
-    with contextlib.suppress(subprocess.SubprocessError, TimeoutError):
+    with contextlib.suppress(subprocess.SubprocessError, AssertionError):
         slurm.call("scancel", "--user=root")
-        _wait(lambda: not slurm.call("squeue", "--noheader").strip(), 60, lambda: "jobs are still running")
+        wait_for(lambda: not slurm.call("squeue", "--noheader").strip(), seconds=60)
 
 
 def _write_configuration(folder: Path) -> None:
     for name in ("state", "spool", "dev", "bin"):
         (folder / name).mkdir(parents=True)
     for number in range(NUM_GPUS):
-        _device_file(folder / "dev" / f"gpu{number}", number)
+        # SLURM hands out GPUs by their device files but never opens one, so plain files will do.
+        (folder / "dev" / f"gpu{number}").touch()
     host = socket.gethostname().split(".")[0]
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 256
     ctld_port, slurmd_port = _free_ports(2)
@@ -188,14 +189,6 @@ def _write_configuration(folder: Path) -> None:
     wrapper.chmod(0o755)
 
 
-def _device_file(path: Path, minor: int) -> None:
-    """SLURM hands out GPUs by their device files but never opens one, so a plain file does as well."""
-    try:
-        os.mknod(path, 0o600 | 0o020000, os.makedev(195, minor))
-    except OSError:
-        path.touch()
-
-
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -207,11 +200,3 @@ def _free_ports(count: int) -> list[int]:
 def _last_words(folder: Path) -> str:
     logs = [folder / "slurmctld.log", folder / "slurmd.log"]
     return "".join(log.read_text()[-3000:] for log in logs if log.exists())
-
-
-def _wait(condition: Callable[[], bool], timeout_s: float, words: Callable[[], str]) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(words())
-        time.sleep(0.1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster.one_node_slurm import Slurm
+from tests.workflow.projects import wait_for
 
 # One node sees a file at once, and jobs of seconds should not wait for a status check made for jobs of hours.
 FAST = ("--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "6")
@@ -20,15 +20,11 @@ class ClusterRun:
     def __init__(self, slurm: Slurm, project: Path, *arguments: str):
         self.slurm, self.project = slurm, project
         self.output = project / "snakemake.out"
-        environment = slurm.environment
-        environment["PATH"] = f"{slurm.folder / 'bin'}:{Path(sys.executable).parent}:{environment['PATH']}"
-        environment.pop("PYTHONPATH", None)
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
         command += ["--config", "preset=smoke", *FAST, *arguments]
         with open(self.output, "w") as output:
-            self.process = subprocess.Popen(
-                command, cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+            pipes = {"stdout": output, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen(command, cwd=project, env=slurm.environment, **pipes)
 
     @property
     def said(self) -> str:
@@ -40,10 +36,7 @@ class ClusterRun:
 
     def wait_until(self, condition: Callable[[], object], timeout_s: float = 600) -> None:
         """Wait for a condition that must come true before Snakemake ends."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.said
-            time.sleep(0.1)
+        wait_for(condition, self.process, timeout_s, lambda: self.said)
 
     def finish(self, timeout_s: float = 3600) -> None:
         """Wait for Snakemake to succeed, without two jobs at once about the same outputs."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +76,13 @@ def refused(result: subprocess.CompletedProcess) -> str:
     assert result.returncode == 1 and "Traceback" not in said(result), said(result)
     (line,) = {line for line in said(result).splitlines() if line.startswith("error: ")}
     return line
+
+
+def wait_for(
+    condition, process=None, seconds=120, explain=lambda: "it took too long, or ended before"
+) -> None:
+    """Wait until `condition()` holds; AssertionError when `process` ends first, or after `seconds`."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until and (process is None or process.poll() is None), explain()
+        time.sleep(0.05)

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from tests.workflow.projects import (
     snakemake,
     start_snakemake,
     venv_environment,
+    wait_for,
 )
 
 RESULTS = "results/MS1_min_snr/smoke"
@@ -151,14 +151,6 @@ def ended(process: int) -> bool:
         return ") Z " in Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return True
-
-
-def wait_for(condition, process=None, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited too long"
-        assert process is None or process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from workflow_scripts.core.step import Step
 @pytest.mark.parametrize("count", [0, 1, 6, 7, 20])
 @pytest.mark.parametrize("size", [1, 3, 7, 50])
 def test_every_number_is_in_one_chunk_and_in_order(tmp_path, count, size):
-    chunks = ChunkedWork(
-        Step("step", {}, outputs={"out": [tmp_path / "out.npz"]}), "out", count, size, ""
-    ).chunks
+    step = Step("step", {}, outputs={"out": [tmp_path / "out.npz"]})
+    chunks = ChunkedWork(step, "out", count, size, "").chunks
     assert [number for chunk in chunks for number in chunk] == list(range(count))
     assert all(chunk.start % size == 0 and len(chunk) == size for chunk in chunks[:-1])
 
@@ -58,7 +57,7 @@ def test_it_goes_on_from_the_last_chunk_of_the_same_work_and_leaves_none(interru
     assert list(interrupted.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "rows", "folder"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "other rows"])
 def test_a_damaged_chunk_is_made_again(interrupted, damage):
     path = min(chunk_folder(interrupted / "out.npz").rglob("*.npz"))
     content = path.read_bytes()
@@ -66,12 +65,7 @@ def test_a_damaged_chunk_is_made_again(interrupted, damage):
         path.write_bytes(content[:-20])
     elif damage == "flipped":  # within the packed values
         path.write_bytes(content[:100] + bytes([content[100] ^ 0xFF]) + content[101:])
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "rows":
-        np.savez(path, squares=np.zeros(2, dtype=np.int64))
     else:
-        path.unlink()
-        path.with_suffix("").mkdir()
+        np.savez(path, squares=np.zeros(2, dtype=np.int64))
     again = Work(interrupted)
     assert again.complete() == SQUARES and again.made == [0, 6, 9]

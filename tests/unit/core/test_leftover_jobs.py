@@ -62,9 +62,8 @@ def test_a_job_that_does_not_end_stops_the_run(queue, tmp_path, monkeypatch):
 
 
 def test_a_silent_slurm_stops_the_run(queue, tmp_path):
-    (tmp_path / "bin" / "squeue").write_text(
-        "#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n"
-    )
+    silent = "#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n"
+    (tmp_path / "bin" / "squeue").write_text(silent)
     with pytest.raises(PipelineError, match="SLURM does not answer .*Unable to contact slurm controller"):
         cancel_leftover_jobs(tmp_path, RESULTS, {TRAIN}, pytest.fail)
 

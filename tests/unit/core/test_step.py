@@ -43,11 +43,7 @@ def test_settings_and_paths_reach_the_step():
     ("raised", "code", "said"),
     [
         (PipelineError("samples.npz is damaged; delete it"), 1, "samples.npz is damaged; delete it"),
-        (
-            KeyError("a bug"),
-            1,
-            "KeyError: 'a bug'\nerror: test_step: this is a bug; please report it with the lines above",
-        ),
+        (KeyError("a bug"), 1, "\nerror: test_step: this is a bug; please report it with the lines above"),
         (KeyboardInterrupt(), 130, "interrupted; nothing half-written was left"),
         (MemoryError(), 1, "use smaller batches or fewer parallel jobs (CORES=1)"),
     ],
@@ -95,13 +91,9 @@ def test_files_for_resuming_are_tidied_up_only_after_all_went_well(tmp_path, spo
         assert calls == ["tidied"]
 
 
-def test_bad_usage_is_exit_code_2():
-    result = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.steps.collect_results", "--settings", "{not json"],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2 and "--settings is neither JSON" in result.stderr
+def test_bad_usage_is_exit_code_2(capsys):
+    assert _call(test_bad_usage_is_exit_code_2, "--settings", "{not json") == 2
+    assert "--settings is neither JSON" in capsys.readouterr().err
 
 
 def test_progress_tells_rate_and_time_left_and_without_a_total_only_the_rate(capsys):
