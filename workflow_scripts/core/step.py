@@ -93,7 +93,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     `volatile` names the outputs that hold measurements (a duration), which differ between two equal runs.
     """
     name = Path(sys.argv[0]).stem if argv is None else main.__module__.rsplit(".", 1)[-1]
-    arguments, settings = _parse(name, sys.modules[main.__module__].__doc__, argv)
+    arguments = _parse(name, sys.modules[main.__module__].__doc__, argv)
     # Not imported here: torch must not become a package of the steps that never load it.
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(arguments.threads)
@@ -111,7 +111,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         sys.exit(1)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        _run(main, name, settings, arguments, log, volatile)
+        _run(main, name, arguments, log, volatile)
     except PipelineError as error:
         say(f"error: {name}: {error}", log)
         sys.exit(1)
@@ -135,12 +135,7 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
 
 
 def _run(
-    main: Callable[[Step], None],
-    name: str,
-    settings: dict[str, Any],
-    arguments: argparse.Namespace,
-    log: TextIO | None,
-    volatile: Sequence[str],
+    main: Callable[[Step], None], name: str, arguments: Any, log: TextIO | None, volatile: Sequence[str]
 ) -> None:
     inputs, outputs = _named(arguments.input), _named(arguments.output)
     machine = dict(arguments.machine)
@@ -148,7 +143,7 @@ def _run(
     # (provenance/recorder.py).
     recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
         name,
-        settings,
+        arguments.settings,
         inputs,
         outputs,
         rule=arguments.rule,
@@ -160,7 +155,7 @@ def _run(
     )
     step = Step(
         name,
-        settings,
+        arguments.settings,
         inputs,
         outputs,
         log,
@@ -176,9 +171,7 @@ def _run(
         tidy_up()
 
 
-def _parse(
-    name: str, description: str | None, argv: list[str] | None
-) -> tuple[argparse.Namespace, dict[str, Any]]:
+def _parse(name: str, description: str | None, argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.steps.{name}", description=description)
     pairs: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")
@@ -195,9 +188,11 @@ def _parse(
     arguments = parser.parse_args(argv)
     text = arguments.settings
     try:
-        return arguments, json.loads(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
+        text = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
+        arguments.settings = json.loads(text)
     except (OSError, ValueError) as error:
         parser.error(f"--settings is neither JSON nor a readable JSON file: {error}")
+    return arguments
 
 
 def take_turn(path: Path, say: Callable[[str], None]) -> Any:
