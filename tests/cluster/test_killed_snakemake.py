@@ -3,7 +3,7 @@
 import signal
 
 from tests.cluster.long_training import RUNS, Uninterrupted, long_project
-from tests.cluster.snakemake_jobs import ClusterRun
+from tests.cluster.snakemake_jobs import ClusterRun, overlapping
 from tests.workflow.projects import run_module
 
 NUM_STEPS = 2000
@@ -34,6 +34,7 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
     # one job in the queue, so that the other one waits in Snakemake
     restarted = ClusterRun(slurm, project, "--jobs", "1", "--verbose", *BOTH_GPUS, *TARGETS)
     restarted.finish()
+    assert overlapping(restarted.jobs()) == []
     assert f"SLURM still has 2 jobs ({', '.join(left)}) of a killed Snakemake; cancelling" in restarted.said
     states = {job["id"]: job["state"] for job in restarted.jobs()}
     assert all(states.pop(job) != "COMPLETED" for job in left)

@@ -1,7 +1,7 @@
 """A run longer than a job's time limit finishes over several submissions, without anyone's help."""
 
 from tests.cluster.long_training import RUNS, Uninterrupted, long_project
-from tests.cluster.snakemake_jobs import ClusterRun
+from tests.cluster.snakemake_jobs import ClusterRun, overlapping
 
 # About a minute of training on a free core, which is more than a job of one minute has after it has started.
 NUM_STEPS = 5000
@@ -18,6 +18,7 @@ def test_training_goes_on_in_the_next_job_where_the_time_limit_stopped_it(slurm,
     uninterrupted = Uninterrupted(tmp_path / "uninterrupted", NUM_STEPS, f"{RUNS}/{RUN}/log.csv")
     run = ClusterRun(slurm, project, *ONE_MINUTE, *SIGNAL, f"{RUNS}/{RUN}/log.csv")
     run.finish()
+    assert overlapping(run.jobs()) == []
     *stopped, last = [job["state"] for job in run.jobs()]
     assert stopped and set(stopped) <= {"FAILED", "TIMEOUT"} and last == "COMPLETED"
     assert uninterrupted.differing(project, [RUN], NUM_STEPS) == []

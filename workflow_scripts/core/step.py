@@ -100,9 +100,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     keep_freed_memory()
     try:
-        # Held until the process ends. Before the log is opened, because that empties the log of the step we
-        # wait for.
-        _turn = arguments.log and take_turn(
+        # Before the log is opened, because that empties the log of the step we wait for.
+        lock = arguments.log and take_turn(
             arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}")
         )
         log = open_log(arguments.log)
@@ -132,6 +131,8 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, before)
+        if lock:
+            lock.release()
 
 
 def _run(
