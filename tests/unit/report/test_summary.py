@@ -118,6 +118,7 @@ def test_words_and_numbers_are_those_of_the_rows(outcome, must_say, tmp_path):
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=3), st.sampled_from([0.02, 0.07, 0.3]))
+@pytest.mark.slow
 def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, threshold):
     """Whatever three seeds give, the sentence claims a change exactly when the interval excludes zero."""
     array = np.array(differences)
