@@ -1,6 +1,6 @@
 """The lineage graph of a report's inputs: every step once, every repeated value once, laid out as boxes.
 
-A manifest is what a step recorded about itself (docs/architecture.md, Manifests). The graph holds only what
+A manifest is what a step recorded about itself (docs/architecture.md, Provenance). The graph holds only what
 two equal runs share.
 """
 
