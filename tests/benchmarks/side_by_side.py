@@ -1,6 +1,6 @@
 """Two ways to one result, timed in turn in one process.
 
-Whatever else the machine does slows both sides alike: each pair times both, the first one in turn, and the
+Other load on the machine slows both sides alike: each pair times both, the first one in turn, and the
 median of the pairs' ratios counts. A ratio is printed only after a check that both sides computed the same
 thing.
 """

@@ -160,7 +160,7 @@ class _Entities:
 
         entity = self._crate.add(ContextEntity(self._crate, id_, properties={"@type": kind}))
         for name, value in properties.items():
-            # RO-Crate wants compacted JSON-LD: a single value is no list
+            # RO-Crate wants compacted JSON-LD: a single value is not a list
             entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
         return entity
 

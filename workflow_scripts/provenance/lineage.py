@@ -1,6 +1,6 @@
 """Where files come from: the graph of files and of the steps that made them, read from manifests.
 
-A graph reaches from the targets down to what no step made: preregistrations, templates, the data root.
+A graph reaches from the targets down to files that no step made: preregistrations, templates, data.
 `verification.py` says whether it holds.
 """
 
@@ -217,7 +217,7 @@ class StepIndex:
 def tree_lines(
     lineage: Lineage, sums: Mapping[str, str | None], problems: Mapping[str, list[str]]
 ) -> list[str]:
-    """Return one line per file (sum, whether it holds) and step (code, settings), down to what no step made.
+    """Return one line per file (sum, whether it holds) and step (code, settings) of the graph.
 
     `sums` and `problems` are what a verification found, by path. A step that was printed before is referred
     to by its number, `[12]`.

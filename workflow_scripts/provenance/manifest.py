@@ -1,4 +1,4 @@
-"""A step's manifest: what went in, what came out, and by what code.
+"""A step's manifest: its inputs, outputs, settings and code.
 
 It lies beside the step's first output, as `<output>.manifest.json`.
 

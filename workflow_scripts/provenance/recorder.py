@@ -29,7 +29,7 @@ from workflow_scripts.provenance.source_closure import PACKAGE
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 _NVIDIA = Path("/proc/driver/nvidia")
-# for a test's step, which is no entry point of the project
+# For a step in a test, which is not an entry point of the project.
 _NO_CODE = {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
 Paths = Mapping[str, Sequence[Path]]
 
@@ -181,13 +181,13 @@ class Recorder:
     def _require_unchanged(self, path: Path, before: tuple[int, ...] | None) -> None:
         if path.is_dir() or _stat(path) == before:
             return
-        # a new time alone is no change: the bytes decide
+        # Only the bytes decide: a new time is not a change.
         name = portable_path(path, ROOT, self._data_root)
         known = [*self._lineage["inputs"], *self._volatile_inputs]
         if path.is_file() and sha256_file(path) in {file["sha256"] for file in known if file["path"] == name}:
             return
         raise PipelineError(
-            f"the input {path} changed while the step ran, so its result belongs to neither; run again"
+            f"the input {path} changed while the step ran, so the result fits neither version; run again"
         )
 
 
@@ -215,7 +215,7 @@ def _field(path: Path, pattern: str) -> str | None:
 def commit(root: Path) -> dict[str, Any]:
     """Return the commit, whether the working tree was as committed, and if not the sha256 of the difference.
 
-    All null where the project is no git checkout. Files that git ignores do not count; new files count by
+    All null if the project is not a git checkout. Files that git ignores do not count; new files count by
     their name, since the lineage holds their content if a step read them. Two calls of git, about 5 ms
     together.
     """

@@ -102,7 +102,7 @@ def _file_problems(
     place = local_path(path, lineage.root, data_root)
     if not hashed or (place is None and read):
         if read and path != DATA_ROOT:
-            why = "it is not in the project" if hashed else "it was no file when it was read"
+            why = "it is not in the project" if hashed else "it was not a file when it was read"
             found.notes.append(f"{path}: not hashed, {why}")
         return
     if place is None or not place.is_file():
@@ -134,7 +134,7 @@ def _link_problems(lineage: Lineage, step: StepRecord, found: Verification) -> I
         elif _reproduced(maker, file):
             found.notes.append(
                 f"{maker.label} was run again and gave {file.path} the bytes it had, "
-                "so what was made from it stands"
+                "so files made from it still hold"
             )
         else:
             names = f"names {_short(file.lineage_sha256)}" if file.lineage_sha256 else "names none"

@@ -60,7 +60,7 @@ def _own_reasons(
     except PipelineError:
         manifest = None
     if manifest is None and len(missing) == len(job.outputs):
-        yield "there is none yet"
+        yield "it does not exist yet"
     elif missing:
         yield f"missing: {_some(missing)}"
     if manifest is None:
@@ -72,7 +72,7 @@ def _own_reasons(
     for name in changed_keys(before, now):
         yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
     changed = changed_keys(lineage["source"]["files"], code["source"]["files"])
-    # another Python writes every syntax tree in another way
+    # Another Python version writes every syntax tree differently.
     if changed and before.get("python") == now.get("python"):
         yield f"changed: {_some(changed)}"
     recorded = {file["path"]: file for file in recorded_files(manifest, "inputs")}

@@ -37,7 +37,7 @@ _LIMITS = {
 }
 
 
-def _is_integer(_: Any, value: Any) -> bool:  # 2000.0, an integer for JSON Schema, is none for range()
+def _is_integer(_: Any, value: Any) -> bool:  # JSON Schema accepts 2000.0, range() does not
     return isinstance(value, int) and not isinstance(value, bool)
 
 

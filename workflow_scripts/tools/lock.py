@@ -70,7 +70,7 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": arguments.reason.strip(),
         "results_seen": arguments.results_seen == "yes",
-        # whatever the author says: does this checkout hold results of the study?
+        # Independent of the author's answer: does this checkout hold results of the study?
         "results_existed": any((root / "results" / study).glob("*/results.jsonl")),
         "changes": found,
         "previous_sha256": last,

@@ -2,7 +2,7 @@
 
 Prints which jobs would run, why (which setting, module, package or file changed), and how long they took
 before; what would be downloaded first; then what would stop the run: a closed gate, edited files, a dataset
-or weights that are missing or damaged. GPU and memory are checked only when a run starts. Runs nothing. Exit
+or weights that are missing or damaged. Only a run checks whether there is a GPU. Runs nothing. Exit
 code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage.
 """
 
