@@ -14,6 +14,9 @@ TOOL = $(VENV) python -m workflow_scripts.tools
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r
 PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+# Tools are the project's own modules, whatever the environment says.
+unexport PYTHONSAFEPATH
+
 ifdef SHARE_GPU
 $(error SHARE_GPU was removed; docs/gpu.md shows how to share a GPU with nvidia-cuda-mps-control)
 endif

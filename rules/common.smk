@@ -1,5 +1,6 @@
 # Shared by all rule files: the study, its paths, how a step is called, and the checks before the first job.
 # Imports no torch, so that planning is fast.
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,12 @@ from workflow_scripts.study.description import gate_settings, report_settings, s
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
+
+# Steps inherit this process's environment, on a cluster too. Without these they run the project's own code,
+# notebooks run no start-up file of the user's, and figures need no screen.
+os.environ.pop("PYTHONSAFEPATH", None)
+os.environ.pop("PYTHONSTARTUP", None)
+os.environ.update(MPLBACKEND="agg")
 
 
 def or_exit(function, *arguments):

@@ -34,3 +34,16 @@ def test_jobs_that_do_not_fit_together_into_mem_mb_run_one_after_another(finishe
     assert all(ended <= started for (_, ended), (started, _) in pairwise(times)), times
     # jobs are looked for at first and when one has ended, not every second (core/snakemake_internals.py)
     assert len(made) <= said(result).count("Ready jobs: ") <= len(made) + 1
+
+
+def test_nothing_of_the_users_environment_reaches_a_step(finished, tmp_path, monkeypatch):
+    figure = "reports/MS1_min_snr/smoke/figures/training_curves.svg"
+    notebook = "reports/MS1_min_snr/smoke/notebooks/01_results.html"
+    before = [(finished / path).read_bytes() for path in (figure, notebook)]
+    (tmp_path / "startup.py").write_text("import pandas\npandas.set_option('display.precision', 1)\n")
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "startup.py"))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("MPLBACKEND", "Qt4Agg")
+    result = snakemake(finished, figure, notebook, "--forcerun", "draw_training_curves", "render_notebook")
+    assert result.returncode == 0, said(result)
+    assert [(finished / path).read_bytes() for path in (figure, notebook)] == before
