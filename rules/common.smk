@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, require_writable, sha256_file
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
+from workflow_scripts.core.registry import module_of
 from workflow_scripts.core.snakemake_internals import (
     executor_name,
     other_jobs,
@@ -98,6 +99,20 @@ def code(entry, modules=()):
     found = or_exit(code_of, ROOT, entry, {"loads": modules})
     PACKAGES.update(found["packages"]["versions"])
     return {name: part["digest"] for name, part in found.items()}
+
+
+def code_of_arm(entry):
+    """As `code`, with the modules that the arm's settings name."""
+
+    def of(part):
+        return lambda wildcards: code(entry, arm_modules(wildcards.arm))[part]
+
+    return {part: of(part) for part in ("source", "packages")}
+
+
+def arm_modules(name):
+    """The modules of the objects that an arm's settings name, for the setting `loads`."""
+    return [module_of("loss.weighting", STUDY.arm(name).settings["loss"]["weighting"])]
 
 
 def sections(wildcards, *names):

@@ -174,12 +174,13 @@ rule probe_checkpoint:
     resources:
         **limits("curvature"),
     params:
-        **code("probe_checkpoint"),
+        **code_of_arm("probe_checkpoint"),
         settings=lambda wildcards: canonical_json(
             {
                 **run_identity(wildcards, int(wildcards.step)),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "curvature"),
+                "loads": arm_modules(wildcards.arm),
             }
         ),
     shell:

@@ -31,14 +31,15 @@ FIGURES = {
 
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
-FIGURE_MODULES = {name: f"report.figures.{name}" for name in FIGURES}
+FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURES}
+FIGURE_MODULES["snr_and_weights"] += sorted({module for arm in ARMS for module in arm_modules(arm)})
 
 
 def shown_figures(template):
     """The modules of the figures that a notebook template names, or all modules if it names none."""
     text = template.read_text(encoding="utf-8")
-    shown = [module for name, module in FIGURE_MODULES.items() if re.search(rf"\b{name}\b", text)]
-    return shown or list(FIGURE_MODULES.values())
+    shown = [modules for name, modules in FIGURE_MODULES.items() if re.search(rf"\b{name}\b", text)]
+    return [module for modules in shown or FIGURE_MODULES.values() for module in modules]
 
 
 NOTEBOOKS = {
@@ -67,10 +68,10 @@ for _name, _sources in FIGURES.items():
             f"{RESULTS}/logs/draw_figure/{_name}.log",
         localrule: True
         params:
-            **code("draw_figure", [FIGURE_MODULES[_name]]),
+            **code("draw_figure", FIGURE_MODULES[_name]),
             # A parameter, because Snakemake evaluates `shell` after the loop has ended.
             settings=canonical_json(
-                {"figure": _name, "loads": [FIGURE_MODULES[_name]], "report": REPORT_SETTINGS}
+                {"figure": _name, "loads": FIGURE_MODULES[_name], "report": REPORT_SETTINGS}
             ),
             inputs=lambda wildcards, input: " ".join(
                 f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"

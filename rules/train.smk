@@ -17,13 +17,14 @@ rule train_model:
     resources:
         **limits("training"),
     params:
-        **code("train_model"),
+        **code_of_arm("train_model"),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "training"),
+                "loads": arm_modules(wildcards.arm),
             }
         ),
     shell:

@@ -125,6 +125,12 @@ EDITS = {
         "def unused() -> None:\n    return None\n\n\ndef ",
         from_samples(RUNS) | figures("sample_grid"),
     ),
+    "one weighting": (
+        "workflow_scripts/diffusion/weightings/min_snr.py",
+        "gamma), snr",
+        "2 * gamma), snr",
+        from_training(E2_RUNS) | figures("snr_and_weights"),
+    ),
     "a comment": (SAMPLE, "from __future__", "# A remark.\nfrom __future__", set()),
     "a docstring": (SAMPLE, '"""', '"""In other words: ', set()),
     "an unrelated key": (SMOKE, "title: ", "title: New ", RENDERED),
@@ -172,6 +178,20 @@ def test_an_edit_plans_exactly_these_jobs(finished, change):
     path, old, new, expected = EDITS[change]
     edit(finished, path, old, new)
     assert jobs(finished) == expected
+
+
+def test_a_new_weighting_plans_nothing_until_an_arm_uses_it(finished):
+    """A built-in one is a file; a user's own is any module of the project, and its source counts."""
+    built_in = finished / "workflow_scripts/diffusion/weightings/half.py"
+    built_in.write_text("def half(snr, prediction_type):\n    return snr * 0 + 0.5\n")
+    (finished / "mine").mkdir()
+    shutil.copy(built_in, finished / "mine/losses.py")
+    assert jobs(finished) == set()
+    edit(finished, ARM, "weighting: min_snr\n  min_snr_gamma: 5.0", "weighting: mine.losses:half")
+    assert jobs(finished) == GATE | from_training(E2_RUNS) | RENDERED
+    edit(finished, "mine/losses.py", "half(snr", "another(snr")
+    said = plan(finished)
+    assert said.returncode == 1 and "mine.losses defines no half that can be called" in said.stderr
 
 
 UPGRADES = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workflow_scripts.core.registry import parameters_of
+
 # The image side that each named network is for; its widths come from the settings.
 IMAGE_SIZES = {"unet_digits8": 8, "unet_mnist28": 28, "unet_cifar32": 32}
 
@@ -39,7 +41,7 @@ def check_model(settings_model: Mapping[str, Any], image_size: int) -> None:
 
 def check_gamma(weighting: str, gamma: float | None) -> None:
     """Raise ValueError, starting with the key to change, unless `gamma` is given exactly where it is used."""
-    needs_gamma = weighting.startswith("min_snr")
+    needs_gamma = "gamma" in parameters_of("loss.weighting", weighting)
     if needs_gamma and gamma is None:
         raise ValueError(f"loss.weighting {weighting} needs loss.min_snr_gamma (Hang et al. use 5)")
     if not needs_gamma and gamma is not None:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
-from workflow_scripts.provenance.source_closure import source_closure, source_of, third_party_imports
+from workflow_scripts.provenance.source_closure import is_own, source_closure, source_of, third_party_imports
 
 LOCK = "envs/requirements.lock"
 # Packages whose import name is not their distribution's name; a test compares this with what is installed.
@@ -71,6 +71,8 @@ def package_versions(root: Path, entry: str, modules: tuple[str, ...] = ()) -> d
         for path in source_closure(root, entry, modules)
         for name in third_party_imports(root, path)
     }
+    others = (name for name in modules if not is_own(root, name))
+    imported |= {_distribution(name.partition(".")[0], "the configuration", locked) for name in others}
     versions = {name: installed_version(name) for name in sorted(imported | _required(imported, locked))}
     versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {"digest": sha256_text(canonical_json(versions)), "versions": versions}

@@ -3,9 +3,9 @@
 Its digest is a parameter of the rule, because Snakemake does not notice a change in an imported module. The
 digest covers syntax trees, so comments, docstrings and formatting do not count.
 
-A step that loads a module by name (one figure of many) has no import statement for it. Its rule lists such
-modules in the setting `loads`, as dotted names below the package, and they count as if the entry point
-imported them.
+A step that loads a module by name (one figure of many, a user's own loss) has no import statement for it. Its
+rule lists such modules in the setting `loads`, and they count as if the entry point imported them: those of
+the project by their source, others by their package's version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class _Source(NamedTuple):
-    modules: tuple[str, ...]  # the project's modules that the file imports
+    modules: tuple[str, ...]  # the modules that the file imports, the project's and others
     packages: tuple[str, ...]  # the third-party packages that it imports when it runs
     sha256: str  # of the syntax tree without docstrings
 
@@ -41,7 +41,7 @@ def source_of(root: Path, entry: str, modules: tuple[str, ...] = ()) -> dict[str
 
 def third_party_imports(root: Path, path: str) -> tuple[str, ...]:
     """Return the third-party packages that a file imports when it runs."""
-    return _read(root / path).packages
+    return tuple(name for name in _read(root / path).packages if not is_own(root, name))
 
 
 def forget() -> None:
@@ -54,11 +54,11 @@ def forget() -> None:
 def source_closure(root: Path, entry: str, modules: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the sorted paths, relative to `root`, of steps/<entry>.py and of all that it imports.
 
-    `modules` are loaded by name: `report.figures.sample_grid`. Raises PipelineError if the entry or one of
-    them is missing.
+    `modules` are loaded by name: `workflow_scripts.report.figures.sample_grid`. Raises PipelineError if the
+    entry or one of the project's modules is missing.
     """
     found: set[str] = set()
-    named = [f"{PACKAGE}.steps.{entry}", *(f"{PACKAGE}.{name}" for name in modules)]
+    named = [f"{PACKAGE}.steps.{entry}", *(name for name in modules if is_own(root, name))]
     waiting = [module for name in named for module in _with_packages(name)]
     while waiting:
         path = _file_of(root, name := waiting.pop())
@@ -71,6 +71,12 @@ def source_closure(root: Path, entry: str, modules: tuple[str, ...] = ()) -> tup
             found.add(relative)
             waiting.extend(_read(path).modules)
     return tuple(sorted(found))
+
+
+def is_own(root: Path, module: str) -> bool:
+    """Whether a module belongs to the project: its first part is a folder or a file of the root."""
+    first = root / module.partition(".")[0]
+    return first.is_dir() or first.with_suffix(".py").is_file()
 
 
 def _with_packages(module: str) -> list[str]:
@@ -107,7 +113,7 @@ def _read(path: Path) -> _Source:
         names.update(imported)
         if node not in for_type_checkers:
             at_run_time.update(name.partition(".")[0] for name in imported)
-    ours = (name for name in names if name.partition(".")[0] == PACKAGE)
-    modules = {module for name in ours for module in _with_packages(name)}
-    packages = at_run_time - {PACKAGE, *sys.stdlib_module_names}
+    others = sys.stdlib_module_names
+    modules = {m for name in names if name.partition(".")[0] not in others for m in _with_packages(name)}
+    packages = at_run_time - {PACKAGE, *others}
     return _Source(tuple(sorted(modules)), tuple(sorted(packages)), sha256_text(ast.dump(tree)))

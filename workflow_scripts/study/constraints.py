@@ -23,7 +23,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         _check_samplers(settings["sampling"]["samplers"], settings["diffusion"]["num_timesteps"])
         check_model(settings["model"], settings["data"]["image_size"])
         _check_extractor(settings["extractor"])
-    except ValueError as error:
+    except (ValueError, ConfigError) as error:
         raise ConfigError(f"{file_of(str(error).split()[0])}: {error}") from error
 
 

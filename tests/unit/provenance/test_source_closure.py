@@ -48,12 +48,12 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
 
 def test_a_module_loaded_by_name_counts_where_it_is_named(project):
     (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
-    loaded, alone = source_of(project, "step", ("maths.figure",)), source_of(project, "step")
+    loaded, alone = source_of(project, "step", ("workflow_scripts.maths.figure",)), source_of(project, "step")
     added = loaded["files"].keys() - alone["files"].keys()
     assert added == {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"}
     assert loaded["digest"] != alone["digest"]
     with pytest.raises(PipelineError, match="maths.figures"):
-        source_closure(project, "step", ("maths.figures",))
+        source_closure(project, "step", ("workflow_scripts.maths.figures",))
 
 
 def test_misspelt_entry_and_broken_source_are_named(project):

@@ -123,6 +123,13 @@ MISTAKES = {
         ("min_snr_gamma: 5.0", "min_snr_gamma: -5", "loss.min_snr_gamma is -5, must be more than 0"),
         ("loss:", "sampling: {num_samples: 5}\nloss:", "sampling is not a known key"),
         ("weighting: min_snr", "weighting: uniform", "does not use it; set it to null"),
+        ("weighting: min_snr", "weighting: min_snrr", "did you mean 'min_snr'?"),
+        (
+            "weighting: min_snr",
+            "weighting: json:loads",
+            "json:loads cannot be used: it takes (s, cls",
+        ),
+        ("weighting: min_snr", "weighting: nowhere.at_all:it", "there is no module nowhere.at_all"),
     ],
 }
 
