@@ -18,8 +18,7 @@ include: "rules/report.smk"
 wildcard_constraints:
     arm="|".join(arm.name for arm in STUDY.arms),
     seed="|".join(map(str, STUDY.seeds)),
-    sampler="|".join(sorted({sampler for sampler, _ in STUDY.sampler_nfe})),
-    nfe=r"\d{4}",
+    point="|".join(STUDY.points),
     step=r"\d{7}",
 
 

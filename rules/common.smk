@@ -126,26 +126,30 @@ def shared(section, *keys):
     return {section: {key: STUDY.shared(section)[key] for key in keys}}
 
 
+def shared_but(section, *left_out):
+    """A section that all arms share without the named settings."""
+    return {key: value for key, value in STUDY.shared(section).items() if key not in left_out}
+
+
 # What networks need to know of the data, and what defines the extractor's features (not its training).
 IMAGE_SHAPE = shared("data", "image_size", "channels")
 FEATURE_SETTINGS = shared("extractor", "name", "kind", "feature_dim")
 
 
-def run_identity(wildcards, step_number):
-    """The run and checkpoint that a metric row describes."""
+def run_identity(wildcards):
+    """The run that a metric row describes."""
     return {
         "study": STUDY.name,
         "preset": STUDY.preset,
         "arm": wildcards.arm,
         "seed": int(wildcards.seed),
-        "step": step_number,
     }
 
 
-def sampler_settings(name):
-    """A sampler's settings without its NFE list: {name, eta}."""
-    samplers = STUDY.shared("sampling")["samplers"]
-    return next({"name": s["name"], "eta": s.get("eta")} for s in samplers if s["name"] == name)
+def point_settings(name):
+    """How many images a point has, and how they are generated: {num_samples, point}."""
+    point = dict(STUDY.points[name])
+    return {"num_samples": point.pop("num_samples"), "point": point}
 
 
 def before_the_first_job():

@@ -1,5 +1,5 @@
-# Sample images for each run, sampler and number of network calls (NFE).
-SAMPLES = f"{RUN}/samples/{{sampler}}_nfe{{nfe}}.npz"
+# Sample images of each run at each point.
+SAMPLES = f"{RUN}/samples/{{point}}.npz"
 
 
 rule sample_images:
@@ -8,7 +8,7 @@ rule sample_images:
     output:
         samples=SAMPLES,
     log:
-        f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+        f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{point}}.log",
     priority: 1
     resources:
         **limits("sampling"),
@@ -18,14 +18,11 @@ rule sample_images:
             {
                 "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
-                "nfe": int(wildcards.nfe),
-                "sampler": sampler_settings(wildcards.sampler),
-                "sampling": {
-                    key: value for key, value in STUDY.shared("sampling").items() if key != "samplers"
-                },
+                **point_settings(wildcards.point),
+                "sampling": shared_but("sampling", "samplers", "num_samples"),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion"),
             }
         ),
     shell:
-        step("sample_images", "checkpoint", "samples", wildcards="arm seed sampler nfe", machine="device")
+        step("sample_images", "checkpoint", "samples", wildcards="arm seed point", machine="device")

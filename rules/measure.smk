@@ -1,7 +1,7 @@
 # Measurements: the feature extractor and the reference, features and metrics of the samples, curvature of the
 # checkpoints, and the verdict on all rows by the locked rule.
 
-FEATURES = f"{RUN}/features/{{sampler}}_nfe{{nfe}}.npz"
+FEATURES = f"{RUN}/features/{{point}}.npz"
 # The Inception weights: extractor.weights, or else the published file, downloaded to the data root.
 OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
 INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
@@ -34,9 +34,7 @@ rule train_extractor:
         settings=canonical_json(
             {
                 **shared("data", "num_classes"),
-                "extractor": {
-                    key: value for key, value in STUDY.shared("extractor").items() if key != "weights"
-                },
+                "extractor": shared_but("extractor", "weights"),
             }
         ),
         # The content of a user's own weights file, not its path, decides whether this reruns.
@@ -87,7 +85,7 @@ rule extract_features:
     output:
         features=FEATURES,
     log:
-        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+        f"{RESULTS}/logs/extract_features/{{arm}}_seed{{seed}}_{{point}}.log",
     resources:
         **limits("features"),
     params:
@@ -98,21 +96,20 @@ rule extract_features:
             "extract_features",
             "samples weights info",
             "features",
-            wildcards="arm seed sampler nfe",
+            wildcards="arm seed point",
             machine="device",
         )
 
 
 def metric_identity(wildcards):
-    """The samples that a metric describes."""
+    """The samples that a metric describes, in the words of a metric row."""
+    settings = point_settings(wildcards.point)
+    point = {key: value for key, value in settings["point"].items() if value is not None}
     return {
-        **run_identity(wildcards, FINAL_STEP),
-        "sampler": wildcards.sampler,
-        "eta": sampler_settings(wildcards.sampler)["eta"],
-        "nfe": int(wildcards.nfe),
-        "num_samples": STUDY.shared("sampling")["num_samples"],
-        "ema": True,
+        **run_identity(wildcards),
         "metric": STUDY.shared("extractor")["name"],
+        "num_samples": settings["num_samples"],
+        "from": {"point": wildcards.point, **point, "weights": "ema", "step": FINAL_STEP},
     }
 
 
@@ -125,9 +122,9 @@ rule compute_metrics:
         extractor_info=f"{RESULTS}/extractor/extractor.json",
         checkpoint=FINAL_CHECKPOINT,
     output:
-        metrics=f"{RUN}/metrics/{{sampler}}_nfe{{nfe}}.json",
+        metrics=f"{RUN}/metrics/{{point}}.json",
     log:
-        f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+        f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{point}}.log",
     resources:
         **limits("metrics"),
     params:
@@ -138,27 +135,27 @@ rule compute_metrics:
             "compute_metrics",
             "features reference reference_features reference_info extractor_info checkpoint",
             "metrics",
-            wildcards="arm seed sampler nfe",
+            wildcards="arm seed point",
         )
 
 
-# Only at the main sampler and NFE, which the report shows: with Inception's features it takes minutes per
+# Only at the main point, which the report shows: with Inception's features it takes minutes per
 # run.
 rule measure_finite_sample:
     input:
         features=FEATURES,
         reference=f"{RESULTS}/stats/reference.npz",
     output:
-        finite_sample=f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json",
+        finite_sample=f"{RUN}/finite_sample/{{point}}.json",
     log:
-        f"{RESULTS}/logs/measure_finite_sample/{{arm}}_seed{{seed}}_{{sampler}}_nfe{{nfe}}.log",
+        f"{RESULTS}/logs/measure_finite_sample/{{arm}}_seed{{seed}}_{{point}}.log",
     resources:
         **limits("metrics"),
     params:
         **code("measure_finite_sample"),
         settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
     shell:
-        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed sampler nfe")
+        step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed point")
 
 
 # With the same batch, timesteps, noise and probes for every checkpoint, so that they can be compared.
@@ -177,7 +174,8 @@ rule probe_checkpoint:
         **code_of_arm("probe_checkpoint"),
         settings=lambda wildcards: canonical_json(
             {
-                **run_identity(wildcards, int(wildcards.step)),
+                **run_identity(wildcards),
+                "step": int(wildcards.step),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "curvature"),
                 "loads": arm_modules(wildcards.arm),
@@ -190,7 +188,7 @@ rule probe_checkpoint:
 rule collect_run:
     input:
         rows=[
-            *(f"{RUN}/metrics/{sampler}_nfe{nfe:04d}.json" for sampler, nfe in STUDY.sampler_nfe),
+            *(f"{RUN}/metrics/{point}.json" for point in STUDY.points),
             *(f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS),
         ],
     output:

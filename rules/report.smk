@@ -8,11 +8,9 @@ EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
 STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
 EVERY_PROBE = expand(f"{RUN}/probes/step{{step}}.json", arm=ARMS, seed=STUDY.seeds, step=STEPS)
 FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
-MAIN = {"sampler": REPORT_SETTINGS["main_sampler"], "nfe": f"{REPORT_SETTINGS['main_nfe']:04d}"}
+MAIN = {"point": REPORT_SETTINGS["main_point"]}
 GRID_SAMPLES = expand(SAMPLES, arm=ARMS, seed=STUDY.seeds[0], **MAIN)
-FINITE_SAMPLES = expand(
-    f"{RUN}/finite_sample/{{sampler}}_nfe{{nfe}}.json", arm=ARMS, seed=STUDY.seeds, **MAIN
-)
+FINITE_SAMPLES = expand(f"{RUN}/finite_sample/{{point}}.json", arm=ARMS, seed=STUDY.seeds, **MAIN)
 # The inputs of each figure.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
@@ -195,7 +193,7 @@ def every_output():
     names = [rule.name for rule in workflow.rules if rule.name not in ("all", "measure_finite_sample")]
     patterns = [str(path) for name in names for path in getattr(rules, name).output]
     found = set(FINITE_SAMPLES)
-    for sampler, nfe in STUDY.sampler_nfe:
-        point = {"sampler": sampler, "nfe": f"{nfe:04d}"}
-        found.update(expand(patterns, arm=ARMS, seed=STUDY.seeds, step=STEPS, notebook=NOTEBOOKS, **point))
+    found.update(
+        expand(patterns, arm=ARMS, seed=STUDY.seeds, step=STEPS, notebook=NOTEBOOKS, point=STUDY.points)
+    )
     return sorted(found)

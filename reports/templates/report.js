@@ -125,15 +125,15 @@ function chain(starts) {
 
 // Lineage of a number, hypothesis, figure, setting or stage
 const FIELDS = [["step", "Training step"], ["sampler", "Sampler"], ["eta", "η"], ["nfe", "NFE"], ["num_samples", "Samples"], ["objective", "Objective"],
-  ["num_probes", "Probes"], ["ema", "Averaged weights (EMA)"], ["extractor", "Extractor"], ["extractor_sha256", "Extractor's hash"],
+  ["num_probes", "Probes"], ["weights", "Weights"], ["extractor", "Extractor"], ["extractor_sha256", "Extractor's hash"],
   ["reference_sha256", "Reference's hash"], ["probe_sha256", "Probe set's hash"]];
 function shown(name, value) {
   if (name.endsWith("_sha256")) return hash(value);
-  return name === "ema" ? (value ? "yes" : "no") : number(value);
+  return name === "weights" && value === "ema" ? "averaged (EMA)" : number(value);
 }
 function rowPath(item) {
   const run = `${data.folders.results}/runs/${item.arm}/seed${item.seed}`;
-  return item.sampler !== null ? `${run}/metrics/${item.sampler}_nfe${String(item.nfe).padStart(4, "0")}.json` : `${run}/probes/step${String(item.step).padStart(7, "0")}.json`;
+  return item.point !== null ? `${run}/metrics/${item.point}.json` : `${run}/probes/step${String(item.step).padStart(7, "0")}.json`;
 }
 function aboutRows(places) {
   const items = places.map(row), first = items[0];

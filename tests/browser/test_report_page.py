@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.unit.report.html_pages import Page, unlinked
+from workflow_scripts.study.results import flat, read_rows
 
 RESULTS = "results/MS1_min_snr/smoke"
 AUDIT = "python -m workflow_scripts.tools.audit"
@@ -25,9 +26,9 @@ VIEWS = pytest.mark.parametrize(
 
 def result_row(project: Path, metric: str) -> dict:
     """The row of the first arm and seed for the main sampler."""
-    lines = (project / RESULTS / "results.jsonl").read_text().splitlines()
-    wanted = {"arm": "E1_baseline_linear", "seed": 1077, "metric": metric, "sampler": "ddpm", "nfe": 50}
-    (row,) = [row for row in map(json.loads, lines) if wanted.items() <= row.items()]
+    rows = map(flat, read_rows(project / RESULTS / "results.jsonl"))
+    wanted = {"arm": "E1_baseline_linear", "seed": 1077, "metric": metric, "point": "ddpm_nfe0050"}
+    (row,) = [row for row in rows if wanted.items() <= row.items()]
     return row
 
 

@@ -13,7 +13,7 @@ from workflow_scripts.provenance.planned_jobs import dry_run, planned_jobs
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
 E1, E2, E3 = "E1_baseline_linear", "E2_minsnr_linear", "E3_baseline_cosine"
 SEEDS = ("1077", "1078")
-SAMPLERS = (("ddpm", "0010"), ("ddpm", "0050"), ("ddim", "0010"))
+POINTS = ("ddpm_nfe0010", "ddpm_nfe0050", "ddim_nfe0010")
 STEPS = ("0000020", "0000040")
 FIGURES = (
     "hypotheses",
@@ -31,8 +31,8 @@ def per_run(rule, runs):
     return {f"{rule} {arm} {seed}" for arm, seed in runs}
 
 
-def per_sample(rule, runs, samplers=SAMPLERS):
-    return {f"{rule} {arm} {seed} {name} {nfe}" for arm, seed in runs for name, nfe in samplers}
+def per_sample(rule, runs, points=POINTS):
+    return {f"{rule} {arm} {seed} {point}" for arm, seed in runs for point in points}
 
 
 def figures(*names):
@@ -43,7 +43,7 @@ RUNS = [(arm, seed) for arm in (E1, E2) for seed in SEEDS]
 E2_RUNS = [run for run in RUNS if run[0] == E2]
 E3_RUNS = [(E3, seed) for seed in SEEDS]
 NEW_SEED = [(arm, "1079") for arm in (E1, E2)]
-MAIN = SAMPLERS[1:2]
+MAIN = POINTS[1:2]
 NOTEBOOKS = {"render_notebook 01_results", "render_notebook 02_training"}
 PAGE = {"collect_costs", "build_report"}
 WORDS = {"write_summary"} | PAGE
@@ -54,21 +54,21 @@ RENDERED = figures(*FIGURES) | NOTEBOOKS | WORDS
 GATE = {"check_preregistration"}
 
 
-def from_metrics(runs, samplers=SAMPLERS):
-    return per_sample("compute_metrics", runs, samplers) | per_run("collect_run", runs) | AFTER_COLLECTING
+def from_metrics(runs, points=POINTS):
+    return per_sample("compute_metrics", runs, points) | per_run("collect_run", runs) | AFTER_COLLECTING
 
 
-def from_features(runs, samplers=SAMPLERS):
-    main = [pair for pair in samplers if pair in MAIN]
+def from_features(runs, points=POINTS):
+    main = [point for point in points if point in MAIN]
     return (
-        per_sample("extract_features", runs, samplers)
+        per_sample("extract_features", runs, points)
         | per_sample("measure_finite_sample", runs, main)
-        | from_metrics(runs, samplers)
+        | from_metrics(runs, points)
     )
 
 
-def from_samples(runs, samplers=SAMPLERS):
-    return per_sample("sample_images", runs, samplers) | from_features(runs, samplers)
+def from_samples(runs, points=POINTS):
+    return per_sample("sample_images", runs, points) | from_features(runs, points)
 
 
 def from_training(runs):
@@ -156,7 +156,7 @@ EDITS = {
         SMOKE,
         "nfe: [10, 50]",
         "nfe: [10, 20, 50]",
-        GATE | from_samples(RUNS, (("ddpm", "0020"),)) | RENDERED,
+        GATE | from_samples(RUNS, ("ddpm_nfe0020",)) | RENDERED,
     ),
     "two values swapped": (
         SMOKE,
@@ -241,11 +241,11 @@ def test_an_update_makes_a_deleted_sample_file_again_and_nothing_after_it(finish
     path = f"{RESULTS}/runs/{E2}/seed1078/samples/ddim_nfe0010.npz"
     before = (finished / path).read_bytes()
     (finished / path).unlink()
-    planned = from_samples([(E2, "1078")], SAMPLERS[2:])  # the report's grid shows another
+    planned = from_samples([(E2, "1078")], POINTS[2:])  # the report's grid shows another
     assert jobs(finished) == planned
     said = plan(finished).stdout
     # how long it took depends on what else the machine did
-    about = f"arm {E2}; seed 1078; sampler ddim; nfe 0010"
+    about = f"arm {E2}; seed 1078; point ddim_nfe0010"
     expected = rf"1 × sample_images, about \d+ s: {about}, because missing: {re.escape(path)}"
     assert re.search(expected, said), said
     times = {

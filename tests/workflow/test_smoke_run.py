@@ -13,6 +13,7 @@ import pytest
 from tests.workflow.projects import run_module, snakemake
 from workflow_scripts.provenance.planned_jobs import planned_jobs
 from workflow_scripts.report.figures import FIGURES
+from workflow_scripts.study.results import flat, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ ARMS, SEEDS = ("E1_baseline_linear", "E2_minsnr_linear"), (1077, 1078)
 
 @pytest.fixture(scope="module")
 def rows(smoke_run) -> pd.DataFrame:
-    return pd.read_json(smoke_run[0] / RESULTS / "results.jsonl", lines=True)
+    return pd.DataFrame(map(flat, read_rows(smoke_run[0] / RESULTS / "results.jsonl")))
 
 
 def planned(project: Path, preset: str = "smoke") -> Counter:

@@ -16,25 +16,28 @@ from workflow_scripts.report.labels import (
     estimand_label,
     interval_text,
     number,
-    sampler_label,
+    point_label,
     text_table,
     threshold_text,
 )
 from workflow_scripts.report.page import render
 from workflow_scripts.report.tables import NONE, Table, setting_value
 from workflow_scripts.study.reasons import metric_name
-from workflow_scripts.study.results import IDENTITY_FIELDS, Row
+from workflow_scripts.study.results import NOT_IDENTITY, Row
 
 # The terminal shows this many rows of a table; the page shows all.
 TERMINAL_ROWS = 20
 # Rows that share these fields measure the same thing; they may still differ in identity and be incomparable.
-POINT = ("metric", "sampler", "eta", "nfe", "objective", "ema")
+POINT = ("metric", "point", "objective", "weights")
 IDENTICAL = "identical"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of two reports; `settings` are flat, by arm; `lineages` and `commits` are from its manifests."""
+    """One of two reports: rows as `study.results.flat` gives them, settings by arm and dotted key.
+
+    `lineages` and `commits` are from its manifests.
+    """
 
     rows: Sequence[Row]
     verdict: Mapping[str, Any]
@@ -230,7 +233,7 @@ def _metrics(a: Side, b: Side) -> Section:
     for key in sorted(left.keys() | right.keys(), key=_order):
         here, there = left.get(key, []), right.get(key, [])
         point = dict(zip(POINT, key[1:]))
-        names = [key[0], metric_name(point["metric"]), _where(point)]
+        names = [key[0], metric_name(point["metric"]), _where((here or there)[0])]
         rows.append([*names, _mean(here), _mean(there), *_change(here, there)])
     notes = ["Last training step of each side. Exploratory: no hypothesis is about the change from A to B."]
     refused = sum(row[-1].startswith("not comparable") for row in rows)
@@ -247,7 +250,7 @@ def _by_point(rows: Sequence[Row]) -> dict[tuple, list[Row]]:
     found: dict[tuple, list[Row]] = {}
     for row in rows:
         if row["step"] == last:
-            found.setdefault((row["arm"], *(row[name] for name in POINT)), []).append(row)
+            found.setdefault((row["arm"], *(row.get(name) for name in POINT)), []).append(row)
     return found
 
 
@@ -256,11 +259,11 @@ def _order(key: tuple) -> tuple:
     return tuple((value is not None, value) for value in key)
 
 
-def _where(point: Mapping[str, Any]) -> str:
-    where = f"{point['objective']} objective"
-    if point["sampler"]:
-        where = f"{sampler_label(point['sampler'], point['eta'])}, NFE {point['nfe']}"
-    return where if point["ema"] else f"{where}, without EMA"
+def _where(row: Row) -> str:
+    where = f"{row['objective']} objective" if "objective" in row else ""
+    if "point" in row:
+        where = point_label({"eta": None, **row})
+    return where if row["weights"] == "ema" else f"{where}, without EMA"
 
 
 def _mean(rows: Sequence[Row]) -> str:
@@ -301,9 +304,9 @@ def _change(a: Sequence[Row], b: Sequence[Row]) -> tuple[str, str]:
 def _differing_identity(a: Sequence[Row], b: Sequence[Row]) -> list[str]:
     """`field (value of A | value of B)` for every identity field that differs."""
     found = []
-    for name in IDENTITY_FIELDS:
-        here, there = (", ".join(sorted({_short(str(row[name])) for row in rows})) for rows in (a, b))
-        if {str(row[name]) for row in a} != {str(row[name]) for row in b}:
+    for name in dict.fromkeys(name for row in (*a, *b) for name in row if name not in NOT_IDENTITY):
+        here, there = (", ".join(sorted({_short(str(row.get(name))) for row in rows})) for rows in (a, b))
+        if {str(row.get(name)) for row in a} != {str(row.get(name)) for row in b}:
             found.append(f"{name} ({here} | {there})")
     return found
 

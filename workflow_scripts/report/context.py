@@ -12,19 +12,32 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import read_json, read_json_lines
+from workflow_scripts.core.files import read_json
 from workflow_scripts.study import rule
+from workflow_scripts.study.results import flat, read_rows
 
 RUN_PATH = re.compile(r"(?:^|/)runs/(?P<arm>[^/]+)/seed(?P<seed>\d+)/")
-SAMPLES_NAME = re.compile(r"(?P<sampler>.+)_nfe(?P<nfe>\d+)\.npz$")
 # Two rows of one metric that agree in all of these would be averaged although they are unlike.
-TOLD_APART_BY = ["arm", "seed", "step", "sampler", "eta", "nfe", "objective"]
-ROW_COLUMNS = [*TOLD_APART_BY, "value", "stderr", "interval_low", "interval_high", "row"]
+TOLD_APART_BY = ["arm", "seed", "step", "point", "objective"]
+ROW_COLUMNS = [
+    *TOLD_APART_BY,
+    "sampler",
+    "eta",
+    "nfe",
+    "value",
+    "stderr",
+    "interval_low",
+    "interval_high",
+    "row",
+]
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """Settings (`report`) and results of one study and preset; what was not given is empty."""
+    """Settings (`report`) and results of one study and preset; what was not given is empty.
+
+    `results` are rows as `study.results.flat` gives them.
+    """
 
     report: dict[str, Any]
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -32,7 +45,7 @@ class ReportContext:
     scale_marks: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[tuple[str, int], Path] = field(default_factory=dict)
     probes: dict[tuple[str, int], list[Path]] = field(default_factory=dict)
-    samples: dict[tuple[str, int, str, int], Path] = field(default_factory=dict)
+    samples: dict[tuple[str, int, str], Path] = field(default_factory=dict)
     finite_samples: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -41,22 +54,16 @@ class ReportContext:
         probes: dict[tuple[str, int], list[Path]] = {}
         for path in inputs.get("probes", []):
             probes.setdefault(arm_and_seed(path), []).append(path)
-        samples = {}
-        for path in inputs.get("samples", []):
-            name = SAMPLES_NAME.search(Path(path).name)
-            if name is None:
-                raise PipelineError(
-                    f"{path}: a sample file is called <sampler>_nfe<nfe>.npz; give the right files"
-                )
-            samples[(*arm_and_seed(path), name["sampler"], int(name["nfe"]))] = Path(path)
         return cls(
             report,
-            results=[row for path in inputs.get("results", []) for row in read_json_lines(path)],
+            results=[flat(row) for path in inputs.get("results", []) for row in read_rows(path)],
             verdict=next((read_json(path) for path in inputs.get("verdict", [])), None),
             scale_marks=[mark for path in inputs.get("scale_marks", []) for mark in read_json(path)],
             logs={arm_and_seed(path): Path(path) for path in inputs.get("logs", [])},
             probes=probes,
-            samples=samples,
+            samples={
+                (*arm_and_seed(path), Path(path).stem): Path(path) for path in inputs.get("samples", [])
+            },
             finite_samples=[read_json(path) for path in inputs.get("finite_samples", [])],
         )
 
@@ -74,10 +81,9 @@ class ReportContext:
         return self.arm(name)["label"]
 
     @property
-    def points(self) -> list[tuple[str, float | None, int]]:
-        """Sampler, eta and NFE of every planned way of sampling."""
-        samplers = self.report["samplers"]
-        return [(item["name"], item.get("eta"), nfe) for item in samplers for nfe in item["nfe"]]
+    def points(self) -> dict[str, dict[str, Any]]:
+        """The settings of every planned point, by name."""
+        return {point["name"]: point for point in self.report["points"]}
 
     def rows(self, metric: str, **identity: Any) -> pd.DataFrame:
         """Result rows of one metric (EMA weights) whose identity fields have the given values.
@@ -86,7 +92,7 @@ class ReportContext:
         cannot be told apart, since a mean over them would mix unlike numbers.
         """
         arms = self.arms
-        wanted = {"metric": metric, "ema": True, **identity}
+        wanted = {"metric": metric, "weights": "ema", **identity}
         rows = [
             {**{column: row.get(column) for column in ROW_COLUMNS}, "row": place}
             for place, row in enumerate(self.results)
@@ -95,7 +101,7 @@ class ReportContext:
         frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
         if frame.duplicated(TOLD_APART_BY).any():
             raise PipelineError(
-                f"results hold {metric} more than once for one arm, seed, step, sampler and NFE; "
+                f"results hold {metric} more than once for one arm, seed, step and point; "
                 "delete results.jsonl and run again"
             )
         return frame
@@ -105,15 +111,13 @@ class ReportContext:
         return self.rows(metric, step=self.report["final_step"], **identity)
 
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
-        """A metric (default: the main one) at the last step, with the main sampler and its main NFE."""
-        sampler, nfe = self.report["main_sampler"], self.report["main_nfe"]
-        eta = next((eta for name, eta, _ in self.points if name == sampler), None)
-        return self.final_rows(metric or self.report["metric"], sampler=sampler, eta=eta, nfe=nfe)
+        """A metric (default: the main one) at the last step and the main point."""
+        return self.final_rows(metric or self.report["metric"], point=self.report["main_point"])
 
     @property
     def further_metrics(self) -> list[str]:
         """The metrics of samples other than the main one, sorted."""
-        of_samples = {row["metric"] for row in self.results if row["sampler"] is not None}
+        of_samples = {row["metric"] for row in self.results if "point" in row}
         return sorted(of_samples - {self.report["metric"]})
 
 

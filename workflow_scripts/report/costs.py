@@ -58,7 +58,7 @@ def _add(stages: dict[str, dict[str, Any]], manifest: Mapping[str, Any]) -> None
 def _work(settings: Mapping[str, Any], entry: str) -> dict[str, int]:
     """Training steps and images of one pipeline step, from its settings."""
     if entry == "sample_images":
-        return {"images": settings["sampling"]["num_samples"]}
+        return {"images": settings["num_samples"]}
     training = settings.get({"train_model": "training", "train_extractor": "extractor"}.get(entry), {})
     if "num_steps" not in training:
         return {}

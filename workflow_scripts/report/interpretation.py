@@ -232,9 +232,9 @@ def gaps(context: ReportContext) -> list[str]:
 def _planned(context: ReportContext) -> Iterable[tuple[str, pd.DataFrame]]:
     """Name and rows of each planned measurement."""
     metric = context.report["metric"]
-    for sampler, eta, nfe in context.points:
-        rows = context.final_rows(metric, sampler=sampler, eta=eta, nfe=nfe)
-        yield f"{metric_name(metric)} with {sampler_label(sampler, eta)} at NFE {nfe}", rows
+    for name, point in context.points.items():
+        where = f"{sampler_label(point['sampler'], point['eta'])} at NFE {point['nfe']}"
+        yield f"{metric_name(metric)} with {where}", context.final_rows(metric, point=name)
     curvatures = (("hessian_trace", "common"), ("hessian_trace", "own"), ("hessian_top_eigenvalue", "common"))
     for name, objective in curvatures:
         rows = context.final_rows(name, objective=objective)

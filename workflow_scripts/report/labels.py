@@ -26,6 +26,11 @@ def sampler_label(sampler: str, eta: float | None = None) -> str:
     return name if eta is None else f"{name}, η = {eta:g}"
 
 
+def point_label(point: Mapping[str, Any]) -> str:
+    """A point in words: `DDIM, η = 0, NFE 50`."""
+    return f"{sampler_label(point['sampler'], point['eta'])}, NFE {point['nfe']}"
+
+
 def estimand_label(metric: Mapping[str, Any]) -> str:
     """A metric's identity in words: name, objective, sampler, network calls, sample count."""
     parts = [metric_name(metric.get("metric") or metric["name"])]

@@ -14,12 +14,11 @@ from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_gr
 from workflow_scripts.report.tables import NONE, SETTING_SECTIONS, Cell
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
-from workflow_scripts.study.results import FIELDS
 
 # The columns of a result row on the page; each distinct value is stored once.
-COLUMNS = tuple(name for name in FIELDS if name not in ("study", "preset"))
+NOT_COLUMNS = ("study", "preset")
 # The parts of a metric's identity that a hypothesis states.
-MEASURED = ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "ema")
+MEASURED = ("metric", "sampler", "nfe", "objective", "num_samples", "num_probes", "weights")
 FILES = {
     "lock": "gate.json",
     "reference": "stats/scale_marks.json",
@@ -95,8 +94,9 @@ class Lineage:
     def data(self, figures: Mapping[str, Mapping[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the page's script looks up."""
         values, report = Interned(), self.context.report
+        names = dict.fromkeys(name for row in self.context.results for name in row if name not in NOT_COLUMNS)
         rows = [
-            [*(values.place(row.get(name)) for name in COLUMNS), self._makers.get(self._row_path(row))]
+            [*(values.place(row.get(name)) for name in names), self._makers.get(self._row_path(row))]
             for row in self.context.results
         ]
         locked = {"lock": self.lock, "locked": report["preregistered_preset"]}
@@ -112,7 +112,7 @@ class Lineage:
                 metric: metric_name(metric)
                 for metric in sorted({row["metric"] for row in self.context.results})
             },
-            "columns": [*COLUMNS, "maker"],
+            "columns": [*names, "maker"],
             "values": values.values,
             "rows": rows,
             "hypotheses": {item["id"]: self._hypothesis(item) for item in verdict["hypotheses"]},
@@ -132,16 +132,15 @@ class Lineage:
         if kind == "run":
             return f"{self.results}/runs/{run[0]}/seed{run[1]}/timing.json"
         if kind == "finite_sample":
-            report = self.context.report
-            name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
-            return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{name}.json"
+            point = self.context.report["main_point"]
+            return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{point}.json"
         return f"{self.results}/{FILES[kind]}"
 
     def _row_path(self, row: Mapping[str, Any]) -> str:
         """The file of a run in which a result row was first written."""
         run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
-        if row["sampler"] is not None:
-            return f"{run}/metrics/{row['sampler']}_nfe{row['nfe']:04d}.json"
+        if "point" in row:
+            return f"{run}/metrics/{row['point']}.json"
         return f"{run}/probes/step{row['step']:07d}.json"
 
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:

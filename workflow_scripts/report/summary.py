@@ -63,6 +63,7 @@ def _content(
     simulated = [item for item in hypotheses if item.get("error_rates")]
     accuracy = extractor.get("test_accuracy")
     quality = "" if accuracy is None else f", test accuracy {rate_text(accuracy)}"
+    main = context.points[report["main_point"]]
     return {
         "report": report,
         "verdict": verdict,
@@ -75,7 +76,7 @@ def _content(
         "banner": markdown(rehearsal_line(report)),
         "answer": interpretation.answer(report, verdict),
         "metric": metric_name(report["metric"]),
-        "point": f"{sampler_label(report['main_sampler'])}, NFE {sourced(str(report['main_nfe']), 'lock')}",
+        "point": f"{sampler_label(main['sampler'])}, NFE {sourced(str(main['nfe']), 'lock')}",
         "samples": setting("sampling.num_samples", "sample"),
         "seeds": source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds"),
         "seed_list": source_numbers(join_words([str(seed) for seed in report["seeds"]]), "setting/seeds"),

@@ -209,17 +209,17 @@ def main_result_table(context: ReportContext) -> Table:
 
 
 def sweep_table(context: ReportContext) -> Table:
-    """The main metric of every arm at every sampler and NFE: mean ± sd over seeds."""
+    """The main metric of every arm at every point: mean ± sd over seeds."""
     columns = []
-    for sampler, eta, nfe in context.points:
-        title = f"{sampler} {nfe}" if eta is None else f"{sampler} (η={eta:g}) {nfe}"
-        rows = context.final_rows(context.report["metric"], sampler=sampler, eta=eta, nfe=nfe)
-        columns.append((title, rows, _mean_sd))
+    for name, point in context.points.items():
+        eta = "" if point["eta"] is None else f" (η={point['eta']:g})"
+        rows = context.final_rows(context.report["metric"], point=name)
+        columns.append((f"{point['sampler']}{eta} {point['nfe']}", rows, _mean_sd))
     return _by_arm(context, columns)
 
 
 def further_metrics_table(context: ReportContext) -> Table:
-    """Every other metric of samples with the main sampler and NFE: mean ± sd over seeds.
+    """Every other metric of samples at the main point: mean ± sd over seeds.
 
     Beside it the mean error of a single run: half of its 95 % interval where it has one, else its spread.
     """

@@ -1,6 +1,6 @@
 """Compute every metric of one set of samples from its features.
 
-Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features,
+Settings: study, preset, arm, seed, metric, num_samples, from (results.py). Inputs: features,
 reference, reference_features (npz), reference_info, extractor_info (json), checkpoint (hashed only). Output:
 metrics (json rows: Fréchet and kernel distance, precision, recall and, with Inception, the Inception Score).
 """
@@ -20,7 +20,7 @@ from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics import fidelity
 from workflow_scripts.metrics.frechet import frechet_distance
 from workflow_scripts.metrics.statistics import load_statistics, statistics_of
-from workflow_scripts.study.results import FIELDS, check_row
+from workflow_scripts.study.results import check_row
 
 
 def main(step: Step) -> None:
@@ -34,20 +34,18 @@ def main(step: Step) -> None:
             f"{step.input('features')} holds {len(features)} feature vectors, {num_samples} are needed; "
             "delete it and its samples and run again"
         )
-    common = {
-        **dict.fromkeys(FIELDS),
-        **{name: value for name, value in step.settings.items() if name in FIELDS},
-        "checkpoint_sha256": sha256_file(step.input("checkpoint")),
-        "extractor": extractor_info["name"],
-        "extractor_sha256": extractor_info["extractor_sha256"],
-    }
+    common = {name: step.setting(name) for name in ("study", "preset", "arm", "seed")}
+    common |= {"stderr": None, "interval": None}
+    common["from"] = {**step.setting("from"), "checkpoint_sha256": sha256_file(step.input("checkpoint"))}
+    judge = {"extractor": extractor_info["name"], "extractor_sha256": extractor_info["extractor_sha256"]}
     statistics = load_statistics(step.input("reference"))
     (vectors,) = read_npz(step.input("reference_features"), "features")
-    to_statistics = {"reference_sha256": reference_info["reference_sha256"]}
-    to_vectors = {"reference_sha256": reference_info["features_sha256"]}
+    judge["num_samples"] = num_samples
+    to_statistics = {"on": {**judge, "reference_sha256": reference_info["reference_sha256"]}}
+    to_vectors = {"on": {**judge, "reference_sha256": reference_info["features_sha256"]}}
     features = features[:num_samples]
     value, spread, (low, high) = fidelity.kernel_distance(features, vectors)
-    kernel = {"value": value, "stderr": spread, "interval_low": low, "interval_high": high}
+    kernel = {"value": value, "stderr": spread, "interval": [low, high]}
     kernel_name = "kid" if metric == "fid" else metric.replace("fd_", "kd_")
     precision, recall = fidelity.precision_and_recall(features, vectors)
     rows = [

@@ -1,6 +1,6 @@
 """Measure how the number of samples affects a run's Fréchet distance: bootstrap interval, fewer samples.
 
-Settings: study, preset, arm, seed, step, sampler, eta, nfe, num_samples, ema, metric. Inputs: features,
+Settings: study, preset, arm, seed, metric, num_samples, from (results.py). Inputs: features,
 reference (npz). Output: finite_sample (json: the settings, `reference_sha256`, and the measurements).
 """
 

@@ -24,7 +24,7 @@ from workflow_scripts.data.images import load_dataset, to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.study.results import FIELDS, check_row
+from workflow_scripts.study.results import check_row
 from workflow_scripts.training.checkpoints import load_ema_model
 from workflow_scripts.training.device import device_of
 
@@ -46,11 +46,11 @@ def main(step: Step) -> None:
         curvature["num_probes"],
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
-    common = {
-        **dict.fromkeys(FIELDS),
-        **{name: step.setting(name) for name in ("study", "preset", "arm", "seed", "step")},
-        "checkpoint_sha256": sha256_file(step.input("checkpoint")),
-        "ema": True,
+    common = {name: step.setting(name) for name in ("study", "preset", "arm", "seed")}
+    common |= {"stderr": None, "interval": None}
+    checkpoint = sha256_file(step.input("checkpoint"))
+    common["from"] = {"step": step.setting("step"), "weights": "ema", "checkpoint_sha256": checkpoint}
+    judge = {
         "num_probes": curvature["num_probes"],
         # With the schedule, which belongs to the objective: another schedule makes it another function.
         "probe_sha256": sha256_text(probe_set.sha256(images) + canonical_json(step.setting("diffusion"))),
@@ -59,7 +59,8 @@ def main(step: Step) -> None:
     x_start = to_float(images[probe_set.indices]).to(device)
     for objectives, loss in _losses(step.setting("loss"), model, diffusion, x_start, probe_set):
         measured = _curvature(step, " and ".join(objectives), loss, list(model.parameters()), probe_set)
-        rows += [{**common, **values, "objective": name} for name in objectives for values in measured]
+        for name in objectives:
+            rows += [{**common, **values, "on": {"objective": name, **judge}} for values in measured]
     timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
     if not np.isfinite([row["value"] for row in rows] + [point["mse"] for point in timestep_mse]).all():
         path = step.input("checkpoint")

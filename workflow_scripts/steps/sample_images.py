@@ -1,8 +1,8 @@
-"""Draw images from a checkpoint's EMA weights with one sampler at one NFE.
+"""Draw images from a checkpoint's EMA weights at one point.
 
-Settings: model; data {image_size, channels}; diffusion; sampling {num_samples, batch_size, clip_x_start,
-precision}; sampler {name, eta}; nfe; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C]
-in sample order).
+Settings: model; data {image_size, channels}; diffusion; sampling {batch_size, clip_x_start, precision}; point
+{sampler, eta, nfe}; num_samples; seed. Input: checkpoint. Output: samples (npz, `images` u8 [N, H, W, C] in
+sample order).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from workflow_scripts.training.device import device_of, kind_of, require_determi
 
 # These settings and the checkpoint's content decide every pixel. `num_samples` decides how many there are
 # and, through that, whether the network is compiled, which changes the last bits.
-DECIDES = ("seed", "model", "data", "diffusion", "sampler", "nfe")
+DECIDES = ("seed", "model", "data", "diffusion", "point")
 # From this many images times calls on, a GPU's network is compiled: a smaller set would gain too little
 # (docs/gpu.md).
 COMPILED_FROM = 500_000
 
 
 def main(step: Step) -> None:
-    """Draw `sampling.num_samples` images batch by batch and write them as uint8."""
+    """Draw `num_samples` images batch by batch and write them as uint8."""
     sampler = _Sampler(step)
     key = {
         **{name: step.setting(name) for name in DECIDES},
@@ -45,9 +45,7 @@ def main(step: Step) -> None:
         "compiled": sampler.compiles,
     }
     # One chunk per batch, since a network's convolutions may round differently for another batch size.
-    work = ChunkedWork(
-        step, "samples", step.setting("sampling.num_samples"), step.setting("sampling.batch_size"), key
-    )
+    work = ChunkedWork(step, "samples", step.setting("num_samples"), step.setting("sampling.batch_size"), key)
     batches = work.complete(sampler.draw, sampler.title)
     write_npz(step.output("samples"), images=np.concatenate([batch["images"] for batch in batches]))
 
@@ -56,14 +54,15 @@ class _Sampler:
     """Draws batches; loads the network only if an interrupted job left a batch to draw."""
 
     def __init__(self, step: Step):
-        self.step, self.settings, self.nfe = step, step.setting("sampler"), step.setting("nfe")
+        self.step, point = step, step.setting("point")
+        self.settings, self.nfe = {"name": point["sampler"], "eta": point["eta"]}, point["nfe"]
         eta = self.settings.get("eta")
         self.title = f"{self.settings['name']}{'' if eta is None else f' eta {eta:g}'}, NFE {self.nfe}"
         self.device = device_of(step)
         if self.device.type == "cuda":
             # Only there: a CPU's forward pass is always deterministic, and the check costs 0.7 s of start-up.
             require_determinism(self.device)
-        work = step.setting("sampling.num_samples") * self.nfe
+        work = step.setting("num_samples") * self.nfe
         self.compiles = work >= COMPILED_FROM and can_compile(self.device)
         if self.device.type == "cuda":
             # For the manifest: images with and without agree to rounding only.

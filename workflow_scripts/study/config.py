@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -15,8 +14,9 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
+from workflow_scripts.study.points import merge, points_of
 
-SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "curvature")
+SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "points", "curvature")
 DEFAULTS = "config/defaults.yaml"
 
 
@@ -67,10 +67,9 @@ class Study:
         return self.arms[0].settings[section]
 
     @property
-    def sampler_nfe(self) -> list[tuple[str, int]]:
-        """Every (sampler, NFE) pair at which the runs are evaluated."""
-        samplers = self.shared("sampling")["samplers"]
-        return [(sampler["name"], nfe) for sampler in samplers for nfe in sampler["nfe"]]
+    def points(self) -> dict[str, dict[str, Any]]:
+        """Every way of generating from a finished run, by name."""
+        return points_of(self.arms[0].settings)
 
 
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
@@ -188,15 +187,6 @@ def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:
     value = schema.read_yaml(root / relative)
     schema.check(value, definition, relative)
     return value
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `under`, key by key; lists and plain values are replaced whole."""
-    result = copy.deepcopy(dict(under))
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else copy.deepcopy(value)
-    return result
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.limits import check_gamma, check_model
+from workflow_scripts.study.points import points_of
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -20,7 +21,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         check_gamma(settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"])
         _check_training(settings["training"])
         _check_data(settings["data"])
-        _check_samplers(settings["sampling"]["samplers"], settings["diffusion"]["num_timesteps"])
+        _check_points(settings)
         check_model(settings["model"], settings["data"]["image_size"])
         _check_extractor(settings["extractor"])
     except (ValueError, ConfigError) as error:
@@ -60,20 +61,25 @@ def _check_data(data: dict[str, Any]) -> None:
         raise ValueError(f"data.test_split is only for data.source image_folder and mnist, not {source}")
 
 
-def _check_samplers(samplers: list[dict[str, Any]], num_timesteps: int) -> None:
-    names = [sampler["name"] for sampler in samplers]
+def _check_points(settings: dict[str, Any]) -> None:
+    names = [sampler["name"] for sampler in settings["sampling"]["samplers"]]
     if len(set(names)) != len(names):
         raise ValueError(f"sampling.samplers names one sampler twice: {', '.join(names)}")
-    for sampler in samplers:
-        name, most = sampler["name"], max(sampler["nfe"])
-        if most > num_timesteps:
+    num_timesteps = settings["diffusion"]["num_timesteps"]
+    for point, own in points_of(settings).items():
+        # the key that gives it: the short list, or `points`
+        where = f"points.{point}" if point in settings["points"] else f"sampling.samplers {own['sampler']}"
+        for key in ("sampler", "nfe"):
+            if key not in own:
+                raise ValueError(f"points.{point} needs {key}")
+        if own["nfe"] > num_timesteps:
             raise ValueError(
-                f"sampling.samplers {name}: nfe {most} is more than diffusion.num_timesteps {num_timesteps}"
+                f"{where}: nfe {own['nfe']} is more than diffusion.num_timesteps {num_timesteps}"
             )
-        if name == "ddim" and "eta" not in sampler:
-            raise ValueError("sampling.samplers ddim needs eta (0 is deterministic)")
-        if name != "ddim" and "eta" in sampler:
-            raise ValueError(f"sampling.samplers {name} has no eta; remove it")
+        if own["sampler"] == "ddim" and own["eta"] is None:
+            raise ValueError(f"{where}: ddim needs eta (0 is deterministic)")
+        if own["sampler"] != "ddim" and own["eta"] is not None:
+            raise ValueError(f"{where}: {own['sampler']} has no eta; remove it")
 
 
 def _check_extractor(extractor: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.lock import current_state
-from workflow_scripts.study.preregistration import Preregistration
+from workflow_scripts.study.points import point_named_by
+from workflow_scripts.study.preregistration import Preregistration, asked_point
 
 ANCHORS = "config/anchors.yaml"
 # The sections in which arms may differ: the report names these settings with their arm.
@@ -31,19 +32,18 @@ def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]
     }
 
 
-def main_metric(study: Study, preregistrations: list[Preregistration]) -> tuple[str, int]:
-    """(sampler, NFE) of the first hypothesis about samples; ConfigError unless the preset evaluates it."""
+def main_point(study: Study, preregistrations: list[Preregistration]) -> str:
+    """The point of the first hypothesis about samples; ConfigError unless the preset has it."""
     for item in preregistrations:
         for metric in (hypothesis["metric"] for hypothesis in item.hypotheses):
-            if "sampler" in metric:
-                sampler, nfe = metric["sampler"], metric["nfe"]
-                if (sampler, nfe) not in study.sampler_nfe:
+            if "point" in metric or "sampler" in metric:
+                if (point := point_named_by(study.points, metric)) is None:
                     raise ConfigError(
-                        f"config/preset/{study.preset}.yaml: sampling.samplers leaves out {sampler} at "
-                        f"NFE {nfe}, which {item.path} is about"
+                        f"config/preset/{study.preset}.yaml: sampling.samplers and points leave out "
+                        f"{asked_point(metric)}, which {item.path} is about"
                     )
-                return sampler, nfe
-    return study.sampler_nfe[0]
+                return point
+    return next(iter(study.points))
 
 
 def gate_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
             **_at(study, preregistrations),
             "final_step": study.arms[0].settings["training"]["num_steps"],
             "metric": study.shared("extractor")["name"],
-            "num_samples": study.shared("sampling")["num_samples"],
+            "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
             "arms": [arm.name for arm in study.arms],
             "seeds": list(study.seeds),
@@ -88,7 +88,6 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
 
 def report_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     """The `report` settings of figures, notebooks, summary and report."""
-    sampler, nfe = main_metric(study, preregistrations)
     first = study.arms[0].settings
     return {
         **_at(study, preregistrations),
@@ -96,8 +95,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "question": study.question,
         "preset_title": study.preset_title,
         "metric": study.shared("extractor")["name"],
-        "main_sampler": sampler,
-        "main_nfe": nfe,
+        "main_point": main_point(study, preregistrations),
         "dataset_title": study.shared("data")["title"],
         "anchors": published_anchors(root, study),
         "arms": [
@@ -114,10 +112,8 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         ],
         "seeds": list(study.seeds),
         "final_step": first["training"]["num_steps"],
-        "samplers": [
-            {"name": sampler["name"], "eta": sampler.get("eta"), "nfe": sampler["nfe"]}
-            for sampler in first["sampling"]["samplers"]
-        ],
+        # A list, because settings are handed on with sorted keys.
+        "points": [{"name": name, **point} for name, point in study.points.items()],
         **{
             section: first[section]
             for section in ("training", "model", "data", "sampling", "curvature", "extractor")

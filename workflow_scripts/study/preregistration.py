@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
+from workflow_scripts.study.points import point_named_by
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,12 @@ def _check_against(item: Preregistration, full: Study) -> None:
         arm, comparator, metric = hypothesis["arm"], hypothesis["comparator"], hypothesis["metric"]
         if (arm, comparator) not in compared:
             raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
-        if "sampler" in metric and (metric["sampler"], metric.get("nfe")) not in full.sampler_nfe:
-            raise ConfigError(
-                f"{where}: {metric['sampler']} at NFE {metric.get('nfe')} is not evaluated by {preset_file}"
-            )
+        if {"point", "sampler"} & metric.keys() and point_named_by(full.points, metric) is None:
+            raise ConfigError(f"{where}: {asked_point(metric)} is not evaluated by {preset_file}")
+        if metric.get("comparator_point", next(iter(full.points))) not in full.points:
+            raise ConfigError(f"{where}: {metric['comparator_point']} is not evaluated by {preset_file}")
+
+
+def asked_point(metric: Mapping[str, Any]) -> str:
+    """The point of a hypothesis' metric as its author wrote it."""
+    return metric.get("point") or f"{metric.get('sampler')} at NFE {metric.get('nfe')}"

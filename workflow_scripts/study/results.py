@@ -1,9 +1,14 @@
-"""Metric rows: the one format of every measurement, checked, merged, and never compared when unlike."""
+"""Metric rows: the one format of every measurement, checked, merged, and never compared when unlike.
+
+A row is `{study, preset, arm, seed, metric, value, stderr, interval, on, from}`. `on` says what the value is
+judged against (extractor, reference, sample count; objective, probe set), `from` what it was measured on (the
+training step, the weights, the point at which images were generated). stderr and interval may be null.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +17,25 @@ from workflow_scripts.core.files import canonical_json, read_json, read_json_lin
 
 Row = Mapping[str, Any]
 
-_REQUIRED = {
+_TYPES = {
     "study": str,
     "preset": str,
     "arm": str,
     "seed": int,
-    "step": int,
     "metric": str,
     "value": float,
-    "checkpoint_sha256": str,
-    "ema": bool,
+    "stderr": float,
 }
-# A row describes either generated images or a probed loss; the group that does not apply is null throughout.
-_IMAGES = {
-    "sampler": str,
-    "nfe": int,
-    "num_samples": int,
-    "extractor": str,
-    "extractor_sha256": str,
-    "reference_sha256": str,
+_PARTS = {"interval": list, "on": dict, "from": dict}
+_TYPE_NAMES = {
+    str: "text",
+    int: "a whole number",
+    float: "a finite number",
+    list: "two finite numbers",
+    dict: "keys and plain values",
 }
-_PROBES = {"objective": str, "num_probes": int, "probe_sha256": str}
-_OPTIONAL = {"stderr": float, "interval_low": float, "interval_high": float, "eta": float}
-_TYPES = {**_REQUIRED, **_OPTIONAL, **_IMAGES, **_PROBES}
-_TYPE_NAMES = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
-
 # Two rows that are compared may differ in these; everything else is the row's identity.
-_NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")
-FIELDS = tuple(_TYPES)
-IDENTITY_FIELDS = tuple(name for name in FIELDS if name not in _NOT_IDENTITY)
+NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")
 
 
 def check_row(row: Row, where: str | Path) -> None:
@@ -50,43 +45,62 @@ def check_row(row: Row, where: str | Path) -> None:
 
 
 def _mistake(row: Row) -> str | None:
-    unknown, missing = sorted(set(row) - set(_TYPES)), sorted(set(_TYPES) - set(row))
-    if missing:
+    kinds = {**_TYPES, **_PARTS}
+    if missing := sorted(kinds.keys() - row.keys()):
         return f"a metric row lacks {', '.join(missing)}"
-    if unknown:
+    if unknown := sorted(row.keys() - kinds.keys()):
         return f"a metric row has unknown {shorten(', '.join(unknown))}"
-    for name, kind in _TYPES.items():
-        if not (_is(row[name], kind) or (row[name] is None and name not in _REQUIRED)):
+    for name, kind in kinds.items():
+        if not (_is(row[name], kind) or (row[name] is None and name in ("stderr", "interval"))):
             return f"{name} of a metric row is {shorten(repr(row[name]))}, must be {_TYPE_NAMES[kind]}"
-    low, high = row["interval_low"], row["interval_high"]
-    if (low is None) != (high is None) or (low is not None and not low <= high):
-        return f"a metric row has an interval from {low} to {high}"
-    given = {name for name in (*_IMAGES, *_PROBES) if row[name] is not None}
-    if given not in (set(_IMAGES), set(_PROBES)):
-        return (
-            f"a {shorten(row['metric'])} row must hold either all of {', '.join(_IMAGES)} or all of "
-            f"{', '.join(_PROBES)}, and null for the others"
-        )
+    if row["interval"] is not None and not row["interval"][0] <= row["interval"][1]:
+        return f"a metric row has an interval from {row['interval'][0]} to {row['interval'][1]}"
+    if not _is(row["from"].get("step"), int):
+        return "from of a metric row lacks step, a whole number"
+    if twice := sorted(
+        (row["on"].keys() & row["from"].keys()) | ((row["on"] | row["from"]).keys() & kinds.keys())
+    ):
+        return f"a metric row gives {shorten(', '.join(twice))} twice"
     return None
 
 
 def _is(value: Any, kind: type) -> bool:
     if isinstance(value, bool):  # Python calls True a whole number
-        return kind is bool
+        return False
     if kind is float:
         # isfinite raises for a whole number that is too large for a float
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    if kind is list:
+        return isinstance(value, list) and len(value) == 2 and all(_is(end, float) for end in value)
+    if kind is dict:
+        plain = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+        return plain and all(isinstance(v, str | bool) or _is(v, float) for v in value.values())
     return isinstance(value, kind)
 
 
+def flat(row: Row) -> dict[str, Any]:
+    """The row with the entries of `on` and `from`, and `interval_low` and `interval_high`, as its own."""
+    low, high = row["interval"] or (None, None)
+    own = {name: row[name] for name in _TYPES}
+    return {**own, "interval_low": low, "interval_high": high, **row["on"], **row["from"]}
+
+
 def identity(row: Row) -> dict[str, Any]:
-    """Return what was measured and how: every field but arm, seed, value, its errors and the checkpoint."""
-    return {name: row[name] for name in IDENTITY_FIELDS}
+    """What was measured and how: all but arm, seed, value, its errors and the checkpoint, as `flat`."""
+    return {name: value for name, value in flat(row).items() if name not in NOT_IDENTITY}
 
 
-def require_comparable(a: Row, b: Row) -> None:
-    """Raise PipelineError, naming each differing field and both values, unless the rows have one identity."""
-    differing = [f"{name} ({a[name]!r} and {b[name]!r})" for name in IDENTITY_FIELDS if a[name] != b[name]]
+def require_comparable(a: Row, b: Row, may_differ: Collection[str] = ()) -> None:
+    """Raise PipelineError, naming each differing field and both values, unless the rows have one identity.
+
+    `may_differ` are the fields of `from` for which a hypothesis names a value for each side.
+    """
+    left, right = identity(a), identity(b)
+    differing = [
+        f"{name} ({left.get(name)!r} and {right.get(name)!r})"
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name) and name not in may_differ
+    ]
     if differing:
         raise PipelineError(
             f"{a['metric']} of {a['arm']} seed {a['seed']} and of {b['arm']} seed {b['seed']} must not be "
@@ -115,15 +129,21 @@ def merge_rows(rows: Iterable[Row]) -> list[Row]:
         key = _sort_key(row)
         if key in by_key:
             raise PipelineError(
-                f"{row['metric']} of {row['arm']} seed {row['seed']} step {row['step']} is given twice with "
-                f"one identity (values {by_key[key]['value']} and {row['value']}); collect each file once"
+                f"{row['metric']} of {row['arm']} seed {row['seed']} step {row['from']['step']} is given "
+                f"twice with one identity (values {by_key[key]['value']} and {row['value']}); "
+                "collect each file once"
             )
         by_key[key] = row
     return [by_key[key] for key in sorted(by_key)]
 
 
 def _sort_key(row: Row) -> tuple:
-    # NFE and step sort as numbers, for the reader; the canonical identity settles the rest.
-    names = ("study", "preset", "arm", "seed", "step", "metric")
-    of_kind = (row["sampler"] or "", row["nfe"] or 0, row["objective"] or "")
-    return (*(row[name] for name in names), *of_kind, canonical_json(identity(row)))
+    # Numbers sort as numbers, for the reader; the canonical identity settles the rest.
+    names = ("study", "preset", "arm", "seed")
+    return (
+        *(row[name] for name in names),
+        row["from"]["step"],
+        row["metric"],
+        str(row["from"].get("point", "")),
+        canonical_json(identity(row)),
+    )

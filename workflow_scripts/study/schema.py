@@ -129,7 +129,7 @@ def introduced_defaults() -> dict[str, Any]:
     return {
         f"{section}.{key}": rule["default"]
         for section in _schema()["$defs"]["resolved"]["required"]
-        for key, rule in _schema()["$defs"][section]["properties"].items()
+        for key, rule in _schema()["$defs"][section].get("properties", {}).items()
         if "default" in rule
     }
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study import reasons, rule
-from workflow_scripts.study.results import Row, require_comparable
+from workflow_scripts.study.points import point_named_by
+from workflow_scripts.study.results import Row, flat, require_comparable
 
 # A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
 _COUNTS = ("num_samples", "num_probes")
-_SELECTORS = ("sampler", "nfe", "objective", "ema")
 # Multiplied by it, negative differences are good.
 _ORIENTATION = {"lower": 1.0, "higher": -1.0}
 
@@ -126,7 +126,9 @@ def _metric_used(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The metric to look up, and each field in which a rehearsal departs from the preregistered one."""
     asked = hypothesis["metric"]
-    offered = {name: context[name] for name in _COUNTS}
+    point = point_named_by(context["points"], asked)
+    at = context["points"][point] if point else {}
+    offered = {"num_samples": at.get("num_samples"), "num_probes": context["num_probes"]}
     if asked["name"] == "fid":
         offered["name"] = context["metric"]
     substitutions = [
@@ -141,10 +143,19 @@ def _metric_used(
             f"where hypothesis {hypothesis['id']} preregisters {first['preregistered']}; "
             "restore the preset or amend the preregistration"
         )
-    merged = {name: offered.get(name, value) for name, value in asked.items()}
-    used = {name: merged.get(name) for name in (*_SELECTORS, *_COUNTS)}
-    used |= {"metric": merged["name"], "step": context["final_step"]}
-    used["extractor"] = merged["name"] if used["sampler"] is not None else None
+    name = offered.get("name", asked["name"])
+    used = {
+        "metric": name,
+        "step": context["final_step"],
+        "weights": "ema" if asked["ema"] else "last",
+        "point": point,
+        "comparator_point": asked.get("comparator_point", point),
+        "sampler": at.get("sampler"),
+        "nfe": at.get("nfe"),
+        "objective": asked.get("objective"),
+        **{count: offered[count] if asked.get(count) is not None else None for count in _COUNTS},
+        "extractor": context["metric"] if point else None,
+    }
     return used, substitutions
 
 
@@ -154,26 +165,33 @@ def _paired_values(
     """(arm value, comparator value) of every seed that has both; all rows taken must be comparable."""
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
+    # A hypothesis may name another point for the comparator: then all that follows from the point may differ.
+    may_differ = ("point", "sampler", "eta", "nfe") if used["point"] != used["comparator_point"] else ()
     for seed in context["seeds"]:
-        found = [_find_row(rows, hypothesis[side], seed, used) for side in ("arm", "comparator")]
+        sides = (("arm", "point"), ("comparator", "comparator_point"))
+        found = [_find_row(rows, hypothesis[side], seed, used, used[point]) for side, point in sides]
         for row in found:
             if row is not None:
                 first = first or row
-                require_comparable(first, row)
+                require_comparable(first, row, may_differ)
         if None not in found:
             pairs[seed] = (float(found[0]["value"]), float(found[1]["value"]))
     return pairs
 
 
-def _find_row(rows: Sequence[Row], arm: str, seed: int, used: Mapping[str, Any]) -> Row | None:
-    wanted = {"arm": arm, "seed": seed, **{name: used[name] for name in ("metric", "step", *_SELECTORS)}}
-    found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+def _find_row(
+    rows: Sequence[Row], arm: str, seed: int, used: Mapping[str, Any], point: str | None
+) -> Row | None:
+    wanted = {name: used[name] for name in ("metric", "step", "weights", "objective")}
+    wanted |= {"arm": arm, "seed": seed, "point": point}
+    found = [row for row in rows if all(flat(row).get(name) == value for name, value in wanted.items())]
     for row in found:
         for name in _COUNTS:
-            if row[name] != used[name]:
+            count = row["on"].get(name)
+            if used[name] not in (None, count):
                 raise PipelineError(
-                    f"{used['metric']} of {arm} seed {seed} has {name} {row[name]} where {used[name]} is "
-                    "needed; delete that file and run again"
+                    f"{used['metric']} of {arm} seed {seed} has {name} {count} where {used[name]} is needed; "
+                    "delete that file and run again"
                 )
         require_comparable(found[0], row)
     return found[0] if found else None

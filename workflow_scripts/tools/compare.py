@@ -11,7 +11,7 @@ from workflow_scripts.core.files import read_json, sha256_file, write_text
 from workflow_scripts.provenance.manifest import SUFFIX, read_manifest
 from workflow_scripts.report.comparison import Side, as_page, as_text, compare
 from workflow_scripts.study.config import flatten
-from workflow_scripts.study.results import read_rows
+from workflow_scripts.study.results import flat, read_rows
 from workflow_scripts.study.schema import nearest
 
 TEMPLATES = ("page.html.j2", "compare.html.j2")
@@ -84,7 +84,8 @@ def load_side(folder: Path) -> Side:
     gates = [lineage for lineage in lineages if lineage["entry"] == "check_preregistration"]
     settings = {arm: flatten(own) for arm, own in gates[0]["settings"]["settings"].items()} if gates else None
     commits = sorted({manifest["circumstances"].get("commit") for manifest in manifests} - {None})
-    return Side(read_rows(folder / "results.jsonl"), verdict, digest, settings, lineages, commits)
+    rows = [flat(row) for row in read_rows(folder / "results.jsonl")]
+    return Side(rows, verdict, digest, settings, lineages, commits)
 
 
 if __name__ == "__main__":

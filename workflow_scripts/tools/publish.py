@@ -75,13 +75,12 @@ def _current_summary(root: Path, study: Study, preregistrations: list[Preregistr
             f"{study.name}: the verdict was decided from other results than results.jsonl holds; {again}"
         )
     report = report_settings(root, study, preregistrations)
-    main_point = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}.json"
     inputs = {
         "results": [results / "results.jsonl"],
         "verdict": [results / "verdict.json"],
         "scale_marks": [results / "stats" / "scale_marks.json"],
         "finite_samples": [
-            results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / main_point
+            results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / f"{report['main_point']}.json"
             for arm in report["arms"]
             for seed in report["seeds"]
         ],

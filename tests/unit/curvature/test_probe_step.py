@@ -69,7 +69,7 @@ def probe(folder, settings, name="probe.json"):
 
 
 def by_name(result):
-    return {(row["metric"], row["objective"]): row for row in result["rows"]}
+    return {(row["metric"], row["on"]["objective"]): row for row in result["rows"]}
 
 
 @pytest.mark.parametrize(("prediction_type", "loss"), [("eps", MIN_SNR), ("v", SETTINGS["loss"])])
@@ -126,19 +126,20 @@ def test_rows_carry_their_identity_and_equal_objectives_are_probed_once(tmp_path
     assert len(built) == 1 and len(rows) == 4
     assert by_name(probe(tmp_path, SETTINGS, "again.json")) == rows
     for metric in ("hessian_trace", "hessian_top_eigenvalue"):
-        assert rows[metric, "own"] == rows[metric, "common"] | {"objective": "own"}
+        common = rows[metric, "common"]
+        assert rows[metric, "own"] == common | {"on": common["on"] | {"objective": "own"}}
     row = rows["hessian_top_eigenvalue", "common"]
-    assert {name: value for name, value in row.items() if value is not None} == {
-        **{name: SETTINGS[name] for name in ("study", "preset", "arm", "seed", "step")},
+    checkpoint = sha256_file(tmp_path / "checkpoint.pt")
+    assert row == {
+        **{name: SETTINGS[name] for name in ("study", "preset", "arm", "seed")},
         "metric": "hessian_top_eigenvalue",
         "value": row["value"],
-        "checkpoint_sha256": sha256_file(tmp_path / "checkpoint.pt"),
-        "ema": True,
-        "objective": "common",
-        "num_probes": 3,
-        "probe_sha256": row["probe_sha256"],
+        "stderr": None,
+        "interval": None,
+        "from": {"step": SETTINGS["step"], "weights": "ema", "checkpoint_sha256": checkpoint},
+        "on": {"objective": "common", "num_probes": 3, "probe_sha256": row["on"]["probe_sha256"]},
     }
-    assert len(row["probe_sha256"]) == 64
+    assert len(row["on"]["probe_sha256"]) == 64
 
 
 def test_arms_and_run_seeds_share_the_probe_set_and_weighting_leaves_common_alone(tmp_path):
@@ -149,11 +150,11 @@ def test_arms_and_run_seeds_share_the_probe_set_and_weighting_leaves_common_alon
     second = by_name(probe(tmp_path, other))
     for key, row in by_name(first).items():
         require_comparable(row, second[key])
-        assert (row["value"] == second[key]["value"]) == (row["objective"] == "common")
+        assert (row["value"] == second[key]["value"]) == (row["on"]["objective"] == "common")
     reseeded = SETTINGS | {"curvature": SETTINGS["curvature"] | {"seed": 1}}
     write_inputs(tmp_path, reseeded)
     third = probe(tmp_path, reseeded)
-    assert third["rows"][0]["probe_sha256"] != first["rows"][0]["probe_sha256"]
+    assert third["rows"][0]["on"]["probe_sha256"] != first["rows"][0]["on"]["probe_sha256"]
     assert third["timestep_mse"] != first["timestep_mse"]
 
 

@@ -24,7 +24,7 @@ from workflow_scripts.steps import (
     measure_finite_sample,
     train_extractor,
 )
-from workflow_scripts.study.results import FIELDS, read_rows
+from workflow_scripts.study.results import flat, read_rows
 
 EXTRACTOR = {
     "name": "fd_digits",
@@ -51,13 +51,9 @@ ROW = {
     "preset": "digits",
     "arm": "E1_a",
     "seed": 1,
-    "step": 20,
-    "sampler": "ddpm",
-    "eta": None,
-    "nfe": 10,
-    "num_samples": 60,
-    "ema": True,
     "metric": "fd_digits",
+    "num_samples": 60,
+    "from": {"step": 20, "weights": "ema", "point": "ddpm_nfe0010", "sampler": "ddpm", "nfe": 10},
 }
 
 
@@ -190,22 +186,22 @@ def test_from_images_to_a_metric_row(ready, capsys):
     assert row.pop("value") == pytest.approx(
         fid_statistics_to_metric(ours, reference, False)[KEY_METRIC_FID], rel=1e-6
     )
-    expected = dict.fromkeys(FIELDS) | ROW
-    expected |= {
-        "checkpoint_sha256": sha256_file(ready / "checkpoint.pt"),
+    expected = {"stderr": None, "interval": None, **ROW}
+    expected["from"] = {**ROW["from"], "checkpoint_sha256": sha256_file(ready / "checkpoint.pt")}
+    expected["on"] = {
         "extractor": "fd_digits",
         "extractor_sha256": info["extractor_sha256"],
+        "num_samples": expected.pop("num_samples"),
         "reference_sha256": reference_info["reference_sha256"],
     }
-    del expected["value"]
     assert row == expected
     # The other metrics use the training images' own features, and say so.
     with np.load(ready / "reference_features.npz") as archive:
         compared = features[:60], archive["features"]
     value, spread, (low, high) = fidelity.kernel_distance(*compared)
     precision, recall = fidelity.precision_and_recall(*compared)
-    expected["reference_sha256"] = reference_info["features_sha256"]
-    interval = {"stderr": spread, "interval_low": low, "interval_high": high}
+    expected["on"]["reference_sha256"] = reference_info["features_sha256"]
+    interval = {"stderr": spread, "interval": [low, high]}
     assert others == [
         expected | {"metric": "kd_digits", "value": value, **interval},
         expected | {"metric": "precision", "value": precision},
@@ -217,9 +213,10 @@ def test_the_finite_sample_file_is_about_the_same_distance_as_the_row(ready, cap
     run_compute_metrics(ready)
     run_measure_finite_sample(ready)
     found = json.loads((ready / "finite.json").read_text())
-    row = read_rows(ready / "metrics.json")[0]
-    for key in (*ROW, "value", "reference_sha256"):
+    row = flat(read_rows(ready / "metrics.json")[0])
+    for key in (*(ROW.keys() - {"from"}), "value", "reference_sha256"):
         assert found[key] == row[key], key
+    assert found["from"].items() <= row.items()
     assert "distances/s" in capsys.readouterr().err
     for main in (run_measure_finite_sample, run_compute_metrics):
         line = failure(capsys, main, ready, num_samples=171)

@@ -63,7 +63,7 @@ class Chain:
 def manifests(
     report: dict[str, Any], figures: tuple[str, ...] = ("hypotheses", "frechet_vs_nfe")
 ) -> list[Manifest]:
-    """The chain behind a study with the arms, seeds and samplers of `report`."""
+    """The chain behind a study with the arms, seeds and points of `report`."""
     chain, folder = Chain(), f"results/{report['study']}/{report['preset']}"
     data = [f"{folder}/data/{name}" for name in ("train.npz", "test.npz", "manifest.json")]
     chain.step("prepare_data", ["data_root/toy.zip"], data, {"data": report["data"]})
@@ -99,16 +99,15 @@ def _run(
     chain.step("train_model", [train], [checkpoint, f"{run}/log.csv", f"{run}/timing.json"], settings, **of)
     rows = [f"{run}/probes/step{step}.json"]
     chain.step("probe_checkpoint", [checkpoint, train], rows[:], **of, step=step)
-    sampling = {"sampling": {"num_samples": report["sampling"]["num_samples"]}}
-    for sampler in report["samplers"]:
-        for nfe in (f"{nfe:04d}" for nfe in sampler["nfe"]):
-            name, at = f"{sampler['name']}_nfe{nfe}", {**of, "sampler": sampler["name"], "nfe": nfe}
-            samples, features = f"{run}/samples/{name}.npz", f"{run}/features/{name}.npz"
-            rows.append(f"{run}/metrics/{name}.json")
-            chain.step("sample_images", [checkpoint], [samples], sampling, **at)
-            chain.step("extract_features", [samples, *extractor], [features], **at)
-            chain.step("compute_metrics", [features, reference], rows[-1:], **at)
-    name = f"{report['main_sampler']}_nfe{report['main_nfe']:04d}"
+    for point in report["points"]:
+        name = point["name"]
+        at = {**of, "point": name}
+        samples, features = f"{run}/samples/{name}.npz", f"{run}/features/{name}.npz"
+        rows.append(f"{run}/metrics/{name}.json")
+        chain.step("sample_images", [checkpoint], [samples], {"num_samples": point["num_samples"]}, **at)
+        chain.step("extract_features", [samples, *extractor], [features], **at)
+        chain.step("compute_metrics", [features, reference], rows[-1:], **at)
+    name = report["main_point"]
     finite = f"{run}/finite_sample/{name}.json"
     chain.step("measure_finite_sample", [f"{run}/features/{name}.npz"], [finite], **of)
     chain.step("collect_results", rows, [f"{run}/results.jsonl"], rule="collect_run", **of)

@@ -22,7 +22,6 @@ from workflow_scripts.core.step import run
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.tables import SETTING_SECTIONS
 from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
-from workflow_scripts.study.results import FIELDS
 from workflow_scripts.study.verdict import decide
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
@@ -43,6 +42,10 @@ CHANGES = {
     "inconclusive": (-0.05, 0.15),
 }
 SPREAD = (-1.0, 0.0, 1.0)
+POINTS = {
+    f"{sampler}_nfe{nfe:04d}": {"sampler": sampler, "eta": eta, "nfe": nfe, "num_samples": 40}
+    for sampler, eta, nfe in (("ddpm", None, 10), ("ddpm", None, 50), ("ddim", 0.0, 10))
+}
 
 
 def report_settings(
@@ -64,8 +67,7 @@ def report_settings(
         "preregistered_preset": "large" if rehearsal else "tiny",
         "rehearsal": rehearsal,
         "metric": "fd_toy",
-        "main_sampler": "ddpm",
-        "main_nfe": 50,
+        "main_point": "ddpm_nfe0050",
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
@@ -82,10 +84,7 @@ def report_settings(
         ],
         "seeds": list(seeds),
         "final_step": 200,
-        "samplers": [
-            {"name": "ddpm", "eta": None, "nfe": [10, 50]},
-            {"name": "ddim", "eta": 0.0, "nfe": [10]},
-        ],
+        "points": [{"name": name, **point} for name, point in POINTS.items()],
         "training": {"num_steps": 200, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.99},
         "model": {"name": "unet_toy", "base_channels": 8},
         "data": {"source": "toy", "title": "toy pictures", "image_size": 8, "channels": 1},
@@ -112,38 +111,30 @@ def result_rows(
     for arm, (index, seed) in ((arm, place) for arm in arms for place in enumerate(report["seeds"])):
         weighted = (1 + change) * math.exp(spread * SPREAD[index % 3])
         factor = {"A_plain": 1.0, "C_cosine": 1.1}.get(arm, weighted)
-        base = dict.fromkeys(FIELDS) | {
-            "study": report["study"],
-            "preset": report["preset"],
-            "arm": arm,
-            "seed": seed,
-            "step": 200,
-            "ema": True,
-            "checkpoint_sha256": f"{arm}{seed}",
-        }
-        for sampler, nfe in ((each, nfe) for each in report["samplers"] for nfe in each["nfe"]):
-            value = factor * (4.0 + 60.0 / nfe) * (1 + 0.02 * index)
-            value *= 1.2 if sampler["name"] == "ddim" else 1.0
-            images = base | {
-                "sampler": sampler["name"],
-                "eta": sampler["eta"],
-                "nfe": nfe,
-                "num_samples": 40,
-                "extractor": "fd_toy",
-                "extractor_sha256": "e",
-                "reference_sha256": "r",
-            }
+        base = {name: report[name] for name in ("study", "preset")}
+        base |= {"arm": arm, "seed": seed, "stderr": None, "interval": None}
+        trained = {"weights": "ema", "checkpoint_sha256": f"{arm}{seed}"}
+        judge = {"num_samples": 40, "extractor": "fd_toy", "extractor_sha256": "e", "reference_sha256": "r"}
+        for point in report["points"]:
+            value = factor * (4.0 + 60.0 / point["nfe"]) * (1 + 0.02 * index)
+            value *= 1.2 if point["sampler"] == "ddim" else 1.0
+            own = {key: point[key] for key in ("sampler", "eta", "nfe") if point[key] is not None}
+            images = base | {"on": judge, "from": {"step": 200, **trained, "point": point["name"], **own}}
             kernel, half = value / 250, value / 800
-            ends = {"interval_low": kernel - half, "interval_high": kernel + half}
+            errors = {"stderr": value / 1000, "interval": [kernel - half, kernel + half]}
             rows.append(images | {"metric": "fd_toy", "value": value})
-            rows.append(images | {"metric": "kd_toy", "value": kernel, "stderr": value / 1000, **ends})
+            rows.append(images | {"metric": "kd_toy", "value": kernel, **errors})
             rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
         for step in (100, 200):
             for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
                 value = factor * scale * (200 / step) ** 0.5 * (1 + 0.03 * index)
-                probed = {"metric": metric, "step": step, "value": value, "stderr": 0.05 * value}
-                probed |= {"num_probes": 16 if metric == "hessian_trace" else 1, "probe_sha256": "p"}
-                rows += [base | probed | {"objective": objective} for objective in ("common", "own")]
+                probed = {"metric": metric, "value": value, "stderr": 0.05 * value}
+                probed["from"] = {"step": step, **trained}
+                probes = {"num_probes": 16 if metric == "hessian_trace" else 1, "probe_sha256": "p"}
+                rows += [
+                    base | probed | {"on": {"objective": objective, **probes}}
+                    for objective in ("common", "own")
+                ]
     return rows
 
 
@@ -179,7 +170,7 @@ def verdict(report: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any
         **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal", "seeds")},
         "final_step": 200,
         "metric": "fd_toy",
-        "num_samples": 40,
+        "points": {point["name"]: point for point in report["points"]},
         "num_probes": 16,
         "arms": [arm["name"] for arm in report["arms"]],
     }

@@ -14,6 +14,7 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import Chain
+from tests.unit.study.made_up_rows import changed
 from workflow_scripts.core.files import sha256_text, write_json
 from workflow_scripts.tools.compare import main
 
@@ -35,7 +36,7 @@ def write_run(
 ) -> Path:
     """Write a run as results/S1_made_up/<preset>; `change` alters its rows."""
     report = made_up.report_settings(seeds) | {"preset": preset}
-    rows = [row | change(row) for row in made_up.result_rows(report, outcome, arms)]
+    rows = [changed(row, **change(row)) for row in made_up.result_rows(report, outcome, arms)]
     folder = project / "results" / "S1_made_up" / preset
     paths = {"results": [folder / "results.jsonl"], "verdict": [folder / "verdict.json"]}
     made_up.decide_again(report, paths, rows)

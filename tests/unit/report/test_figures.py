@@ -17,6 +17,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext, arm_and_seed, geometric_interval
 from workflow_scripts.report.figures import FIGURES, draw
+from workflow_scripts.study.results import flat
 
 CAPTIONS = Path(__file__).resolve().parents[3] / "reports" / "captions"
 
@@ -102,14 +103,13 @@ def test_frechet_data_are_the_geometric_mean_and_its_t_interval(full):
 
 
 def test_published_values_are_drawn_for_their_sampler_and_eta_only(full):
-    first = full.report["samplers"][0]
-    own = {"sampler": first["name"], "eta": None, "nfe": [first["nfe"][0], 10_000], "values": [3.5, 1.5]}
+    own = {"sampler": "ddpm", "eta": None, "nfe": [10, 10_000], "values": [3.5, 1.5]}
     anchor = {"label": "published: a paper", "citation": "A 1999, table 1", "note": "another network"}
     anchor["curves"] = [own, {**own, "eta": 0.3}]
     figure, frame = draw("frechet_vs_nfe", ReportContext(full.report | {"anchors": [anchor]}, full.results))
     drawn = frame[frame["kind"] == "published: a paper"]
     # the second value lies beyond the NFE of all runs
-    assert drawn[["nfe", "value"]].to_numpy().tolist() == [[first["nfe"][0], 3.5]]
+    assert drawn[["nfe", "value"]].to_numpy().tolist() == [[10, 3.5]]
     assert "A 1999, table 1" in texts_of(figure)
     assert "A 1999" not in texts_of(draw("frechet_vs_nfe", full)[0])
 
@@ -147,11 +147,13 @@ def many_arms(count: int) -> ReportContext:
         }
         for look in range(1, count + 1)
     ]
-    report["samplers"][0]["nfe"] = [10, 20, 25, 50]
+    ddpm, ddim = made_up.POINTS["ddpm_nfe0010"], report["points"][-1]
+    more = [{**ddpm, "name": f"ddpm_nfe{nfe:04d}", "nfe": nfe} for nfe in (10, 20, 25, 50)]
+    report["points"] = [*more, ddim]
     curve = {"sampler": "ddpm", "eta": None, "nfe": [10, 50], "values": [9.0, 5.0]}
     report["anchors"] = [{"label": "Published", "citation": "A 1999", "note": "n", "curves": [curve]}]
     rows = made_up.result_rows(report, "inconclusive", tuple(arm["name"] for arm in report["arms"]))
-    rows = [row | {"value": row["value"] * (1 + 0.01 * int(row["arm"][1:-4]))} for row in rows]
+    rows = [row | {"value": row["value"] * (1 + 0.01 * int(row["arm"][1:-4]))} for row in map(flat, rows)]
     return ReportContext(report, rows, scale_marks=made_up.SCALE_MARKS)
 
 

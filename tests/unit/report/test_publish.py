@@ -31,16 +31,12 @@ def project(tmp_path) -> Path:
     report = report_settings(tmp_path, study, preregistrations)
     results = tmp_path / "results" / STUDY / PRESET
     renamed = {"fd_toy": "fid", "kd_toy": "kid"}
-    rows = [
-        row
-        | {
-            "metric": renamed.get(row["metric"], row["metric"]),
-            "step": report["final_step"] if row["step"] == 200 else 10_000,
-            "num_samples": row["num_samples"] and 10_000,
-            "extractor": row["extractor"] and "fid",
-        }
-        for row in made_up.result_rows(report, "better", tuple(arm["name"] for arm in report["arms"]))
-    ]
+    rows = []
+    for row in made_up.result_rows(report, "better", tuple(arm["name"] for arm in report["arms"])):
+        on, step = row["on"], report["final_step"] if row["from"]["step"] == 200 else 10_000
+        own = {"num_samples": 10_000, "extractor": "fid"} if "extractor" in on else {}
+        metric = renamed.get(row["metric"], row["metric"])
+        rows.append(row | {"metric": metric, "from": {**row["from"], "step": step}, "on": {**on, **own}})
     write_json_lines(results / "results.jsonl", rows)
     settings = verdict_settings(study, preregistrations)
     verdict = decide(settings["hypotheses"], rows, settings["analysis"], settings["context"])

@@ -26,6 +26,7 @@ from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
 from workflow_scripts.steps import write_summary
 from workflow_scripts.study import rule
+from workflow_scripts.study.results import flat
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
 # Student's t, 2 degrees of freedom, from a printed table: two-sided 95 %, and 97.5 % (two hypotheses by
@@ -72,7 +73,7 @@ def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identi
     value = {
         (row["arm"], row["seed"]): row["value"]
         for row in context.results
-        if all(row[key] == wanted for key, wanted in {"metric": metric, "step": 200, **identity}.items())
+        if all(row.get(key) == wanted for key, wanted in {"metric": metric, "step": 200, **identity}.items())
     }
     logs = [math.log(value[arm, seed] / value["A_plain", seed]) for seed in context.report["seeds"]]
     mean = sum(logs) / len(logs)
@@ -320,14 +321,14 @@ def test_one_seed_has_no_interval_and_no_claim(tmp_path):
             ["“weighted γ=5” lacks seed 12 (2 of 3 seeds have results)."],
         ),
         (
-            lambda row: (row["arm"], row["seed"], row["nfe"]) == ("A_plain", 13, 50),
+            lambda row: (row["arm"], row["seed"], row.get("nfe")) == ("A_plain", 13, 50),
             ["FD (fd_toy) with DDPM, posterior variance at NFE 50 is missing for “plain” (seed 13)."],
         ),
     ],
 )
 def test_what_is_missing_is_named(lost, sentences):
     report = made_up.report_settings()
-    rows = [row for row in made_up.result_rows(report) if not lost(row)]
+    rows = [row for row in map(flat, made_up.result_rows(report)) if not lost(row)]
     assert gaps(ReportContext(report, rows)) == sentences
 
 
@@ -335,7 +336,7 @@ def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_p
     report, inputs = made_up.write_study(tmp_path)
     rows = map(json.loads, inputs["results"][0].read_text().splitlines())
     kept = [row for row in rows if row["metric"] == "fd_toy"]
-    text = text_of(ReportContext(report, kept, made_up.verdict(report, kept)))
+    text = text_of(ReportContext(report, list(map(flat, kept)), made_up.verdict(report, kept)))
     assert "No further metric of the samples was measured." in text
     assert "How FD (fd_toy) depends on the number of samples was not measured." in text
     assert "For scale, on the same features" not in text

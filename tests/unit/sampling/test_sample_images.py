@@ -27,13 +27,13 @@ from workflow_scripts.training.checkpoints import save_checkpoint
 # Dropout would make every run differ if the model were left in training mode.
 TRAINED = tiny_settings(model={"dropout": 0.5})
 MODEL, DIFFUSION = TRAINED["model"], TRAINED["diffusion"]
-SAMPLING = {"num_samples": 7, "batch_size": 3, "clip_x_start": True, "precision": "fp32"}
+SAMPLING = {"batch_size": 3, "clip_x_start": True, "precision": "fp32"}
+POINT = {"sampler": "ddpm", "eta": None, "nfe": 4}
 
 
 def settings(**changes: object) -> dict[str, object]:
     sections = {name: TRAINED[name] for name in ("model", "data", "diffusion")}
-    points = {"sampling": SAMPLING, "sampler": {"name": "ddpm"}, "nfe": 4, "seed": 1077}
-    return sections | points | changes
+    return sections | {"sampling": SAMPLING, "point": POINT, "num_samples": 7, "seed": 1077} | changes
 
 
 def random_weights(seed: int) -> dict[str, torch.Tensor]:
@@ -123,7 +123,7 @@ def test_killed_in_any_batch_it_ends_with_the_same_bytes(checkpoint: Path, capsy
         (1, {}),
         (2, {}),
         (1, {"seed": 1}),
-        (1, {"sampler": {"name": "ddim", "eta": 0.0}}),
+        (1, {"point": {"sampler": "ddim", "eta": 0.0, "nfe": 4}}),
         (1, {"sampling": SAMPLING | {"clip_x_start": False}}),
     ],
 )
@@ -141,7 +141,10 @@ def test_a_job_that_stopped_goes_on_unless_something_changed(
 
 def test_the_command_line_reports_images_per_second(checkpoint: Path, capsys) -> None:
     output, log = checkpoint.parent / "out" / "samples.npz", checkpoint.parent / "log.txt"
-    run(main, [*arguments(checkpoint, output, sampler={"name": "ddim", "eta": 0.5}), "--log", str(log)])
+    run(
+        main,
+        [*arguments(checkpoint, output, point={"sampler": "ddim", "eta": 0.5, "nfe": 4}), "--log", str(log)],
+    )
     assert output.exists()
     assert "ddim eta 0.5, NFE 4: 7/7 images" in log.read_text() and "images/s" in capsys.readouterr().err
 
@@ -195,5 +198,5 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(
     monkeypatch.setattr(sample_images, "COMPILED_FROM", 7 * 4)  # images times calls
     monkeypatch.setattr(sample_images, "can_compile", lambda device: True)
     monkeypatch.setattr(sample_images, "frozen", frozen_as_it_is)
-    draw(checkpoint, sampling={**SAMPLING, "num_samples": num_samples})
+    draw(checkpoint, num_samples=num_samples)
     assert asked == [compiles]

@@ -37,7 +37,7 @@ ATTACKS = (
 )
 # Names rather than texts: the schema or the code allows only some values. So are hashes.
 NAMES = re.compile(
-    r".*sha256|study|preset|preregistered_preset|metric|(main_)?samplers?|name|arms?|comparator|experiment|id|role"
+    r".*sha256|study|preset|preregistered_preset|metric|main_point|point|sampler|name|arms?|comparator|experiment|id|role"
     r"|direction|outcome|schedule|prediction_type|weighting|kind|objective|extractor|interval|key|factor|step"
 )
 

@@ -68,7 +68,8 @@ def test_the_charters_arms_and_numbers(studies):
     assert (training["num_steps"], training["batch_size"], training["learning_rate"]) == (50_000, 4, 1e-4)
     assert (training["grad_clip_norm"], training["ema_decay"]) == (1.0, 0.999)
     assert len(study.seeds) == 3 and study.seeds[0] == 1077
-    assert [nfe for name, nfe in study.sampler_nfe if name == "ddpm"] == [10, 20, 25, 50, 100, 250]
+    nfes = [point["nfe"] for point in study.points.values() if point["sampler"] == "ddpm"]
+    assert nfes == [10, 20, 25, 50, 100, 250]
     assert study.shared("sampling")["num_samples"] == 10_000
 
 
@@ -94,7 +95,7 @@ MISTAKES = {
         ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
         ("[500, 1000, 2000]", "[500]", "training.checkpoint_steps must end with training.num_steps"),
         ("nfe: [10, 20, 50, 100]", "nfe: [2000]", "nfe 2000 is more than"),
-        ("eta: 0.0, ", "", "sampling.samplers ddim needs eta"),
+        ("eta: 0.0, ", "", "sampling.samplers ddim: ddim needs eta"),
         ("  base_channels", "  norm_groups: 7\n  base_channels", "model.norm_groups (7) must divide"),
         ("image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
         ("name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
@@ -247,3 +248,15 @@ def test_a_mistake_in_the_published_values_is_named(studies, project, old, new, 
     with pytest.raises(ConfigError, match="config/anchors.yaml: ") as error:
         published_anchors(project, studies["cifar10"])
     assert message in str(error.value)
+
+
+def test_points_add_to_the_samplers_list_and_change_single_ones(project, edit):
+    own = "points:\n  ddpm_nfe0050: {num_samples: 9000}\n  slow: {sampler: ddim, eta: 1.0, nfe: 200}\n"
+    edit("config/preset/digits.yaml", "seeds:", f"{own}seeds:")
+    points = load_study(project, STUDY, "digits").points
+    assert points["ddpm_nfe0050"] == {"sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": 9000}
+    assert points["slow"] == {"sampler": "ddim", "eta": 1.0, "nfe": 200, "num_samples": 1500}
+    assert points["ddim_nfe0050"]["num_samples"] == 1500
+    edit("config/preset/digits.yaml", "nfe: 200", "nfe: 2000")
+    with pytest.raises(ConfigError, match="points.slow: nfe 2000 is more than diffusion.num_timesteps 1000"):
+        load_study(project, STUDY, "digits")

@@ -8,7 +8,7 @@ import pytest
 from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.study import lock, schema
 from workflow_scripts.study.config import flatten, load_study
-from workflow_scripts.study.description import gate_settings, main_metric
+from workflow_scripts.study.description import gate_settings, main_point
 from workflow_scripts.study.gate import check_comparison
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.tools import lock as lock_study
@@ -216,7 +216,7 @@ def test_charter_thresholds_and_main_metric():
     assert metrics == {
         (name, most, "lower", "confirmatory") for name, most in (("fid", 0.07), ("hessian_trace", 0.1))
     }
-    assert main_metric(study, preregistrations) == ("ddpm", 50)
+    assert main_point(study, preregistrations) == "ddpm_nfe0050"
     assert gate_settings(ROOT, study, preregistrations)["rehearsal"] is False
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.unit.study.made_up_rows import BASE, MIN_SNR, SEEDS, fd_row, trace_row
+from tests.unit.study.made_up_rows import BASE, MIN_SNR, SEEDS, changed, fd_row, trace_row
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_file, write_json_lines
 from workflow_scripts.core.step import Step
@@ -55,10 +55,12 @@ def trace_hypothesis(**changes):
 
 def context(**changes):
     study = {"study": "MS1_min_snr", "preset": "digits", "preregistered_preset": "cifar10", "rehearsal": True}
-    counts = {"final_step": 2000, "num_samples": 1500, "num_probes": 16}
+    counts = {"final_step": 2000, "num_probes": 16}
+    own = {"sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": changes.pop("num_samples", 1500)}
     return {
         **study,
         **counts,
+        "points": {"ddpm_nfe0050": own},
         "metric": "fd_digits",
         "arms": [BASE, MIN_SNR],
         "seeds": list(SEEDS),
@@ -181,14 +183,8 @@ def test_a_rehearsal_lists_what_it_substitutes():
         {"field": "num_samples", "preregistered": 10000, "used": 1500},
     ]
     assert result["metric"]["name"] == "fid"
-    used = {
-        "metric": "fd_digits",
-        "sampler": "ddpm",
-        "nfe": 50,
-        "num_samples": 1500,
-        "ema": True,
-        "step": 2000,
-    }
+    point = {"point": "ddpm_nfe0050", "comparator_point": "ddpm_nfe0050", "sampler": "ddpm", "nfe": 50}
+    used = {"metric": "fd_digits", **point, "num_samples": 1500, "weights": "ema", "step": 2000}
     used |= {"objective": None, "num_probes": None, "extractor": "fd_digits"}
     assert result["metric_used"] == used
     rows = rows_with((0.8, 0.81, 0.8), trace_row, num_probes=32)
@@ -208,28 +204,41 @@ def test_the_preregistered_preset_substitutes_nothing():
         decide_one([], **CIFAR10 | {"num_samples": 5000})
 
 
-def changed(rows, which, **changes):
-    return [row | changes if number == which else row for number, row in enumerate(rows)]
+def with_one_changed(rows, which, **changes):
+    return [changed(row, **changes) if number == which else row for number, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize("changes", [{"reference_sha256": "0"}, {"extractor_sha256": "0"}, {"eta": 0.5}])
 @pytest.mark.parametrize("which", [0, 3])
 def test_unlike_rows_are_never_compared_neither_in_a_pair_nor_between_pairs(which, changes):
     with pytest.raises(PipelineError, match=f"differ in {next(iter(changes))}"):
-        decide_one(changed(BETTER, which, **changes))
+        decide_one(with_one_changed(BETTER, which, **changes))
 
 
 def test_another_sample_count_is_refused_rather_than_missing():
     message = "of E2_minsnr_linear seed 1077 has num_samples 500 where 1500 is needed"
     with pytest.raises(PipelineError, match=message):
-        decide_one(changed(BETTER, 1, num_samples=500))
+        decide_one(with_one_changed(BETTER, 1, num_samples=500))
 
 
-@pytest.mark.parametrize("changes", [{"step": 1000}, {"nfe": 100}, {"sampler": "ddim"}, {"ema": False}])
+@pytest.mark.parametrize("changes", [{"step": 1000}, {"point": "ddim_nfe0050"}, {"weights": "last"}])
 def test_rows_of_another_name_do_not_stand_in(changes):
-    decoys = [row | changes for row in rows_with((2.0, 2.0, 2.0))]
+    decoys = [changed(row, **changes) for row in rows_with((2.0, 2.0, 2.0))]
     assert decide_one(decoys)["seeds"] == []
     assert decide_one(BETTER + decoys) == decide_one(BETTER)
+
+
+def test_a_hypothesis_may_name_another_point_for_the_comparator():
+    """DDIM with 10 calls against DDPM with 50; what the images are judged against must still be equal."""
+    fast = [changed(row, point="ddim_nfe0010", sampler="ddim", eta=0.0, nfe=10) for row in BETTER]
+    metric = {"name": "fid", "ema": True, "step": "final", "point": "ddim_nfe0010"}
+    hypothesis = fid_hypothesis(metric={**metric, "comparator_point": "ddpm_nfe0050"}, role="exploratory")
+    own = {"sampler": "ddim", "eta": 0.0, "nfe": 10, "num_samples": 1500}
+    points = {**context()["points"], "ddim_nfe0010": own}
+    assert decide_one(fast + BETTER, hypothesis, points=points)["outcome"] == "better"
+    judged_otherwise = [changed(row, reference_sha256="0") for row in fast]
+    with pytest.raises(PipelineError, match="differ in reference_sha256"):
+        decide_one(judged_otherwise + BETTER, hypothesis, points=points)
 
 
 def test_curvature_of_the_runs_own_loss_does_not_stand_in():

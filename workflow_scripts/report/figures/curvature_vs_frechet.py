@@ -13,7 +13,7 @@ from workflow_scripts.study.reasons import metric_name
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Main metric against the Hessian trace on the common objective, with the standard error of the trace."""
     report = context.report
-    metric = report["metric"]
+    metric, point = report["metric"], context.points[report["main_point"]]
     traces = context.final_rows("hessian_trace", objective="common")[["arm", "seed", "value", "stderr"]]
     distances = context.main_rows()[["arm", "seed", "value"]].rename(columns={"value": metric})
     runs = traces.rename(columns={"value": "hessian_trace"}).merge(distances, on=["arm", "seed"])
@@ -23,7 +23,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         style.say_nothing(axes, "No run has both a Hessian trace and the main metric.")
     else:
         axes.set_xlabel("Hessian trace of the mean squared error (common objective)")
-        axes.set_ylabel(f"{metric_name(metric)}, {report['main_sampler']}, NFE {report['main_nfe']}")
+        axes.set_ylabel(f"{metric_name(metric)}, {point['sampler']}, NFE {point['nfe']}")
     for arm in context.arms:
         mine = runs[runs["arm"] == arm]
         if not mine.empty:

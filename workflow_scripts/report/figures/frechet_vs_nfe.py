@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,15 @@ COLUMNS = ["sampler", "eta", "nfe", "arm", "kind", "seed", "value", "low", "high
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """Geometric mean over seeds with its 95 % t interval (on the logarithm); faint points are seeds."""
     report = context.report
-    samplers = report["samplers"]
+    samplers = _samplers(context.points)
     figure = style.new_figure(max(9.0, 2.6 * len(samplers) + 2.4), 4.0)
     panels = figure.subplots(1, len(samplers), sharey=True, squeeze=False)[0]
     records: list[tuple] = []
     found, undrawn = [], []
     for axes, sampler in zip(panels, samplers):
-        axes.set_title(sampler_label(sampler["name"], sampler.get("eta")))
-        rows = context.final_rows(report["metric"], sampler=sampler["name"], eta=sampler.get("eta"))
+        axes.set_title(sampler_label(sampler["name"], sampler["eta"]))
+        rows = context.final_rows(report["metric"])
+        rows = rows[rows["point"].isin(sampler["points"])]
         positive = rows["value"] > 0  # other values have no place on a logarithmic axis
         undrawn += list(rows[~positive].itertuples())
         rows = rows[positive]
@@ -71,6 +73,17 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     ]
     style.finish(context, figure, notes)
     return figure, frame
+
+
+def _samplers(points: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each sampler with its eta, its points and their numbers of calls, in the order of the settings."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for name, point in points.items():
+        sampler = {"name": point["sampler"], "eta": point["eta"], "points": [], "nfe": []}
+        sampler = found.setdefault((point["sampler"], point["eta"]), sampler)
+        sampler["points"].append(name)
+        sampler["nfe"].append(point["nfe"])
+    return list(found.values())
 
 
 def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: list[int]) -> list[tuple]:
@@ -116,7 +129,7 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: li
 def _draw_anchors(context: ReportContext, axes: Axes, sampler: dict[str, Any]) -> list[tuple]:
     """Draw published values of this sampler as thin grey lines, within the runs' range of NFE."""
     records = []
-    identity = (sampler["name"], sampler.get("eta"))
+    identity = (sampler["name"], sampler["eta"])
     low, high = min(sampler["nfe"]), max(sampler["nfe"])
     look = {"color": style.EDGE, "lw": 0.9, "ls": ":", "marker": "D", "mfc": "white", "ms": 3.5}
     for anchor in context.report["anchors"]:

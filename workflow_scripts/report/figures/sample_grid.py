@@ -17,16 +17,17 @@ from workflow_scripts.report.context import ReportContext
 NUM_COLUMNS = 14
 GAP_SHARE = 0.08
 LABEL_WIDTH = 18  # letters
-COLUMNS = ["arm", "seed", "sampler", "nfe", "sample_index", "mean_pixel", "sha256"]
+COLUMNS = ["arm", "seed", "point", "sample_index", "mean_pixel", "sha256"]
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """The first samples of each arm's first seed with the main sampler and NFE, in order, not selected."""
+    """The first samples of each arm's first seed at the main point, in order, not selected."""
     report = context.report
-    seed, sampler, nfe = report["seeds"][0], report["main_sampler"], report["main_nfe"]
+    seed, point = report["seeds"][0], report["main_point"]
+    where = "{sampler}, NFE {nfe}".format_map(context.points[point])
     records, strips = [], {}
     for arm in context.arms:
-        path = context.samples.get((arm, seed, sampler, nfe))
+        path = context.samples.get((arm, seed, point))
         if path is None:
             continue
         (images,) = read_npz(path, "images")
@@ -38,12 +39,12 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         images = images[:NUM_COLUMNS]
         strips[arm] = _strip(images)
         records += [
-            (arm, seed, sampler, nfe, index, float(image.mean()), hashlib.sha256(image.tobytes()).hexdigest())
+            (arm, seed, point, index, float(image.mean()), hashlib.sha256(image.tobytes()).hexdigest())
             for index, image in enumerate(images)
         ]
     figure = style.new_figure(9.0, 0.58 * max(len(strips), 2) + 0.45)
     if not strips:
-        style.say_nothing(figure.subplots(), f"No samples of seed {seed} with {sampler}, NFE {nfe}.")
+        style.say_nothing(figure.subplots(), f"No samples of seed {seed} with {where}.")
     else:
         figure.get_layout_engine().set(h_pad=0.03, hspace=0.0)
         panels = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
@@ -56,7 +57,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             label = textwrap.fill(context.label(arm), LABEL_WIDTH, break_on_hyphens=False)
             axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
     absent = [context.label(arm) for arm in context.arms if arm not in strips]
-    note = f"Seed {seed}, {sampler}, NFE {nfe}, samples 0 to {NUM_COLUMNS - 1} in order."
+    note = f"Seed {seed}, {where}, samples 0 to {NUM_COLUMNS - 1} in order."
     style.finish(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
