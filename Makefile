@@ -25,7 +25,7 @@ endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: STUDY=MS1_min_snr PRESET=digits|mnist|cifar10|… DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=a-file-in-config/study/STUDY/presets DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
 
 report: .venv/installed ## run the whole study; print the verdict and the report's path
 	@$(VENV) snakemake $(OPTIONS)
@@ -51,7 +51,7 @@ publish: .venv/installed ## copy the preregistered preset's summary into docs/ex
 compare: .venv/installed ## compare two reports: A=… B=… (STUDY/PRESET here, or a results or report folder)
 	@$(TOOL).compare "$(A)" "$(B)"
 
-lock: .venv/installed ## lock the preregistrations and every arm's settings
+lock: .venv/installed ## lock the preregistrations and every arm's settings, at the preregistered preset
 	@$(TOOL).lock lock $(if $(STUDY),--study $(STUDY))
 
 amend: .venv/installed ## record a change to what is locked: REASON="..." RESULTS_SEEN=yes|no

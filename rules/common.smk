@@ -21,7 +21,7 @@ from workflow_scripts.core.snakemake_internals import (
 from workflow_scripts.provenance.manifest import edited_outputs, manifest_path
 from workflow_scripts.provenance.packages import code_of, lock_differences
 from workflow_scripts.report.labels import verdict_table
-from workflow_scripts.study.config import load_preset, load_study, read_config
+from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
@@ -46,7 +46,7 @@ ROOT = Path(workflow.basedir)
 STARTED = time.time()
 STUDY_NAME, PRESET, DATA_ROOT = or_exit(read_config, ROOT, config)
 STUDY = or_exit(load_study, ROOT, STUDY_NAME, PRESET)
-PREREGISTRATIONS = or_exit(read_preregistrations, ROOT, STUDY)
+PREREGISTRATIONS = or_exit(read_preregistrations, ROOT, STUDY_NAME)
 GATE_SETTINGS = or_exit(gate_settings, ROOT, STUDY, PREREGISTRATIONS)
 VERDICT_SETTINGS = or_exit(verdict_settings, STUDY, PREREGISTRATIONS)
 REPORT_SETTINGS = or_exit(report_settings, ROOT, STUDY, PREREGISTRATIONS)
@@ -60,16 +60,16 @@ FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
-# The preset's minutes and memory for one job of each stage. Changing them reruns nothing: Snakemake compares
-# no resources.
-LIMITS = load_preset(ROOT, STUDY.preset).get("resources", {})
 # Enough for 8x8 images; torch alone takes about 500 MB.
 SMALL = {"runtime": 30, "mem_mb": 2000}
 
 
 def limits(stage):
-    """The resources of one job of a stage: {runtime in minutes, mem_mb}, from the preset or else SMALL."""
-    return {**SMALL, **LIMITS.get(stage, {})}
+    """The resources of one job of a stage: {runtime in minutes, mem_mb}, from the preset or else SMALL.
+
+    Changing them reruns nothing: Snakemake compares no resources.
+    """
+    return {**SMALL, **STUDY.resources.get(stage, {})}
 
 
 def step(entry, inputs="", outputs="", wildcards="", machine=""):

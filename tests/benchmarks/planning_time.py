@@ -61,7 +61,7 @@ def fake_project(target: Path, seeds: int) -> int:
     """Make a project whose cifar10 study has nothing to do; return the number of its files."""
     copy_project(target)
     # The preregistrations name the seeds, too; planning refuses a preset that differs from them.
-    preset = next((target / "config").rglob("cifar10.yaml"))
+    preset = next((target / "config").rglob("presets/cifar10.yaml"))
     for path in (preset, *(target / "docs/experiments").glob("*_pre_reg.md")):
         path.write_text(set_seeds(path.read_text(encoding="utf-8"), seeds), encoding="utf-8")
     summary = checked(snakemake(target, "--summary", config=CONFIG)).stdout

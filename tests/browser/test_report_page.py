@@ -127,7 +127,11 @@ def test_a_setting_shows_its_file_and_the_steps_that_ran_with_it(desktop):
     page, panel = desktop.page, desktop.page.locator("#panel")
     page.locator('.facts [data-from="c:training.num_steps"]').click()
     text = panel.inner_text()
-    for part in ("config/preset/smoke.yaml", "docs/experiments/MS1_min_snr.lock.json", "rehearsal"):
+    for part in (
+        "config/study/MS1_min_snr/presets/smoke.yaml",
+        "docs/experiments/MS1_min_snr.lock.json",
+        "rehearsal",
+    ):
         assert part in text
     assert panel.locator("dd").first.inner_text() == "40" and "train model: 4 steps" in text
     page.keyboard.press("Escape")

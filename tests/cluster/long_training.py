@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.workflow.projects import copy_project, edit, start_snakemake
+from tests.workflow.projects import SMOKE, copy_project, edit, start_snakemake
 from workflow_scripts.core.files import sha256_file
 
 RUNS = "results/MS1_min_snr/smoke/runs"
@@ -13,7 +13,7 @@ RUNS = "results/MS1_min_snr/smoke/runs"
 def long_project(folder: Path, num_steps: int) -> Path:
     """A copy of the project in which the preset smoke trains for `num_steps` steps (some 50 a second)."""
     project = copy_project(folder)
-    preset = project / "config/preset/smoke.yaml"
+    preset = project / SMOKE
     edit(preset, "num_steps: 40\n", f"num_steps: {num_steps}\n")
     edit(preset, "[20, 40]", f"[20, {num_steps}]")
     return project

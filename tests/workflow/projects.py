@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PRESETS = "config/study/MS1_min_snr/presets"
+SMOKE = f"{PRESETS}/smoke.yaml"
 COMPUTED = ("results", "reports/MS1_min_snr", ".venv", ".snakemake", ".git")
 
 

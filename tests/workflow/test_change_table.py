@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.workflow.projects import run_module, snakemake
+from tests.workflow.projects import SMOKE, run_module, snakemake
 from workflow_scripts.provenance.planned_jobs import dry_run, planned_jobs
 
 RESULTS, REPORT = "results/MS1_min_snr/smoke", "reports/MS1_min_snr/smoke"
@@ -100,7 +100,6 @@ def plan(project):
 
 
 SAMPLE = "workflow_scripts/sampling/sample.py"
-SMOKE = "config/preset/smoke.yaml"
 ARM = f"config/study/MS1_min_snr/{E2}.yaml"
 
 # name: (path, old, new, the jobs it plans)
@@ -160,8 +159,8 @@ EDITS = {
     ),
     "two values swapped": (
         SMOKE,
-        "num_steps: 600\n  batch_size: 64",
-        "num_steps: 64\n  batch_size: 600",
+        "extractor:\n  num_steps: 600",
+        "extractor:\n  batch_size: 600\n  num_steps: 64",
         GATE | {"train_extractor", "compute_reference"} | from_features(RUNS) | RENDERED,
     ),
     "a threshold in the preregistration": (

@@ -12,7 +12,7 @@ import requests
 import rocrate
 import urllib3
 
-from tests.workflow.projects import run_module
+from tests.workflow.projects import SMOKE, run_module
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.crate import METADATA, check_crate
@@ -130,7 +130,7 @@ def test_it_holds_report_results_and_lineage_with_their_hashes(crate, entities):
         "results/MS1_min_snr/smoke/verdict.json",
         "docs/experiments/E2_pre_reg.md",
         f"{PAGE}.manifest.json",
-        "config/preset/smoke.yaml",
+        SMOKE,
         "rules/train.smk",
         "workflow_scripts/training/loop.py",
         "envs/requirements.lock",

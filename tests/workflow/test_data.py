@@ -8,19 +8,21 @@ import pytest
 import yaml
 
 from tests.unit.data.picture_files import picture, two_classes, write
-from tests.workflow.projects import snakemake
+from tests.workflow.projects import PRESETS, SMOKE, snakemake
 from workflow_scripts.data.published import MNIST_MD5
 
-DATA = "results/MS1_min_snr/own/data"
+OWN, DATA = "config/data/own.yaml", "results/MS1_min_snr/own/data"
 
 
 @pytest.fixture
 def own(project):
-    """A project with the preset `own`, whose images of 8 pixels lie in sets/own."""
-    preset = yaml.safe_load((project / "config/preset/smoke.yaml").read_text())
-    preset["data"] |= {"source": "image_folder", "title": "Cats and dogs", "path": "own"}
-    preset["data"] |= {"channels": 3, "num_classes": 2, "num_test": 6}
-    (project / "config/preset/own.yaml").write_text(yaml.safe_dump(preset))
+    """A project with a dataset and a preset `own`, whose images of 8 pixels lie in sets/own."""
+    dataset = yaml.safe_load((project / "config/data/digits.yaml").read_text())
+    dataset["data"] |= {"source": "image_folder", "title": "Cats and dogs", "path": "own"}
+    dataset["data"] |= {"channels": 3, "num_classes": 2, "num_test": 6}
+    (project / OWN).write_text(yaml.safe_dump(dataset))
+    preset = (project / SMOKE).read_text().replace("dataset: digits", "dataset: own")
+    (project / PRESETS / "own.yaml").write_text(preset)
     write(project / "sets" / "own", two_classes())
     return project
 
@@ -65,10 +67,9 @@ def test_images_that_are_gone_or_others_do_not_take_the_prepared_arrays_with_the
         result = snakemake(own, "data", "--forcerun", "prepare_data", config="preset=own data_root=nowhere")
         message = "nowhere/own is missing; put a folder, .zip or .tar(.gz, .xz) of images laid out"
     else:
-        preset = own / "config/preset/own.yaml"
-        content = yaml.safe_load(preset.read_text())
+        content = yaml.safe_load((own / OWN).read_text())
         content["data"]["sha256"] = "0" * 64
-        preset.write_text(yaml.safe_dump(content))
+        (own / OWN).write_text(yaml.safe_dump(content))
         result = _data(own)
         message = f"data.sha256 is {'0' * 64}: it is damaged or another dataset"
     assert result.returncode != 0 and message in _error(result)
@@ -107,7 +108,7 @@ def small_mnist(project, monkeypatch):
         (project / "sets/mnist" / name).write_bytes(content)
         text = text.replace(MNIST_MD5[name], hashlib.md5(content).hexdigest())
     source.write_text(text)
-    preset = project / "config/preset/mnist_micro.yaml"
+    preset = project / PRESETS / "mnist_micro.yaml"
     preset.write_text(
         preset.read_text().replace("train: 4000", "train: 50").replace("test: 1000", "test: 10")
     )

@@ -6,11 +6,10 @@ import shutil
 
 import pytest
 
-from tests.workflow.projects import edit, refused, run_module, said, snakemake
+from tests.workflow.projects import SMOKE, edit, refused, run_module, said, snakemake
 
 RESULTS = "results/MS1_min_snr/smoke"
 RUN = f"{RESULTS}/runs/E1_baseline_linear/seed1077"
-PRESET = "config/preset/smoke.yaml"
 ARMS = "config/study/MS1_min_snr"
 CHECKPOINT = f"{RUN}/checkpoints/step0000040.pt"
 SAMPLES = f"{RUN}/samples/ddpm_nfe0050.npz"
@@ -62,8 +61,8 @@ def test_a_bad_command_is_refused_in_one_line(project, monkeypatch, config, mess
     ],
 )
 def test_a_misspelt_setting_is_refused_in_one_line(project, old, new, message):
-    edit(project / PRESET, old, new)
-    assert refused(snakemake(project)).startswith(f"error: {PRESET}: {message}")
+    edit(project / SMOKE, old, new)
+    assert refused(snakemake(project)).startswith(f"error: {SMOKE}: {message}")
 
 
 def test_an_arm_named_like_a_command_is_refused(project):
@@ -99,7 +98,7 @@ def test_unmatched_compute_stops_the_run(project):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_log(project):
-    edit(project / PRESET, "learning_rate: 2.0e-3\n  ema_decay", "learning_rate: 1.0e+30\n  ema_decay")
+    edit(project / SMOKE, "learning_rate: 2.0e-3\n  ema_decay", "learning_rate: 1.0e+30\n  ema_decay")
     line = refused(snakemake(project, f"{RUN}/log.csv"))
     assert "diverged at step 2: loss inf" in line and "log.failed.csv" in line
     assert (project / RUN / "log.failed.csv").read_text().startswith("step,loss,mse,grad_norm")
@@ -142,7 +141,7 @@ def test_a_damaged_file_is_named_and_leaves_no_output(finished, rule, damaged, t
 
 
 def test_fewer_images_than_asked_for_is_an_error(finished):
-    edit(finished / PRESET, "num_samples: 100", "num_samples: 150")
+    edit(finished / SMOKE, "num_samples: 100", "num_samples: 150")
     line = refused(snakemake(finished, METRICS, "--allowed-rules", "compute_metrics"))
     assert "100" in line and "150" in line
 

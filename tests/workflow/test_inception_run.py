@@ -5,9 +5,10 @@ import os
 import shutil
 
 import pytest
+import yaml
 
 from tests.random_inception import write_random_inception
-from tests.workflow.projects import snakemake
+from tests.workflow.projects import SMOKE, snakemake
 
 RESULTS = "results/MS1_min_snr/smoke"
 METRICS = f"{RESULTS}/runs/E1_baseline_linear/seed1077/metrics/ddim_nfe0010.json"
@@ -16,18 +17,12 @@ DOWNLOADED = "data/weights-inception-2015-12-05-6726825d.pth"
 
 def use_inception(project, weights):
     """Give the smoke preset Inception as extractor, and few images, since it is slow."""
-    path = project / "config/preset/smoke.yaml"
-    text = path.read_text()
-    start, end = text.index("extractor:"), text.index("model:")
-    extractor = {"name": "fid", "kind": "inception", "feature_dim": 2048, "weights": weights and str(weights)}
-    text = f"{text[:start]}extractor: {json.dumps(extractor)}\n{text[end:]}"
-    for old, new in (
-        ("num_test: 297", "num_train: 30\n  num_test: 10"),
-        ("num_samples: 100", "num_samples: 20"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    path.write_text(text)
+    preset = yaml.safe_load((project / SMOKE).read_text())
+    preset["extractor"] = {"name": "fid", "kind": "inception", "feature_dim": 2048}
+    preset["extractor"]["weights"] = weights and str(weights)
+    preset["data"] = {"num_train": 30, "num_test": 10}
+    preset["sampling"]["num_samples"] = 20
+    (project / SMOKE).write_text(yaml.safe_dump(preset))
 
 
 @pytest.fixture(scope="module")

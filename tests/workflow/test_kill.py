@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.projects import snakemake
+from tests.workflow.projects import SMOKE, snakemake
 from workflow_scripts.core.files import canonical_json
 from workflow_scripts.study.config import load_study
 
@@ -40,7 +40,7 @@ CONFIG = "preset=smoke save_every_s=0.2 device=cpu"
 @pytest.fixture
 def prepared(project) -> Path:
     """A project with its data prepared, and a preset that trains for a few seconds."""
-    preset = project / "config/preset/smoke.yaml"
+    preset = project / SMOKE
     text = preset.read_text()
     for old, new in CHANGES.items():
         assert old in text, f"the preset no longer holds {old!r}"

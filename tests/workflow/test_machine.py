@@ -4,14 +4,14 @@ from itertools import pairwise
 
 import pytest
 
-from tests.workflow.projects import said, snakemake
+from tests.workflow.projects import SMOKE, said, snakemake
 from workflow_scripts.core.files import read_json
 
 RUN = "results/MS1_min_snr/smoke/runs/E1_baseline_linear/seed1077"
 
 
 def test_other_settings_of_the_machine_and_other_limits_run_nothing_again(finished):
-    with open(finished / "config/preset/smoke.yaml", "a") as preset:
+    with open(finished / SMOKE, "a") as preset:
         preset.write("resources: {training: {runtime: 7, mem_mb: 900}, metrics: {runtime: 1}}\n")
     again = snakemake(finished, config="preset=smoke device=cpu save_every_s=7")
     assert again.returncode == 0 and "Nothing to be done" in said(again), said(again)

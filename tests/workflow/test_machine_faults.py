@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.projects import (
+    SMOKE,
     edit,
     refused,
     run_module,
@@ -156,7 +157,7 @@ def ended(process: int) -> bool:
 @pytest.fixture
 def long_sampling(finished):
     """A finished run of which one sampling is to be done again, in 15 chunks instead of one."""
-    edit(finished / "config/preset/smoke.yaml", "num_samples: 100", "num_samples: 1500")
+    edit(finished / SMOKE, "num_samples: 100", "num_samples: 1500")
     return finished
 
 
@@ -232,12 +233,10 @@ def test_paths_are_data_and_never_commands(project):
 
 def test_a_weights_path_is_one_word_of_the_command(project):
     """Read off the commands that a dry run prints, because the real ones need weights that are not here."""
-    preset = project / "config/preset/smoke.yaml"
-    text = preset.read_text()
-    start, end = text.index("extractor:"), text.index("model:")
+    preset = project / SMOKE
     weights = "w $(touch X)'s.pth"
-    extractor = f'extractor: {{name: fid, kind: inception, feature_dim: 2048, weights: "{weights}"}}\n'
-    preset.write_text(f"{text[:start]}{extractor}{text[end:]}")
+    extractor = f'name: fid\n  kind: inception\n  feature_dim: 2048\n  weights: "{weights}"'
+    preset.write_text(preset.read_text().replace("extractor:\n", f"extractor:\n  {extractor}\n"))
     result = snakemake(project, f"{RESULTS}/extractor/extractor.pt", "-n", "-p", "--quiet", "host")
     assert result.returncode == 0, said(result)
     commands = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.projects import run_module, snakemake
+from tests.workflow.projects import SMOKE, run_module, snakemake
 from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.lineage import StepIndex, StepRecord, computed_files, trace
 from workflow_scripts.provenance.manifest import write_manifest
@@ -187,7 +187,7 @@ def audited(project: Path, *arguments: str):
 
 def test_a_touched_output_of_older_settings_and_code_is_found(finished):
     """`snakemake --touch` makes Snakemake believe that everything is up to date; the manifests do not."""
-    replace(finished, "config/preset/smoke.yaml", "batch_size: 32", "batch_size: 16")
+    replace(finished, SMOKE, "batch_size: 32", "batch_size: 16")
     replace(finished, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise")
     assert snakemake(finished, "--touch").returncode == 0
     planned = snakemake(finished, "--dry-run")

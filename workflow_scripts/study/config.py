@@ -1,4 +1,4 @@
-"""Merge the files in config/ into the settings of every arm: defaults, base, preset, arm; the later wins."""
+"""Merge the files in config/ into every arm's settings: defaults, dataset, base, preset, arm; later wins."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Arm:
 class Study:
     """A study at one preset: every arm that the preset runs, with its resolved settings.
 
-    `arms_file` is the file or folder that decides which arms run. `make publish` writes the summary of the
-    preregistered preset to `published_summary`.
+    `arms_file` is the file or folder that decides which arms run. `resources` limits one job of a stage.
+    `make publish` writes the summary of the preregistered preset to `published_summary`.
     """
 
     name: str
@@ -57,7 +57,12 @@ class Study:
     arms: tuple[Arm, ...]
     arms_file: str
     seeds: tuple[int, ...]
+    resources: dict[str, dict[str, int]]
     published_summary: str
+
+    @property
+    def preset_file(self) -> str:
+        return preset_path(self.name, self.preset)
 
     def arm(self, name: str) -> Arm:
         return next(arm for arm in self.arms if arm.name == name)
@@ -87,23 +92,30 @@ def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
 
 
 def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Path]:
-    """(study, preset, data root) from config/config.yaml and the command line's --config, all checked."""
+    """(study, preset, data root) from config/config.yaml and the command line's --config, all checked.
+
+    Without a preset, that is the study's `default_preset`.
+    """
     value = {**schema.read_yaml(root / "config/config.yaml"), **overrides}
     schema.check(value, "config", "config/config.yaml or --config")
-    return value["study"], value["preset"], Path(os.path.expanduser(value["data_root"]))
+    preset = value.get("preset") or read_base(root, value["study"])["default_preset"]
+    return value["study"], preset, Path(os.path.expanduser(value["data_root"]))
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
     """Read, check and merge the files of `study` at `preset`; any mistake is a one-line ConfigError."""
-    folder, preset_file = f"config/study/{study}", f"config/preset/{preset}.yaml"
-    if not (root / folder / "base.yaml").is_file():
-        known = [path.parent.name for path in root.glob("config/study/*/base.yaml")]
-        raise ConfigError(f"unknown study {study!r} (no {folder}/base.yaml); {schema.nearest(study, known)}")
-    base = _read(root, f"{folder}/base.yaml", "base")
-    scale = load_preset(root, preset)
+    folder, preset_file = f"config/study/{study}", preset_path(study, preset)
+    base, scale = read_base(root, study), _read_preset(root, study, preset)
     own = _read_arms(root, folder)
     looks = arm_looks(folder, own)
-    layers = {DEFAULTS: _read(root, DEFAULTS, "defaults"), f"{folder}/base.yaml": base, preset_file: scale}
+    layers = {
+        DEFAULTS: _read(root, DEFAULTS, "defaults"),
+        f"config/data/{scale['dataset']}.yaml": _read_named(
+            root, "dataset", "config/data/*.yaml", scale["dataset"], f"{preset_file}: "
+        ),
+        f"{folder}/base.yaml": base,
+        preset_file: scale,
+    }
     arms: list[Arm] = []
     for name in scale.get("arms", own):
         if name not in own:
@@ -126,17 +138,43 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         arms=tuple(arms),
         arms_file=preset_file if "arms" in scale else f"{folder}/",
         seeds=tuple(scale["seeds"]),
+        resources=scale.get("resources", {}),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
     )
 
 
-def load_preset(root: Path, preset: str) -> dict[str, Any]:
-    """One preset's own file, checked; an unknown name is a ConfigError with the nearest one."""
-    path = f"config/preset/{preset}.yaml"
+def preset_path(study: str, preset: str) -> str:
+    return f"config/study/{study}/presets/{preset}.yaml"
+
+
+def read_base(root: Path, study: str) -> dict[str, Any]:
+    """What all arms of a study share, checked."""
+    return _read_named(root, "study", "config/study/*/base.yaml", study)
+
+
+def _read_preset(root: Path, study: str, preset: str) -> dict[str, Any]:
+    for old in sorted(root.glob("config/preset/*.yaml")):
+        raise ConfigError(
+            f"config/preset/{old.name}: a preset belongs to a study now; move it to "
+            f"{preset_path(study, old.stem)} and name a dataset of config/data/ in it"
+        )
+    owners = {file.parts[-3] for file in root.glob(preset_path("*", "*")) if file.stem == preset}
+    if owners and study not in owners:
+        raise ConfigError(
+            f"study {study} has no preset {preset!r}, {min(owners)} has; run that study or copy it to "
+            f"{preset_path(study, preset)}"
+        )
+    return _read_named(root, "preset", preset_path(study, "*"), preset)
+
+
+def _read_named(root: Path, kind: str, pattern: str, name: str, where: str = "") -> dict[str, Any]:
+    """The checked file of a name, the * in `pattern`; ConfigError with the nearest if there is none."""
+    path = pattern.replace("*", name)
     if not (root / path).is_file():
-        known = [path.stem for path in root.glob("config/preset/*.yaml")]
-        raise ConfigError(f"unknown preset {preset!r} (no {path}); {schema.nearest(preset, known)}")
-    return _read(root, path, "preset")
+        depth = pattern[: pattern.index("*")].count("/")
+        known = [Path(file.relative_to(root).parts[depth]).stem for file in root.glob(pattern)]
+        raise ConfigError(f"{where}unknown {kind} {name!r} (no {path}); {schema.nearest(name, known)}")
+    return _read(root, path, kind)
 
 
 def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:

@@ -10,16 +10,11 @@ from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.points import point_named_by
-from workflow_scripts.study.preregistration import Preregistration, asked_point
+from workflow_scripts.study.preregistration import Preregistration, asked_point, preregistered_preset
 
 ANCHORS = "config/anchors.yaml"
 # The sections in which arms may differ: the report names these settings with their arm.
 PER_ARM = ("diffusion.", "loss.")
-
-
-def preregistered_preset(preregistrations: list[Preregistration]) -> str:
-    """The preset that the study was preregistered for; any other is a rehearsal."""
-    return preregistrations[0].front["preset"]
 
 
 def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
@@ -39,7 +34,7 @@ def main_point(study: Study, preregistrations: list[Preregistration]) -> str:
             if "point" in metric or "sampler" in metric:
                 if (point := point_named_by(study.points, metric)) is None:
                     raise ConfigError(
-                        f"config/preset/{study.preset}.yaml: sampling.samplers and points leave out "
+                        f"{study.preset_file}: sampling.samplers and points leave out "
                         f"{asked_point(metric)}, which {item.path} is about"
                     )
                 return point
@@ -144,7 +139,7 @@ def setting_files(study: Study) -> dict[str, str]:
 
     Settings that the report shows once are those of the first arm.
     """
-    files = {"arms": study.arms_file, "seeds": f"config/preset/{study.preset}.yaml"}
+    files = {"arms": study.arms_file, "seeds": study.preset_file}
     files |= {key: file for key, file in study.arms[0].files.items() if not key.startswith(PER_ARM)}
     for arm in study.arms:
         files |= {f"{arm.name}/{key}": file for key, file in arm.files.items() if key.startswith(PER_ARM)}

@@ -15,7 +15,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
-from workflow_scripts.study.preregistration import Preregistration
+from workflow_scripts.study.preregistration import Preregistration, preregistered_preset
 
 FORMAT = 1
 MACHINE_KEYS = ("data.download", "extractor.weights")
@@ -31,7 +31,7 @@ def amendments_path(study: str) -> str:
 
 def current_state(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
     """The content of a lock made now."""
-    preset = preregistrations[0].front["preset"]
+    preset = preregistered_preset(preregistrations)
     full = study if study.preset == preset else load_study(root, study.name, preset)
     arms = {
         arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS}

@@ -11,7 +11,7 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import Study, flatten, load_study
+from workflow_scripts.study.config import Study, flatten, load_study, read_base
 from workflow_scripts.study.points import point_named_by
 
 
@@ -46,32 +46,36 @@ def parse_front_matter(text: str, where: str) -> dict[str, Any]:
     return front
 
 
-def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
-    """Read every preregistration of `study` and check it against the others and against the study's arms."""
+def preregistered_preset(preregistrations: list[Preregistration]) -> str:
+    """The preset that the study was preregistered for; any other is a rehearsal."""
+    return preregistrations[0].front["preset"]
+
+
+def read_preregistrations(root: Path, study: str) -> list[Preregistration]:
+    """Read a study's preregistrations; check each against the others and the arms of their preset."""
     found = []
-    for path in study.preregistration_paths:
+    for path in read_base(root, study)["preregistrations"]:
         front = parse_front_matter(schema.read_text(root / path), path)
         found.append(Preregistration(path, sha256_file(root / path), front))
     presets = {item.front["preset"] for item in found}
     if len(presets) != 1:
         raise ConfigError(
-            f"the preregistrations of {study.name} name different presets: {', '.join(sorted(presets))}"
+            f"the preregistrations of {study} name different presets: {', '.join(sorted(presets))}"
         )
-    preset = presets.pop()
-    full = study if preset == study.preset else load_study(root, study.name, preset)
+    full = load_study(root, study, presets.pop())
     for item in found:
         _check_against(item, full)
     ids = [hypothesis["id"] for item in found for hypothesis in item.hypotheses]
     for name in ids:
         if ids.count(name) > 1:
             raise ConfigError(
-                f"the preregistrations of {study.name} have two hypotheses {name}; give each its own number"
+                f"the preregistrations of {study} have two hypotheses {name}; give each its own number"
             )
     claimed = [arm for item in found for arm in item.front["arms"]]
     for arm in full.arms:
         if claimed.count(arm.name) != 1:
             raise ConfigError(
-                f"config/study/{study.name}/{arm.name}.yaml: the arm is in {claimed.count(arm.name)} "
+                f"config/study/{study}/{arm.name}.yaml: the arm is in {claimed.count(arm.name)} "
                 "preregistrations, must be in one"
             )
     return found
@@ -79,7 +83,7 @@ def read_preregistrations(root: Path, study: Study) -> list[Preregistration]:
 
 def _check_against(item: Preregistration, full: Study) -> None:
     """Refuse claims about arms, seeds and evaluations that the study does not have."""
-    front, preset_file = item.front, f"config/preset/{full.preset}.yaml"
+    front, preset_file = item.front, full.preset_file
     arms, settings = [arm.name for arm in full.arms], list(flatten(full.arms[0].settings))
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")

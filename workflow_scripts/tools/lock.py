@@ -12,7 +12,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json, write_text
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
-from workflow_scripts.study.preregistration import read_preregistrations
+from workflow_scripts.study.preregistration import preregistered_preset, read_preregistrations
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
@@ -37,9 +37,10 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 
 
 def _state(root: Path, name: str | None) -> tuple[str, dict[str, Any]]:
-    study_name, preset, _ = read_config(root, {"study": name} if name else {})
-    study = load_study(root, study_name, preset)
-    return study_name, lock.current_state(root, study, read_preregistrations(root, study))
+    study_name, *_ = read_config(root, {"study": name} if name else {})
+    preregistrations = read_preregistrations(root, study_name)
+    study = load_study(root, study_name, preregistered_preset(preregistrations))
+    return study_name, lock.current_state(root, study, preregistrations)
 
 
 def _lock(root: Path, name: str | None) -> str:

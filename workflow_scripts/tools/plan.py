@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         manifests = study_manifests(root, name, preset)
         explained = explain(jobs, root, data_root, mean_seconds(manifests))
         downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
-        gate = gate_settings(root, study, read_preregistrations(root, study))
+        gate = gate_settings(root, study, read_preregistrations(root, name))
         remade = {path for job in jobs for path in job.output_paths}
         edited = [said for path, said in edited_outputs(root, manifests).items() if path not in remade]
         stops = [*_refusal(open_gate, root, gate), *edited, *stops]

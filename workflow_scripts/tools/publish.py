@@ -11,9 +11,13 @@ from workflow_scripts.core.files import read_json, sha256_file, write_text
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.study.config import Study, load_study, read_config
-from workflow_scripts.study.description import gate_settings, preregistered_preset, report_settings
+from workflow_scripts.study.description import gate_settings, report_settings
 from workflow_scripts.study.gate import open_gate
-from workflow_scripts.study.preregistration import Preregistration, read_preregistrations
+from workflow_scripts.study.preregistration import (
+    Preregistration,
+    preregistered_preset,
+    read_preregistrations,
+)
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
@@ -34,11 +38,8 @@ def publish(root: Path, study_name: str | None, preset: str | None) -> str:
     PipelineError, with nothing written, for a rehearsal, when the lock has drifted, or when summary.md does
     not follow from the current results, verdict, gate and settings.
     """
-    name, given, _ = read_config(
-        root, {key: value for key, value in (("study", study_name), ("preset", preset)) if value}
-    )
-    study = load_study(root, name, given)
-    preregistrations = read_preregistrations(root, study)
+    name, *_ = read_config(root, {"study": study_name} if study_name else {})
+    preregistrations = read_preregistrations(root, name)
     locked = preregistered_preset(preregistrations)
     if preset and preset != locked:
         raise PipelineError(

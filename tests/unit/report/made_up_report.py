@@ -99,7 +99,7 @@ def setting_files(report: dict[str, Any]) -> dict[str, str]:
     names = ["arms", "seeds", *(f"{part}.{key}" for part in SETTING_SECTIONS for key in report[part])]
     for arm in report["arms"]:
         names += [f"{arm['name']}/{part}.{key}" for part in ("diffusion", "loss") for key in arm[part]]
-    return dict.fromkeys(names, "config/preset/tiny.yaml")
+    return dict.fromkeys(names, "config/study/S1_made_up/presets/tiny.yaml")
 
 
 def result_rows(

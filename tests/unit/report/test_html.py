@@ -181,13 +181,18 @@ def test_no_number_of_the_page_is_without_lineage(choices):
 
 def test_a_setting_names_its_file_and_a_cost_its_steps():
     report, inputs = study()
-    files = made_up.setting_files(report) | {"training.batch_size": "config/preset/other.yaml"}
+    files = made_up.setting_files(report) | {
+        "training.batch_size": "config/study/S1_made_up/presets/other.yaml"
+    }
     html = page(report, inputs, files=files)
     data = embedded(html)
     methods = html.split('<section id="methods">')[1]
     assert '<button type="button" class="n" data-from="c:training.batch_size">8</button>' in methods
-    assert data["settings"]["training.batch_size"] == [8, "config/preset/other.yaml"]
-    assert data["settings"]["B_weighted/loss.min_snr_gamma"] == [5.0, "config/preset/tiny.yaml"]
+    assert data["settings"]["training.batch_size"] == [8, "config/study/S1_made_up/presets/other.yaml"]
+    assert data["settings"]["B_weighted/loss.min_snr_gamma"] == [
+        5.0,
+        "config/study/S1_made_up/presets/tiny.yaml",
+    ]
     assert re.search(r'data-from="c:B_weighted/loss.min_snr_gamma">5<', html)
     assert 'data-from="k:train_model">9</button>' in body(html, "cost_by_stage")  # three arms, three seeds
     for step in map(int, re.findall(r'data-from="s:(\d+)"', body(html, "cost_by_run"))):

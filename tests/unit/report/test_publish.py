@@ -27,7 +27,7 @@ def project(tmp_path) -> Path:
     for part in ("config", "docs/experiments", "reports/templates"):
         shutil.copytree(ROOT / part, tmp_path / part)
     study = load_study(tmp_path, STUDY, PRESET)
-    preregistrations = read_preregistrations(tmp_path, study)
+    preregistrations = read_preregistrations(tmp_path, STUDY)
     report = report_settings(tmp_path, study, preregistrations)
     results = tmp_path / "results" / STUDY / PRESET
     renamed = {"fd_toy": "fid", "kd_toy": "kid"}

@@ -151,7 +151,7 @@ def test_any_text_as_yaml(text):
         assert isinstance(parse_yaml(text, "x.yaml"), dict)
 
 
-USED = ["defaults.yaml", "preset/smoke.yaml", "anchors.yaml"]
+USED = ["defaults.yaml", "data/digits.yaml", f"study/{STUDY}/presets/smoke.yaml", "anchors.yaml"]
 USED += [f"study/{STUDY}/{path.name}" for path in sorted((ROOT / "config/study" / STUDY).glob("*.yaml"))]
 
 
@@ -190,7 +190,7 @@ def test_front_matter_changed(configured, text):
         with clear_error_or_value():
             parse_front_matter(text, "E2_pre_reg.md")
             study = load_study(configured, STUDY, "digits")
-            preregistrations = read_preregistrations(configured, study)
+            preregistrations = read_preregistrations(configured, STUDY)
             for settings_of in (description.gate_settings, description.report_settings):
                 files.canonical_json(settings_of(configured, study, preregistrations))
             files.canonical_json(description.verdict_settings(study, preregistrations))

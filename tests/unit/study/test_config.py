@@ -15,14 +15,16 @@ from workflow_scripts.study.schema import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 STUDY = "MS1_min_snr"
-DEFAULTS, DIGITS = "config/defaults.yaml", "config/preset/digits.yaml"
+DEFAULTS, DIGITS_DATA = "config/defaults.yaml", "config/data/digits.yaml"
+PRESETS = f"config/study/{STUDY}/presets"
+DIGITS = f"{PRESETS}/digits.yaml"
 BASE, E2 = f"config/study/{STUDY}/base.yaml", f"config/study/{STUDY}/E2_minsnr_linear.yaml"
 
 
 @pytest.fixture(scope="module")
 def studies():
     """The study at every preset of the project, which must all be valid."""
-    presets = [path.stem for path in (ROOT / "config/preset").glob("*.yaml")]
+    presets = [path.stem for path in (ROOT / PRESETS).glob("*.yaml")]
     return {preset: load_study(ROOT, STUDY, preset) for preset in presets}
 
 
@@ -73,11 +75,13 @@ def test_the_charters_arms_and_numbers(studies):
     assert study.shared("sampling")["num_samples"] == 10_000
 
 
-def test_a_preset_overrides_a_default_and_each_setting_names_its_file(studies):
-    assert studies["cifar10"].arms[0].settings["model"]["dropout"] == 0.1
-    assert studies["digits"].arms[0].settings["model"]["dropout"] == 0.0
+def test_later_files_win_and_each_setting_names_its_file(studies):
     files = setting_files(studies["digits"])
-    assert files["model.dropout"] == DEFAULTS
+    for preset, dropout in (("cifar10", 0.1), ("cifar10_micro", 0.0), ("digits", 0.0)):
+        assert studies[preset].arms[0].settings["model"]["dropout"] == dropout
+    assert setting_files(studies["cifar10"])["model.dropout"] == "config/data/cifar10.yaml"
+    assert setting_files(studies["cifar10_micro"])["model.dropout"] == f"{PRESETS}/cifar10_micro.yaml"
+    assert files["model.dropout"] == DEFAULTS and files["data.num_test"] == DIGITS_DATA
     assert files["training.num_steps"] == files["arms"] == files["seeds"] == DIGITS
     assert files["E1_baseline_linear/loss.weighting"] == BASE
     assert files["E2_minsnr_linear/loss.weighting"] == E2
@@ -92,17 +96,24 @@ MISTAKES = {
         ("ema_decay: 0.995", "ema_decay: 1.5", "training.ema_decay is 1.5, must be less than 1"),
         ("ema_decay: 0.995", "ema_decay: .inf", "training.ema_decay is inf, must be a number"),
         ("  ema_decay: 0.995\n", "", "training.ema_decay is missing"),
-        ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
         ("[500, 1000, 2000]", "[500]", "training.checkpoint_steps must end with training.num_steps"),
         ("nfe: [10, 20, 50, 100]", "nfe: [2000]", "nfe 2000 is more than"),
         ("eta: 0.0, ", "", "sampling.samplers ddim: ddim needs eta"),
+        ("E2_minsnr_linear", "E2_minsnr", "no arm 'E2_minsnr'; did you mean 'E2_minsnr_linear'?"),
+        ("seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
+        ("title: Digits\n", "title: [Digits\n", "not valid YAML"),
+        (
+            "dataset: digits",
+            "dataset: digit",
+            "unknown dataset 'digit' (no config/data/digit.yaml); did you mean",
+        ),
+    ],
+    DIGITS_DATA: [
+        ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
         ("  base_channels", "  norm_groups: 7\n  base_channels", "model.norm_groups (7) must divide"),
         ("image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
         ("name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
-        ("E2_minsnr_linear", "E2_minsnr", "no arm 'E2_minsnr'; did you mean 'E2_minsnr_linear'?"),
         ("resolutions: []", "resolutions: [5]", "model.attention_resolutions 5 does not occur"),
-        ("seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
-        ("title: Digits\n", "title: [Digits\n", "not valid YAML"),
         ("  num_test", "  path: a.zip\n  num_test", "data.path is only for data.source image_folder"),
         ("  num_test", "  test_split: official\n  num_test", "data.test_split is only for data.source"),
         (FOLDER[0], FOLDER[1], "data.path is missing"),
@@ -156,6 +167,24 @@ def test_an_unknown_study_or_preset_names_the_nearest(study, preset, nearest):
         load_study(ROOT, study, preset)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (DIGITS, "config/preset/mine.yaml", f"^config/preset/mine.yaml: .* move it to {PRESETS}/mine.yaml"),
+        (
+            BASE,
+            "config/study/S2/base.yaml",
+            "study S2 has no preset 'digits', MS1_min_snr has; .* copy it to",
+        ),
+    ],
+)
+def test_a_preset_of_the_old_place_or_of_another_study_says_where_presets_belong(project, old, new, message):
+    (project / new).parent.mkdir()
+    shutil.copy(project / old, project / new)
+    with pytest.raises(ConfigError, match=message):
+        load_study(project, "S2" if "S2" in new else STUDY, "digits")
+
+
 def test_an_arms_file_must_have_a_name_that_a_folder_and_a_command_can_hold(project):
     shutil.copy(project / E2, project / f"config/study/{STUDY}/E4 new.yaml")
     with pytest.raises(ConfigError, match="E4 new.yaml: an arm's name may hold letters, digits and _"):
@@ -174,6 +203,7 @@ def test_a_removed_setting_says_where_it_went(project, section, edit):
 
 
 def test_command_line_overrides_are_checked():
+    assert read_config(ROOT, {}) == (STUDY, "digits", Path("data"))
     assert read_config(ROOT, {"preset": "smoke"}) == (STUDY, "smoke", Path("data"))
     assert read_config(ROOT, {"data_root": "~/sets"})[2] == Path.home() / "sets"
     with pytest.raises(ConfigError, match="pressed is not a known key; did you mean 'preset'"):
@@ -252,11 +282,11 @@ def test_a_mistake_in_the_published_values_is_named(studies, project, old, new, 
 
 def test_points_add_to_the_samplers_list_and_change_single_ones(project, edit):
     own = "points:\n  ddpm_nfe0050: {num_samples: 9000}\n  slow: {sampler: ddim, eta: 1.0, nfe: 200}\n"
-    edit("config/preset/digits.yaml", "seeds:", f"{own}seeds:")
+    edit(DIGITS, "seeds:", f"{own}seeds:")
     points = load_study(project, STUDY, "digits").points
     assert points["ddpm_nfe0050"] == {"sampler": "ddpm", "eta": None, "nfe": 50, "num_samples": 9000}
     assert points["slow"] == {"sampler": "ddim", "eta": 1.0, "nfe": 200, "num_samples": 1500}
     assert points["ddim_nfe0050"]["num_samples"] == 1500
-    edit("config/preset/digits.yaml", "nfe: 200", "nfe: 2000")
+    edit(DIGITS, "nfe: 200", "nfe: 2000")
     with pytest.raises(ConfigError, match="points.slow: nfe 2000 is more than diffusion.num_timesteps 1000"):
         load_study(project, STUDY, "digits")

@@ -17,12 +17,13 @@ ROOT = Path(__file__).parents[3]
 STUDY = "MS1_min_snr"
 E2_PRE = "docs/experiments/E2_pre_reg.md"
 E2_ARM, BASE = f"config/study/{STUDY}/E2_minsnr_linear.yaml", f"config/study/{STUDY}/base.yaml"
-CIFAR10, DEFAULTS = "config/preset/cifar10.yaml", "config/defaults.yaml"
+PRESETS = f"config/study/{STUDY}/presets"
+CIFAR10, DEFAULTS = f"{PRESETS}/cifar10.yaml", "config/defaults.yaml"
 
 
 def _state(root):
     study = load_study(root, STUDY, "digits")
-    return lock.current_state(root, study, read_preregistrations(root, study))
+    return lock.current_state(root, study, read_preregistrations(root, STUDY))
 
 
 def _verify(root):
@@ -37,6 +38,18 @@ def _command(root, *arguments):
 def locked(project):
     _command(project, "lock")
     return project
+
+
+def test_a_study_is_locked_and_amended_at_its_preregistered_preset_only(project, edit):
+    """Of its other presets, one names an arm that it lacks, and the default one is not written yet."""
+    edit(BASE, "default_preset: digits", "default_preset: later")
+    edit(f"{PRESETS}/digits.yaml", "E1_baseline_linear", "E1_missing")
+    edit("config/config.yaml", "preset: null", "preset: digits")
+    _command(project, "lock")
+    assert json.loads((project / lock.lock_path(STUDY)).read_text())["preset"] == "cifar10"
+    edit(E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
+    _command(project, "amend", "--reason", "why", "--results-seen", "no")
+    assert len(lock.read_amendments(project, STUDY)) == 1
 
 
 def test_the_projects_own_lock_holds():
@@ -134,8 +147,9 @@ def test_every_default_has_the_value_it_was_introduced_with():
 
 
 def test_rehearsal_scale_and_machine_settings_are_free(locked, edit):
-    edit("config/preset/digits.yaml", "num_steps: 1500", "num_steps: 1600")
-    edit(CIFAR10, "download: true", "download: false")
+    edit(f"{PRESETS}/digits.yaml", "num_steps: 2000", "num_steps: 3000")
+    edit(f"{PRESETS}/digits.yaml", "1000, 2000]", "1000, 3000]")
+    edit("config/data/cifar10.yaml", "download: true", "download: false")
     assert _verify(locked) == []
 
 
@@ -188,7 +202,7 @@ def test_results_that_exist_are_recorded_whatever_the_author_says(locked, edit):
         ("loss.weighting", "loss.weigthing", "did you mean 'loss.weighting'?"),
         ("study: MS1_min_snr", "study: MS2", "the configuration says 'MS1_min_snr'"),
         ("preset: cifar10", "preset: cifar", "did you mean 'cifar10'?"),
-        ("seeds: [1077, 1078, 1079]", "seeds: [1077]", "differ from config/preset/cifar10.yaml"),
+        ("seeds: [1077, 1078, 1079]", "seeds: [1077]", f"differ from {CIFAR10}"),
         ("---\n", "", "must start with front matter"),
     ],
 )
@@ -198,19 +212,19 @@ def test_front_matter_mistakes_are_one_line(project, old, new, message, edit):
         for experiment in ("E1", "E3"):
             edit(f"docs/experiments/{experiment}_pre_reg.md", old, new)
     with pytest.raises(ConfigError) as error:
-        read_preregistrations(project, load_study(project, STUDY, "digits"))
+        read_preregistrations(project, STUDY)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_an_arm_that_nobody_preregistered_is_refused(project):
     (project / f"config/study/{STUDY}/E4_new.yaml").write_text("loss: {weighting: truncated_snr}\n")
     with pytest.raises(ConfigError, match="E4_new.yaml: the arm is in 0 preregistrations"):
-        read_preregistrations(project, load_study(project, STUDY, "digits"))
+        read_preregistrations(project, STUDY)
 
 
 def test_charter_thresholds_and_main_metric():
     study = load_study(ROOT, STUDY, "cifar10")
-    preregistrations = read_preregistrations(ROOT, study)
+    preregistrations = read_preregistrations(ROOT, STUDY)
     (e2,) = [item for item in preregistrations if item.experiment == "E2"]
     metrics = {(h["metric"]["name"], h["threshold"], h["direction"], h["role"]) for h in e2.hypotheses}
     assert metrics == {
@@ -224,7 +238,7 @@ def test_charter_thresholds_and_main_metric():
 def matched():
     """(preregistered comparisons, settings of every arm) of the preregistered preset."""
     study = load_study(ROOT, STUDY, "cifar10")
-    handed_on = gate_settings(ROOT, study, read_preregistrations(ROOT, study))
+    handed_on = gate_settings(ROOT, study, read_preregistrations(ROOT, STUDY))
     return handed_on["comparisons"], handed_on["settings"]
 
 
