@@ -17,7 +17,7 @@ import pytest
 
 from tests.workflow.projects import SMOKE, snakemake
 from workflow_scripts.core.files import canonical_json
-from workflow_scripts.study.config import load_study
+from workflow_scripts.provenance.planned_jobs import planned_jobs
 
 ARM, SEED = "E1_baseline_linear", 1077
 RESULTS = "results/MS1_min_snr/smoke"
@@ -52,9 +52,9 @@ def prepared(project) -> Path:
 
 
 def _settings(project: Path) -> dict:
-    settings = load_study(project, "MS1_min_snr", "smoke").arm(ARM).settings
-    sections = {name: settings[name] for name in ("model", "diffusion", "loss", "training")}
-    return {"arm": ARM, "seed": SEED, "data": {"image_size": 8, "channels": 1}, **sections}
+    """The settings that the rule hands to this training."""
+    planned = planned_jobs(project, CONFIG.split(), f"{RUN}/log.csv")
+    return next(job.settings for job in planned if job.rule == "train_model")
 
 
 def _hashes(run: Path) -> dict[str, str]:
