@@ -21,7 +21,7 @@ from workflow_scripts.core.snakemake_internals import (
 from workflow_scripts.provenance.manifest import edited_outputs, manifest_path
 from workflow_scripts.provenance.packages import code_of, lock_differences
 from workflow_scripts.report.labels import verdict_table
-from workflow_scripts.study.config import load_study, read_config
+from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.lock import amendments_path, lock_path
@@ -101,18 +101,19 @@ def code(entry, modules=()):
     return {name: part["digest"] for name, part in found.items()}
 
 
-def code_of_arm(entry):
-    """As `code`, with the modules that the arm's settings name."""
+def code_of_arm(entry, *objects):
+    """As `code`, with the modules of the objects that the arm names in these settings."""
 
     def of(part):
-        return lambda wildcards: code(entry, arm_modules(wildcards.arm))[part]
+        return lambda wildcards: code(entry, arm_modules(wildcards.arm, *objects))[part]
 
     return {part: of(part) for part in ("source", "packages")}
 
 
-def arm_modules(name):
-    """The modules of the objects that an arm's settings name, for the setting `loads`."""
-    return [module_of("loss.weighting", STUDY.arm(name).settings["loss"]["weighting"])]
+def arm_modules(name, *objects):
+    """The modules of the objects that an arm names in these settings, for the setting `loads`."""
+    settings = flatten(STUDY.arm(name).settings)
+    return [module_of(setting, settings[setting]) for setting in objects]
 
 
 def sections(wildcards, *names):

@@ -13,7 +13,7 @@ rule sample_images:
     resources:
         **limits("sampling"),
     params:
-        **code("sample_images"),
+        **code_of_arm("sample_images", "model.name"),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
@@ -22,6 +22,7 @@ rule sample_images:
                 "sampling": shared_but("sampling", "samplers", "num_samples"),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion"),
+                "loads": arm_modules(wildcards.arm, "model.name"),
             }
         ),
     shell:

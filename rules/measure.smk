@@ -171,14 +171,14 @@ rule probe_checkpoint:
     resources:
         **limits("curvature"),
     params:
-        **code_of_arm("probe_checkpoint"),
+        **code_of_arm("probe_checkpoint", "model.name", "loss.weighting"),
         settings=lambda wildcards: canonical_json(
             {
                 **run_identity(wildcards),
                 "step": int(wildcards.step),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "curvature"),
-                "loads": arm_modules(wildcards.arm),
+                "loads": arm_modules(wildcards.arm, "model.name", "loss.weighting"),
             }
         ),
     shell:

@@ -30,7 +30,9 @@ FIGURES = {
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
 FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURES}
-FIGURE_MODULES["snr_and_weights"] += sorted({module for arm in ARMS for module in arm_modules(arm)})
+FIGURE_MODULES["snr_and_weights"] += sorted(
+    {module for arm in ARMS for module in arm_modules(arm, "loss.weighting")}
+)
 
 
 def shown_figures(template):

@@ -17,14 +17,14 @@ rule train_model:
     resources:
         **limits("training"),
     params:
-        **code_of_arm("train_model"),
+        **code_of_arm("train_model", "model.name", "loss.weighting"),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
                 **IMAGE_SHAPE,
                 **sections(wildcards, "model", "diffusion", "loss", "training"),
-                "loads": arm_modules(wildcards.arm),
+                "loads": arm_modules(wildcards.arm, "model.name", "loss.weighting"),
             }
         ),
     shell:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.loop import train
 from workflow_scripts.training.step import TrainingState, initial_state
@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 5,
     "data": {"image_size": 8, "channels": 1},
     "model": {
-        "name": "unet_digits8",
+        "name": "unet",
         "base_channels": 8,
         "channel_mults": [1, 2],
         "num_res_blocks": 1,

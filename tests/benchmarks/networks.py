@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.study.config import load_study
 from workflow_scripts.training.device import require_determinism
 

@@ -9,8 +9,8 @@ import torch
 from tests.tiny_run import bytes_of, saved_and_loaded, tiny_settings, trained
 from workflow_scripts.core import capture
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.nets.precision import can_compile, frozen
-from workflow_scripts.nets.unet import build_model
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.training.device import require_determinism, require_float32

@@ -130,6 +130,8 @@ EDITS = {
         "2 * gamma), snr",
         from_training(E2_RUNS) | figures("snr_and_weights"),
     ),
+    # used by both arms; sampling and curvature load it too
+    "the network": ("workflow_scripts/nets/unet.py", "4 * base", "3 * base", from_training(RUNS)),
     "a comment": (SAMPLE, "from __future__", "# A remark.\nfrom __future__", set()),
     "a docstring": (SAMPLE, '"""', '"""In other words: ', set()),
     "an unrelated key": (SMOKE, "title: ", "title: New ", RENDERED),
@@ -177,6 +179,40 @@ def test_an_edit_plans_exactly_these_jobs(finished, change):
     path, old, new, expected = EDITS[change]
     edit(finished, path, old, new)
     assert jobs(finished) == expected
+
+
+NETWORK = """from torch import nn
+
+
+class Flat(nn.Module):
+    def __init__(self, channels, image_size, width, depth=1):
+        super().__init__()
+        self.layer = nn.Conv2d(channels, channels, 2 * width + 1, padding=width)
+
+    def forward(self, x, t):
+        return self.layer(x)
+"""
+
+
+def test_a_new_network_plans_nothing_until_an_arm_uses_it(finished):
+    """The keys that the preset gives for its own network are left out; others are checked before any job."""
+    built_in = finished / "workflow_scripts/nets/networks/flat.py"
+    built_in.write_text(NETWORK)
+    (finished / "mine").mkdir()
+    shutil.copy(built_in, finished / "mine/nets.py")
+    assert jobs(finished) == set()
+    edit(finished, ARM, "loss:", "model: {name: mine.nets:Flat, width: 1}\nloss:")
+    planned = jobs(finished)
+    assert GATE | from_training(E2_RUNS) <= planned <= GATE | from_training(E2_RUNS) | RENDERED
+    edit(finished, ARM, "width: 1", "widht: 1")
+    said = plan(finished)
+    assert f"{ARM}: model.widht is not a parameter of mine.nets:Flat, which takes width, depth" in said.stderr
+    assert said.returncode == 1 and len(said.stderr.splitlines()) == 1
+    edit(finished, ARM, "model: {name: mine.nets:Flat, widht: 1}\n", "")  # the lock holds an arm's network
+    edit(finished, SMOKE, "attention_resolutions: [4]", "name: mine.nets:Flat\n  width: 1")
+    ddim = f"{RESULTS}/runs/{E2}/seed1077/samples/ddim_nfe0010.npz"
+    done = snakemake(finished, ddim)
+    assert done.returncode == 0 and "train_model" in done.stderr, done.stderr
 
 
 def test_a_new_weighting_plans_nothing_until_an_arm_uses_it(finished):

@@ -7,8 +7,7 @@ from typing import Any
 
 from workflow_scripts.core.registry import parameters_of
 
-# The image side that each named network is for; its widths come from the settings.
-IMAGE_SIZES = {"unet_digits8": 8, "unet_mnist28": 28, "unet_cifar32": 32}
+RENAMED = {"unet_digits8": "unet", "unet_mnist28": "unet"}
 
 
 def level_sides(image_size: int, num_levels: int) -> list[int]:
@@ -17,21 +16,44 @@ def level_sides(image_size: int, num_levels: int) -> list[int]:
 
 
 def check_model(settings_model: Mapping[str, Any], image_size: int) -> None:
-    """Raise ValueError, starting with the key to change, unless `settings["model"]` fits this image side."""
-    name, base_channels = settings_model["name"], settings_model["base_channels"]
-    if name not in IMAGE_SIZES:
-        raise ValueError(f"model.name {name!r} is unknown; known are {', '.join(sorted(IMAGE_SIZES))}")
-    if image_size != (side := IMAGE_SIZES[name]):
-        raise ValueError(f"model.name {name} is for {side}×{side} images, data.image_size is {image_size}")
+    """Raise ValueError, starting with the key to change, unless `settings["model"]` fits its network's
+    parameters and this image side; ConfigError for a network that cannot be used.
+    """
+    name = settings_model["name"]
+    if name in RENAMED:
+        raise ValueError(f"model.name {name} is now called {RENAMED[name]}; it takes images of any size")
+    parameters = parameters_of("model.name", name)
+    takes = {key: needed for key, needed in parameters.items() if key not in ("channels", "image_size")}
+    for key in settings_model:
+        if key != "name" and key not in takes:
+            raise ValueError(f"model.{key} is not a parameter of {name}, which takes {', '.join(takes)}")
+    for key, needed in takes.items():
+        if needed and key not in settings_model:
+            raise ValueError(f"model.{key} is missing; the network {name} needs it")
+    if name in ("unet", "unet_cifar32"):
+        _check_unet(settings_model, image_size)
+
+
+def _check_unet(settings_model: Mapping[str, Any], image_size: int) -> None:
+    base_channels, mults = settings_model["base_channels"], settings_model["channel_mults"]
+    if settings_model["name"] == "unet_cifar32" and image_size != 32:
+        raise ValueError(
+            f"model.name unet_cifar32 is for 32×32 images, data.image_size is {image_size}; use unet"
+        )
+    sides = level_sides(image_size, len(mults))
+    if sides[-1] < 2:
+        raise ValueError(
+            f"model.channel_mults has {len(mults)} levels, at most {sum(side > 1 for side in sides)} are "
+            f"possible for images of {image_size} pixels a side: the last needs 2"
+        )
     if base_channels % 2 != 0:
         raise ValueError(f"model.base_channels ({base_channels}) must be even: half are time frequencies")
-    for mult in settings_model["channel_mults"]:
+    for mult in mults:
         if base_channels * mult % settings_model["norm_groups"] != 0:
             raise ValueError(
                 f"model.norm_groups ({settings_model['norm_groups']}) must divide "
                 f"base_channels × {mult} = {base_channels * mult}"
             )
-    sides = level_sides(image_size, len(settings_model["channel_mults"]))
     for side in settings_model["attention_resolutions"]:
         if side not in sides:
             raise ValueError(

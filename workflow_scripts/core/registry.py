@@ -18,8 +18,11 @@ from workflow_scripts.core.errors import ConfigError, shorten
 
 ROOT = Path(__file__).parents[2]
 # By the setting that names an object: the package of the built-in ones, and the first parameters of all.
-PACKAGES = {"loss.weighting": "workflow_scripts.diffusion.weightings"}
-PARAMETERS = {"loss.weighting": ("snr", "prediction_type")}
+PACKAGES = {
+    "loss.weighting": "workflow_scripts.diffusion.weightings",
+    "model.name": "workflow_scripts.nets.networks",
+}
+PARAMETERS = {"loss.weighting": ("snr", "prediction_type"), "model.name": ("channels", "image_size")}
 
 
 def known(setting: str) -> list[str]:
@@ -34,28 +37,33 @@ def module_of(setting: str, name: str) -> str:
     return _place(setting, name)[0]
 
 
-def parameters_of(setting: str, name: str) -> tuple[str, ...]:
-    """The names of an object's parameters, read from its source; nothing is imported.
+def parameters_of(setting: str, name: str) -> dict[str, bool]:
+    """Map an object's parameters to whether they need a value, read from its source; nothing is imported.
 
     ConfigError if there is no such object, or it does not take the parameters that its setting wants first.
     """
     module, attribute = _place(setting, name)
-    path = _source(module)
-    if path is None:
-        raise ConfigError(_refusal(setting, name, f"there is no module {module}"))
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        found = _definition(module, attribute)
     except SyntaxError as error:
         raise ConfigError(
-            _refusal(setting, name, f"{path.name}, line {error.lineno}: {error.msg}")
+            _refusal(setting, name, f"{Path(error.filename).name}, line {error.lineno}: {error.msg}")
         ) from error
-    found = next((node for node in body if getattr(node, "name", None) == attribute), None)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(_refusal(setting, name, shorten(error))) from error
     if isinstance(found, ast.ClassDef):
         found = next((node for node in found.body if getattr(node, "name", None) == "__init__"), None)
     if not isinstance(found, ast.FunctionDef):
         raise ConfigError(_refusal(setting, name, f"{module} defines no {attribute} that can be called"))
-    taken = [argument.arg for argument in (*found.args.posonlyargs, *found.args.args, *found.args.kwonlyargs)]
-    return _checked(setting, name, tuple(argument for argument in taken if argument != "self"))
+    given = [*found.args.posonlyargs, *found.args.args]
+    needed = len(given) - len(found.args.defaults)
+    taken = {argument.arg: number < needed for number, argument in enumerate(given)}
+    taken |= {
+        only.arg: default is None for only, default in zip(found.args.kwonlyargs, found.args.kw_defaults)
+    }
+    taken.pop("self", None)
+    _check(setting, name, tuple(taken))
+    return taken
 
 
 def load(setting: str, name: str) -> Any:
@@ -66,7 +74,7 @@ def load(setting: str, name: str) -> Any:
         parameters = tuple(inspect.signature(found).parameters)
     except Exception as error:  # importing runs the user's code
         raise ConfigError(_refusal(setting, name, shorten(f"{type(error).__name__}: {error}"))) from error
-    _checked(setting, name, parameters)
+    _check(setting, name, parameters)
     return found
 
 
@@ -75,24 +83,39 @@ def _place(setting: str, name: str) -> tuple[str, str]:
     return (module, attribute) if colon else (f"{PACKAGES[setting]}.{name}", name)
 
 
+def _definition(module: str, attribute: str) -> ast.AST | None:
+    """The syntax tree of a module's function or class, in the module that it is imported from."""
+    path = _source(module)
+    if path is None:
+        raise ImportError(f"there is no module {module}")
+    for node in ast.parse(path.read_text(encoding="utf-8"), path).body:
+        if getattr(node, "name", None) == attribute:
+            return node
+        names = node.names if isinstance(node, ast.ImportFrom) else ()
+        for alias in (alias for alias in names if attribute == (alias.asname or alias.name)):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            return _definition(origin, alias.name)
+    return None
+
+
 def _source(module: str) -> Path | None:
-    """The file of a module: in the project, or else of an installed package."""
-    base = ROOT.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    try:
-        origin = getattr(importlib.util.find_spec(module), "origin", None)
-    except (ImportError, ValueError):
-        return None
-    return Path(origin) if origin and origin.endswith(".py") else None
+    """The file of a module: in the project, or else of an installed package, which is not imported."""
+    first, *rest = module.split(".")
+    spec = importlib.util.find_spec(first)
+    for folder in (ROOT / first, *map(Path, getattr(spec, "submodule_search_locations", None) or ())):
+        base = folder.joinpath(*rest)
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    origin = getattr(spec, "origin", None)
+    return Path(origin) if not rest and origin and origin.endswith(".py") else None
 
 
-def _checked(setting: str, name: str, parameters: tuple[str, ...]) -> tuple[str, ...]:
+def _check(setting: str, name: str, parameters: tuple[str, ...]) -> None:
     expected = PARAMETERS[setting]
     if parameters[: len(expected)] != expected:
         raise ConfigError(_refusal(setting, name, f"it takes ({', '.join(parameters)})"))
-    return parameters
 
 
 def _refusal(setting: str, name: str, problem: str) -> str:

@@ -1,4 +1,4 @@
-"""The U-Net, and building it from settings.
+"""The U-Net.
 
 level 0   [B, b*m0, H, W]       stem -> blocks ---- skips ----> blocks -> norm, SiLU, conv -> [B, C, H, W]
 level 1   [B, b*m1, H/2, W/2]     down -> blocks -- skips --> blocks -> up
@@ -7,14 +7,13 @@ level 1   [B, b*m1, H/2, W/2]     down -> blocks -- skips --> blocks -> up
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from workflow_scripts.core.limits import check_model, level_sides
+from workflow_scripts.core.limits import level_sides
 from workflow_scripts.nets.layers import (
     Film,
     PointwiseConv,
@@ -26,24 +25,13 @@ from workflow_scripts.nets.layers import (
 )
 
 
-def build_model(settings_model: Mapping[str, Any], channels: int, image_size: int) -> nn.Module:
-    """Build the network of `settings["model"]` for square images of side `image_size`.
-
-    The initial weights are drawn from torch's global generator. ValueError, naming the key, for an unknown
-    name or values that do not fit together.
-    """
-    check_model(settings_model, image_size)
-    settings = {key: value for key, value in settings_model.items() if key != "name"}
-    return UNet(channels=channels, image_size=image_size, **settings)
-
-
 class UNet(nn.Module):
     """Maps (x_t, t) to an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
 
     `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size`, and t `[B]` or, for
-    all images, `[1]`. Level i works at `ceil(image_size / 2**i)` pixels a side with `base_channels *
-    channel_mults[i]` channels. `attention_resolutions` are sides in pixels. The output is zero for every
-    input before training.
+    all images, `[1]`. Level i works at `ceil(image_size / 2**i)` pixels a side, at least 2, with
+    `base_channels * channel_mults[i]` channels. `attention_resolutions` are sides in pixels. The output is
+    zero for every input before training. core/limits.py refuses settings outside these limits.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class _Source(NamedTuple):
 @cache
 def source_of(root: Path, entry: str, modules: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return `files` of the source closure (path -> sha256 of its syntax tree) and a `digest` of them all."""
-    files = {path: _read(root / path).sha256 for path in source_closure(root, entry, modules)}
+    files = {path: _read(root, root / path).sha256 for path in source_closure(root, entry, modules)}
     return {
         "digest": sha256_text("".join(f"{path}\0{sha256}\0" for path, sha256 in files.items())),
         "files": files,
@@ -41,7 +41,7 @@ def source_of(root: Path, entry: str, modules: tuple[str, ...] = ()) -> dict[str
 
 def third_party_imports(root: Path, path: str) -> tuple[str, ...]:
     """Return the third-party packages that a file imports when it runs."""
-    return tuple(name for name in _read(root / path).packages if not is_own(root, name))
+    return tuple(name for name in _read(root, root / path).packages if not is_own(root, name))
 
 
 def forget() -> None:
@@ -69,7 +69,7 @@ def source_closure(root: Path, entry: str, modules: tuple[str, ...] = ()) -> tup
         relative = path.relative_to(root).as_posix()
         if relative not in found:
             found.add(relative)
-            waiting.extend(_read(path).modules)
+            waiting.extend(_read(root, path).modules)
     return tuple(sorted(found))
 
 
@@ -91,7 +91,7 @@ def _file_of(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _read(path: Path) -> _Source:
+def _read(root: Path, path: Path) -> _Source:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
     except SyntaxError as error:
@@ -103,9 +103,12 @@ def _read(path: Path) -> _Source:
         imported: list[str] = []
         if isinstance(node, ast.Import):
             imported = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            folders = path.relative_to(root).parent.parts
+            package = folders[: len(folders) - node.level + 1] if node.level else ()  # of a relative import
+            module = ".".join([*package, *filter(None, [node.module])])
             # in `from package import name`, the name may be a module or something inside the package
-            imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            imported = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for_type_checkers |= {inner for statement in node.body for inner in ast.walk(statement)}
         elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:

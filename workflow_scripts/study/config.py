@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.registry import parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
 from workflow_scripts.study.points import merge, points_of
@@ -217,8 +218,18 @@ def _resolve(
         settings = merge(settings, own)
         files |= dict.fromkeys(flatten(own), path)
     schema.check(settings, "resolved", f"{preset_file} with {list(layers)[-1]}")
+    _leave_out_other_networks_keys(settings["model"], files, list(layers))
     check_settings(settings, lambda key: files.get(key, preset_file))
     return settings, files
+
+
+def _leave_out_other_networks_keys(model: dict[str, Any], files: dict[str, str], layers: list[str]) -> None:
+    """Remove the keys that layers below the one that names the network set for another network."""
+    with contextlib.suppress(ConfigError):  # check_settings says what is wrong, and in which file
+        takes = parameters_of("model.name", model["name"])
+        below = layers[: layers.index(files["model.name"])]
+        for key in [key for key in model if key not in takes and files[f"model.{key}"] in below]:
+            del model[key], files[f"model.{key}"]
 
 
 def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:

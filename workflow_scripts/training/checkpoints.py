@@ -18,7 +18,7 @@ from torch import nn
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, write_bytes
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 
 KEYS = ("model", "ema", "step", "seed", "settings")
 # What zipfile and torch raise for a file that is cut off, altered, foreign, or a pickle that would run code.

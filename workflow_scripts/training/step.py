@@ -16,8 +16,8 @@ from workflow_scripts.data.images import scaled
 from workflow_scripts.diffusion.objective import weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.nets.precision import in_precision
-from workflow_scripts.nets.unet import build_model
 from workflow_scripts.nets.weights import ExponentialMovingAverage, FlatWeights
 from workflow_scripts.training.batches import Batches
 
@@ -89,7 +89,8 @@ class TrainingStep:
         self._diffusion, self._weights = diffusion.to(device), torch.from_numpy(weights).to(device)
         self._network = in_precision(state.model, training["precision"])
         self._parameters, self._clip_norm = list(state.model.parameters()), training["grad_clip_norm"]
-        self._has_dropout = settings["model"]["dropout"] > 0
+        # A network without this parameter may draw numbers too.
+        self._has_dropout = settings["model"].get("dropout") != 0
         # torch.manual_seed also seeds every other kind of device, which takes half a millisecond.
         self._seed_generator = (
             torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed

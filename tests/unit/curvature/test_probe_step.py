@@ -15,7 +15,7 @@ from workflow_scripts.data.images import to_float
 from workflow_scripts.diffusion.objective import eps_mse, weighted_mse
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.diffusion.weighting import loss_weights
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.steps import probe_checkpoint
 from workflow_scripts.study.results import require_comparable
 from workflow_scripts.training.checkpoints import save_checkpoint

@@ -13,10 +13,10 @@ from tests.tiny_run import SETTINGS
 from workflow_scripts.curvature.hessian import HessianVectorProduct
 from workflow_scripts.curvature.quadratic_form import QuadraticForm
 from workflow_scripts.curvature.second_order import Call, choose_rule
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 
 MODEL = SETTINGS["model"] | {
-    "name": "unet_mnist28",
+    "name": "unet",
     "base_channels": 4,
     "channel_mults": [1, 2, 2],
     "attention_resolutions": [7],

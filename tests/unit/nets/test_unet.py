@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from tests.tiny_run import SETTINGS
+from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.nets.layers import SelfAttention
-from workflow_scripts.nets.unet import build_model
 
 DIGITS = {**SETTINGS["model"], "dropout": 0.0}
+SMALL = {**DIGITS, "attention_resolutions": []}
 MNIST = DIGITS | {
-    "name": "unet_mnist28",
+    "name": "unet",
     "channel_mults": [1, 2, 2, 3],
     "num_res_blocks": 2,
     "attention_resolutions": [7],
@@ -33,7 +35,9 @@ def _trained(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize(("settings", "channels", "side"), [(DIGITS, 1, 8), (MNIST, 1, 28), (CIFAR, 3, 32)])
+@pytest.mark.parametrize(
+    ("settings", "channels", "side"), [(SMALL, 1, 4), (SMALL, 3, 11), (MNIST, 1, 28), (CIFAR, 3, 32)]
+)
 def test_output_has_the_images_shape_and_uses_pixels_and_time(settings, channels, side):
     torch.manual_seed(0)
     model = build_model(settings, channels, side)
@@ -89,13 +93,16 @@ def test_equal_seeds_give_equal_initial_weights():
 @pytest.mark.parametrize(
     ("change", "side", "key"),
     [
-        ({"name": "unet_digits"}, 8, "model.name"),
-        ({}, 32, "model.name"),
+        ({"name": "unett"}, 8, "model.name"),
+        ({"name": "unet_digits8"}, 8, "model.name unet_digits8 is now called unet;"),
+        ({"name": "unet_cifar32"}, 28, "model.name"),
+        ({"channel_mults": [1, 2, 3]}, 4, "model.channel_mults has 3 levels, at most 2"),
+        ({"depth": 3}, 8, "model.depth is not a parameter of unet, which takes base_channels, "),
         ({"attention_resolutions": [16]}, 8, "model.attention_resolutions"),
         ({"norm_groups": 5}, 8, "model.norm_groups"),
         ({"base_channels": 15, "norm_groups": 5}, 8, "model.base_channels"),
     ],
 )
 def test_settings_that_do_not_fit_name_the_key(change, side, key):
-    with pytest.raises(ValueError, match=f"^{key} "):
+    with pytest.raises((ValueError, ConfigError), match=f"^{key}"):
         build_model({**DIGITS, **change}, 1, side)

@@ -1,5 +1,7 @@
 """What a step consists of: transitive imports found by parsing; only meaning counts."""
 
+from pathlib import Path
+
 import pytest
 
 from workflow_scripts.core.errors import PipelineError
@@ -46,14 +48,24 @@ def test_only_meaning_in_the_closure_changes_the_digest(project, path, text, cou
     assert (_digest(project) != before) is counts
 
 
-def test_a_module_loaded_by_name_counts_where_it_is_named(project):
-    (project / "workflow_scripts" / "maths" / "figure.py").write_text("from workflow_scripts import other\n")
+@pytest.mark.parametrize(
+    "text", ["from workflow_scripts import other\n", "from .. import other\n", "from ..other import X\n"]
+)
+def test_a_module_loaded_by_name_counts_where_it_is_named(project, text):
+    (project / "workflow_scripts" / "maths" / "figure.py").write_text(text)
     loaded, alone = source_of(project, "step", ("workflow_scripts.maths.figure",)), source_of(project, "step")
     added = loaded["files"].keys() - alone["files"].keys()
     assert added == {"workflow_scripts/maths/figure.py", "workflow_scripts/other.py"}
     assert loaded["digest"] != alone["digest"]
     with pytest.raises(PipelineError, match="maths.figures"):
         source_closure(project, "step", ("workflow_scripts.maths.figures",))
+
+
+@pytest.mark.parametrize("entry", ["train_model", "sample_images", "probe_checkpoint"])
+def test_a_network_counts_only_where_it_is_named(entry):
+    root, unet = Path(__file__).parents[3], "workflow_scripts/nets/unet.py"
+    assert unet not in source_closure(root, entry)
+    assert unet in source_closure(root, entry, ("workflow_scripts.nets.networks.unet",))
 
 
 def test_misspelt_entry_and_broken_source_are_named(project):

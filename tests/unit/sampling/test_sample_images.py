@@ -16,8 +16,8 @@ from workflow_scripts.core.files import canonical_json
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.nets.precision import frozen
-from workflow_scripts.nets.unet import build_model
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.steps import sample_images

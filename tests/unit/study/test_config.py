@@ -111,7 +111,12 @@ MISTAKES = {
     DIGITS_DATA: [
         ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
         ("  base_channels", "  norm_groups: 7\n  base_channels", "model.norm_groups (7) must divide"),
-        ("image_size: 8", "image_size: 28", "model.name unet_digits8 is for 8×8 images"),
+        ("image_size: 8", "image_size: 3", "data.image_size is 3, must be at least 4"),
+        ("name: unet", "name: unet_mnist28", "model.name unet_mnist28 is now called unet"),
+        ("name: unet", "name: unet_cifar32", "model.name unet_cifar32 is for 32×32 images"),
+        ("name: unet", "name: unett", "model.name unett cannot be used: there is no module"),
+        ("  base_channels", "  depth: 2\n  base_channels", "model.depth is not a parameter of unet"),
+        ("  base_channels: 16\n", "", "model.base_channels is missing; the network unet needs it"),
         ("name: fd_digits", "name: fid", "only Inception-2015 features are called fid"),
         ("resolutions: []", "resolutions: [5]", "model.attention_resolutions 5 does not occur"),
         ("  num_test", "  path: a.zip\n  num_test", "data.path is only for data.source image_folder"),

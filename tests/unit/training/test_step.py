@@ -10,7 +10,7 @@ from tests.recorded_graphs import record_on_a_cpu
 from tests.tiny_run import IMAGES, bytes_of, saved_and_loaded, tiny_settings, trained
 from workflow_scripts.core.capture import WARM_UP
 from workflow_scripts.core.randomness import stream, torch_seed
-from workflow_scripts.nets.unet import build_model
+from workflow_scripts.nets.build import build_model
 from workflow_scripts.training.step import TrainingStep, initial_state
 
 CPU = torch.device("cpu")
