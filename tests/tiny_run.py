@@ -76,7 +76,7 @@ def trained(
 ) -> tuple[TrainingState, list[tuple]]:
     """Train from `state`, or from the beginning; return the state and the rows of the log."""
     state, log = state or initial_state(settings, torch.device(device)), TrainingLog(every)
-    train(state, images, settings, log, until)
+    train(state, {"images": images}, settings, log, until)
     return state, log.rows
 
 

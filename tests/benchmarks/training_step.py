@@ -109,8 +109,8 @@ def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torc
     numbers = iter(range(CHECKED_STEPS))
 
     def drawn(number: int) -> tuple[Tensor, Tensor, Tensor]:
-        indices, t, noise = batches.draw(number)
-        return to_float(images[indices.numpy()]), t, noise.clone()
+        batch = batches.draw(number)
+        return to_float(images[batch["indices"].numpy()]), batch["t"], batch["noise"].clone()
 
     yours = TheirLoop(copy.deepcopy(network), images, settings, device, lambda: drawn(next(numbers)))
     mine.run(CHECKED_STEPS)
@@ -132,7 +132,7 @@ class OurLoop:
     ):
         self.state = state_of(network.to(device), settings["training"])
         self.state.model.train()
-        self.step = TrainingStep(self.state, images, settings)
+        self.step = TrainingStep(self.state, {"images": images}, settings)
         self.log = TrainingLog(settings["training"]["log_every"])
 
     def run(self, steps: int) -> None:

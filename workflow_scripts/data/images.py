@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import read_npz
+from workflow_scripts.core.files import read_npz_dict
 
 
 def to_float(images: np.ndarray) -> torch.Tensor:
@@ -41,20 +41,21 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(levels.cpu().numpy().transpose(0, 2, 3, 1))
 
 
-def load_dataset(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read `images` u8 `[N, H, W, C]` and `labels` i64 `[N]` from an npz made by prepare_data, N at least 1.
+def load_dataset(path: str | Path) -> dict[str, np.ndarray]:
+    """Read an npz made by prepare_data: `images` u8 `[N, H, W, C]`, N at least 1, and any `labels` i64 `[N]`.
 
     PipelineError, naming the file, when it is missing, damaged or holds something else.
     """
-    images, labels = read_npz(path, "images", "labels")
+    data = read_npz_dict(path)
+    images, labels = data.get("images", np.empty(0)), data.get("labels")
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
         raise PipelineError(
             f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [N, H, W, C] with N at "
             "least 1; delete it and run again"
         )
-    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+    if labels is not None and (labels.dtype != np.int64 or labels.shape != images.shape[:1]):
         raise PipelineError(
             f"{path}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{len(images)}]; "
             "delete it and run again"
         )
-    return images, labels
+    return data

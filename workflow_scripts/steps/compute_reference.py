@@ -31,8 +31,8 @@ def main(step: Step) -> None:
     extract = load_extractor(
         settings, step.input("weights"), extractor_info["extractor_sha256"], lambda: device_of(step)
     )
-    train, _ = load_dataset(step.input("train"))
-    test, _ = load_dataset(step.input("test"))
+    train = load_dataset(step.input("train"))["images"]
+    test = load_dataset(step.input("test"))["images"]
     progress = Progress("reference features", num_images(train, test), "images", step.log)
     statistics, features, marks = reference_and_scale_marks(
         extract, train, test, settings["feature_dim"], progress.update

@@ -32,7 +32,7 @@ from workflow_scripts.training.device import device_of
 def main(step: Step) -> None:
     """Probe both objectives on the fixed probe set, and the unweighted error at evenly spaced timesteps."""
     device = device_of(step)
-    images, _ = load_dataset(step.input("train"))
+    images = load_dataset(step.input("train"))["images"]
     model = load_ema_model(
         step.input("checkpoint"), step.settings, ("seed", "step", "model", "diffusion", "loss")
     ).to(device)

@@ -19,8 +19,7 @@ from workflow_scripts.metrics.extractors import load_extractor
 def main(step: Step) -> None:
     """Write weights and info, or nothing when the classifier misses `extractor.min_test_accuracy`."""
     settings, weights = step.setting("extractor"), step.output("weights")
-    train, train_labels = load_dataset(step.input("train"))
-    test, test_labels = load_dataset(step.input("test"))
+    train, test = load_dataset(step.input("train")), load_dataset(step.input("test"))
     test_accuracy = None
     if settings["kind"] == "inception":
         load_extractor(settings, step.input("inception"))
@@ -28,14 +27,14 @@ def main(step: Step) -> None:
     else:
         progress = Progress("extractor", settings["num_steps"], "steps", step.log)
         classifier = train_classifier(
-            train,
-            train_labels,
+            train["images"],
+            train["labels"],
             num_classes=step.setting("data.num_classes"),
             settings=settings,
             on_step=lambda done, loss: progress.update(done, f"loss {loss:.4f}"),
         )
-        test_accuracy = accuracy(classifier, test, test_labels)
-        step.say(f"test accuracy {test_accuracy:.2%} on {len(test)} images")
+        test_accuracy = accuracy(classifier, test["images"], test["labels"])
+        step.say(f"test accuracy {test_accuracy:.2%} on {len(test['images'])} images")
         if test_accuracy < settings["min_test_accuracy"]:
             raise PipelineError(
                 f"the extractor's test accuracy {test_accuracy:.2%} is below "
@@ -46,8 +45,8 @@ def main(step: Step) -> None:
     info = {
         **{key: settings[key] for key in ("name", "kind", "feature_dim")},
         "test_accuracy": test_accuracy,
-        "num_train": len(train),
-        "num_test": len(test),
+        "num_train": len(train["images"]),
+        "num_test": len(test["images"]),
         "extractor_sha256": sha256_file(weights),
     }
     write_json(step.output("info"), info)

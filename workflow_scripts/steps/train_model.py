@@ -30,7 +30,7 @@ def main(step: Step) -> None:
     Machine: save_every_s, the seconds between two saves.
     """
     path_of = _checkpoint_paths(step)
-    images = _training_images(step)
+    data = _training_data(step)
     device = device_of(step)
     require_determinism(device)
     saved = SavedRun(step.output("log").parent / ".training", _identity(step, device), step.say)
@@ -38,14 +38,14 @@ def main(step: Step) -> None:
     for path in (path for paths in step.outputs.values() for path in paths):
         remove_leftovers(path)
     with StopSignals() as stop:
-        _train(step, images, device, path_of, saved, stop)
+        _train(step, data, device, path_of, saved, stop)
     # Only after the manifest: writing it may find a changed input, and the training should not be lost then.
     step.afterwards.append(saved.finish)
 
 
 def _train(
     step: Step,
-    images: np.ndarray,
+    data: dict[str, np.ndarray],
     device: torch.device,
     path_of: dict[int, Path],
     saved: SavedRun,
@@ -57,14 +57,14 @@ def _train(
     state, log = initial_state(settings, device), TrainingLog(step.setting("training.log_every"))
     num_parameters = sum(parameter.numel() for parameter in state.model.parameters())
     name = f"{step.setting('arm')} seed {step.setting('seed')}"
-    step.say(f"{name}: {num_parameters} parameters, {len(images)} images, on {device.type}")
+    step.say(f"{name}: {num_parameters} parameters, {len(data['images'])} images, on {device.type}")
     session = Session(settings, state, log, saved, float(step.machine.get("save_every_s", 60)), stop)
     if (first := session.resume()) > 0:
         step.say(f"{name}: going on after step {first}")
     progress = Progress(name, num_steps, "steps", step.log, start=first)
     try:
         callbacks = (tuple(path_of), session.on_checkpoint, session.on_step, progress)
-        train(state, images, settings, log, num_steps, *callbacks)
+        train(state, data, settings, log, num_steps, *callbacks)
     except DivergedError as error:
         saved.discard()
         # Not at the log's own path, since a workflow manager deletes the outputs of a failed job.
@@ -104,16 +104,14 @@ def _checkpoint_paths(step: Step) -> dict[int, Path]:
     return dict(zip(steps, paths))
 
 
-def _training_images(step: Step) -> np.ndarray:
+def _training_data(step: Step) -> dict[str, np.ndarray]:
     path = step.input("train")
-    images, _ = load_dataset(path)
+    data = load_dataset(path)
     side, channels = step.setting("data.image_size"), step.setting("data.channels")
     expected = (side, side, channels)
-    if images.shape[1:] != expected:
-        raise PipelineError(
-            f"{path} has images of {images.shape[1:]}, not {expected}; delete it and run again"
-        )
-    return images
+    if (shape := data["images"].shape[1:]) != expected:
+        raise PipelineError(f"{path} has images of {shape}, not {expected}; delete it and run again")
+    return data
 
 
 if __name__ == "__main__":

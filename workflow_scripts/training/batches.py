@@ -25,14 +25,15 @@ class Batches:
         self._noise_shape = (batch_size, channels, height, width)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
-    def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draw the batch of the update that follows `step` updates, on the CPU: (indices, t, noise).
+    def draw(self, step: int) -> dict[str, torch.Tensor]:
+        """Draw the batch of the update that follows `step` updates, on the CPU.
 
-        Indices of images int64 `[B]`; t int64 `[B]`, uniform in [0, T); noise float32 `[B, C, H, W]`.
+        `indices` of images int64 `[B]`; `t` int64 `[B]`, uniform in [0, T); `noise` float32 `[B, C, H, W]`.
         """
         t = stream(self.seed, "timesteps", step).integers(0, self.num_timesteps, size=self.batch_size)
         noise = stream(self.seed, "noise", step).standard_normal(self._noise_shape, dtype=np.float32)
-        return torch.from_numpy(self.indices(step)), torch.from_numpy(t), torch.from_numpy(noise)
+        drawn = {"indices": self.indices(step), "t": t, "noise": noise}
+        return {name: torch.from_numpy(array) for name, array in drawn.items()}
 
     def indices(self, step: int) -> np.ndarray:
         """The images of that batch: int64 `[B]`."""

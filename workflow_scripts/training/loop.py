@@ -24,7 +24,7 @@ MAX_SAVING_SHARE = 0.01
 
 def train(
     state: TrainingState,
-    images: np.ndarray,
+    data: Mapping[str, np.ndarray],
     settings: Mapping[str, Any],
     log: TrainingLog,
     until: int,
@@ -33,14 +33,14 @@ def train(
     on_step: Callable[[TrainingState], None] = lambda state: None,
     progress: Progress | None = None,
 ) -> None:
-    """Train on images u8 `[N, H, W, C]` until `until` updates are done.
+    """Train on arrays by name (`images` u8 `[N, H, W, C]`, …) until `until` updates are done.
 
     Changes `state` and `log`. Calls `on_checkpoint` after each of `checkpoint_steps`, and `on_step` last
     after every update; either may raise to end the training there. DivergedError, naming arm, seed and step,
     when a loss or gradient norm is not finite; no checkpoint is offered from that step on.
     """
     state.model.train()
-    step = TrainingStep(state, images, settings)
+    step = TrainingStep(state, data, settings)
     try:
         while state.step < until:
             step.run()

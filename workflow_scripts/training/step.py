@@ -74,13 +74,16 @@ def state_of(model: nn.Module, training: Mapping[str, Any]) -> TrainingState:
 class TrainingStep:
     """Ho et al. 2020, algorithm 1, on a batch: the gradient of the weighted loss, clipping, Adam, EMA.
 
-    Images u8 `[N, H, W, C]` stay on the network's device; for each update the host sends image indices,
-    timesteps and noise. `values`, float32 `[3]` on the device, are the last update's loss, unweighted MSE and
-    gradient norm before clipping; the next update overwrites them. Load a state, or set the network to train,
+    `data` are arrays of N entries by name: `images` u8 `[N, H, W, C]`, `labels` i64 `[N]`. Those that the
+    loss `asks` for stay on the network's device; for each update the host sends indices into them, timesteps
+    and noise. `values`, float32 `[3]` on the device, are the last update's loss, unweighted MSE and gradient
+    norm before clipping; the next update overwrites them. Load a state, or set the network to train,
     before making this.
     """
 
-    def __init__(self, state: TrainingState, images: np.ndarray, settings: Mapping[str, Any]):
+    asks: tuple[str, ...] = ("images",)
+
+    def __init__(self, state: TrainingState, data: Mapping[str, np.ndarray], settings: Mapping[str, Any]):
         training, device = settings["training"], state.weights.values.device
         diffusion = GaussianDiffusion.from_settings(settings["diffusion"])
         weighting, gamma = settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"]
@@ -95,28 +98,37 @@ class TrainingStep:
         self._seed_generator = (
             torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
         )
-        self._images = torch.from_numpy(images).to(device)
-        self._batches = Batches(images.shape, self._seed, training["batch_size"], diffusion.num_timesteps)
-        self._inputs = tuple(
-            torch.empty_like(drawn, device=device) for drawn in self._batches.draw(state.step)
-        )
+        self._data = {name: torch.from_numpy(data[name]).to(device) for name in self.asks}
+        shape = data["images"].shape
+        self._batches = Batches(shape, self._seed, training["batch_size"], diffusion.num_timesteps)
+        self._inputs = {
+            name: torch.empty_like(drawn, device=device)
+            for name, drawn in self._batches.draw(state.step).items()
+        }
         self.values = torch.empty(3, device=device)
         self._run = captured(self._update, device)
 
     def run(self) -> None:
         """Do the update that follows `state.step` updates; a GPU may still be busy when this returns."""
-        for drawn, fixed in zip(self._batches.draw(self._state.step), self._inputs):
-            send(drawn, fixed)
+        for name, drawn in self._batches.draw(self._state.step).items():
+            send(drawn, self._inputs[name])
         if self._has_dropout:
             # Outside the recorded update, which draws from the generator as it finds it.
             self._seed_generator(torch_seed(self._seed, "dropout", self._state.step))
         self._run()
         self._state.step += 1
 
+    def loss(self, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(loss, unweighted MSE) of a batch by name: what the class `asks` for, `t` `[B]` and `noise`."""
+        x_start = scaled(batch["images"].permute(0, 3, 1, 2))
+        return weighted_mse(
+            self._network, self._diffusion, self._weights, x_start, batch["t"], batch["noise"]
+        )
+
     def _update(self) -> None:
-        indices, t, noise = self._inputs
-        x_start = scaled(self._images.index_select(0, indices).permute(0, 3, 1, 2))
-        loss, mse = weighted_mse(self._network, self._diffusion, self._weights, x_start, t, noise)
+        indices = self._inputs["indices"]
+        chosen = {name: values.index_select(0, indices) for name, values in self._data.items()}
+        loss, mse = self.loss(self._inputs | chosen)
         weights = self._state.weights
         weights.set_gradient(torch.autograd.grad(loss, self._parameters))
         # torch's clip_grad_norm_, whose overhead is 1 % of a small network's update.

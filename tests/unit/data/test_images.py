@@ -47,7 +47,7 @@ def test_to_uint8_refuses_values_that_have_no_grey_level(bad):
         ({"images": np.zeros((0, 4, 4, 1), np.uint8), "labels": np.zeros(0, np.int64)}, "at least 1"),
         ({"images": np.zeros((2, 4, 4, 1), np.uint8), "labels": np.zeros(3, np.int64)}, "labels"),
         ({"images": np.zeros((2, 4, 4, 1), np.uint8), "labels": np.zeros(2, np.int32)}, "int32"),
-        ({"images": np.zeros((2, 4, 4, 1), np.uint8)}, "labels"),
+        ({"labels": np.zeros(2, np.int64)}, "images"),
     ],
 )
 def test_load_dataset_names_the_file_that_holds_something_else(tmp_path, arrays, word):
@@ -62,8 +62,8 @@ def test_load_dataset_returns_what_was_written_and_names_a_missing_or_truncated_
     with pytest.raises(PipelineError, match="d.npz"):
         load_dataset(path)
     write_npz(path, images=images, labels=labels)
-    read_images, read_labels = load_dataset(path)
-    assert np.array_equal(read_images, images) and np.array_equal(read_labels, labels)
+    read = load_dataset(path)
+    assert np.array_equal(read["images"], images) and np.array_equal(read["labels"], labels)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(PipelineError, match="d.npz"):
         load_dataset(path)

@@ -41,7 +41,7 @@ def test_files_and_manifest_tell_the_same_story(tmp_path):
     assert source["bytes"] == bundled.stat().st_size
     assert source["sha256"] == manifest["sources_sha256"] == hashlib.sha256(bundled.read_bytes()).hexdigest()
     for part, count in (("train", 200), ("test", 100)):
-        images, labels = load_dataset(tmp_path / f"{part}.npz")
+        images, labels = load_dataset(tmp_path / f"{part}.npz").values()
         assert manifest[part]["count"] == len(images) == count
         assert manifest[part]["class_counts"] == [int((labels == name).sum()) for name in range(10)]
         shapes = str(images.shape).encode(), str(labels.shape).encode()

@@ -24,13 +24,15 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     forward = [one.draw(step) for step in range(8)]
     backward = [other.draw(step) for step in reversed(range(8))][::-1]
     for left, right in zip(forward, backward):
-        assert all(torch.equal(a, b) for a, b in zip(left, right))
+        assert left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
     different = Batches(SHAPE, 4, 4, 100).draw(0)
-    assert not torch.equal(different[2], forward[0][2]) and not torch.equal(forward[0][2], forward[1][2])
+    noises = [batch["noise"] for batch in (different, forward[0], forward[1])]
+    assert not torch.equal(noises[0], noises[1]) and not torch.equal(noises[1], noises[2])
 
 
 def test_draws_follow_the_documented_streams():
-    indices, t, noise = Batches(SHAPE, 3, 4, 100).draw(5)
+    batch = Batches(SHAPE, 3, 4, 100).draw(5)
+    indices, t, noise = (batch[name] for name in ("indices", "t", "noise"))
     assert indices.dtype == t.dtype == torch.int64 and noise.dtype == torch.float32
     assert t.tolist() == stream(3, "timesteps", 5).integers(0, 100, size=4).tolist()
     assert np.array_equal(

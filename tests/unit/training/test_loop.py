@@ -45,7 +45,7 @@ def _session(folder, every_s=1e9, stop=None, said=None) -> Session:
 def _go_on(session: Session, on_step=None) -> Session:
     session.resume()
     callbacks = (session.on_checkpoint, on_step or session.on_step)
-    train(session.state, IMAGES, SETTINGS, session.log, NUM_STEPS, CHECKPOINT_STEPS, *callbacks)
+    train(session.state, {"images": IMAGES}, SETTINGS, session.log, NUM_STEPS, CHECKPOINT_STEPS, *callbacks)
     return session
 
 
@@ -169,6 +169,6 @@ def test_divergence_names_arm_seed_and_step_and_offers_no_checkpoint_after_it():
         _poison(state)
 
     with pytest.raises(PipelineError, match="E1_test, seed 5, diverged at step 7: loss nan"):
-        train(state, IMAGES, SETTINGS, log, 12, checkpoint_steps=(6, 7), on_checkpoint=poison)
+        train(state, {"images": IMAGES}, SETTINGS, log, 12, checkpoint_steps=(6, 7), on_checkpoint=poison)
     assert offered == [6]
     assert [row[0] for row in log.rows_until_failure()] == [4, 5, 6, 7]

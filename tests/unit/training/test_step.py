@@ -57,12 +57,28 @@ def test_steps_are_the_algorithm_written_out():
         torch.testing.assert_close(parameter, expected, atol=1e-4, rtol=0)
 
 
+def test_a_loss_gets_the_named_parts_that_it_asks_for_of_the_same_images():
+    class Conditional(TrainingStep):
+        asks = ("images", "labels")
+
+        def loss(self, batch):
+            seen.append(batch)
+            return super().loss(batch)
+
+    settings, seen = tiny_settings(), []
+    data = {"images": IMAGES, "labels": np.arange(20), "unused": np.arange(20)}
+    Conditional(initial_state(settings, CPU), data, settings).run()
+    (batch,) = seen
+    assert batch.keys() == {"images", "labels", "indices", "t", "noise"}
+    assert np.array_equal(batch["images"].numpy(), IMAGES[batch["labels"].numpy()])
+
+
 @pytest.mark.parametrize("max_norm", [0.01, 0.5, 1e3])
 def test_clipping_has_the_bytes_of_torchs(max_norm):
     settings = tiny_settings(training={"grad_clip_norm": max_norm})
     state = initial_state(settings, CPU)
     state.model.train()
-    step, seen = TrainingStep(state, IMAGES, settings), []
+    step, seen = TrainingStep(state, {"images": IMAGES}, settings), []
     set_gradient, gradient = state.weights.set_gradient, state.weights.values.grad
 
     def set_and_keep(gradients):
