@@ -30,9 +30,8 @@ FIGURES = {
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
 FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURES}
-FIGURE_MODULES["snr_and_weights"] += sorted(
-    {module for arm in ARMS for module in arm_modules(arm, "loss.weighting")}
-)
+WEIGHTINGS = {module for arm in ARMS for module in arm_modules(arm, "loss.weighting")}
+FIGURE_MODULES["snr_and_weights"] += sorted(WEIGHTINGS)
 
 
 def shown_figures(template):

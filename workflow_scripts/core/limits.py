@@ -7,8 +7,6 @@ from typing import Any
 
 from workflow_scripts.core.registry import parameters_of
 
-RENAMED = {"unet_digits8": "unet", "unet_mnist28": "unet"}
-
 
 def level_sides(image_size: int, num_levels: int) -> list[int]:
     """The side in pixels at each level of a U-Net: halved from level to level, rounded up."""
@@ -20,8 +18,8 @@ def check_model(settings_model: Mapping[str, Any], image_size: int) -> None:
     parameters and this image side; ConfigError for a network that cannot be used.
     """
     name = settings_model["name"]
-    if name in RENAMED:
-        raise ValueError(f"model.name {name} is now called {RENAMED[name]}; it takes images of any size")
+    if name in ("unet_digits8", "unet_mnist28"):
+        raise ValueError(f"model.name {name} is now called unet; it takes images of any size")
     parameters = parameters_of("model.name", name)
     takes = {key: needed for key, needed in parameters.items() if key not in ("channels", "image_size")}
     for key in settings_model:
@@ -37,15 +35,10 @@ def check_model(settings_model: Mapping[str, Any], image_size: int) -> None:
 def _check_unet(settings_model: Mapping[str, Any], image_size: int) -> None:
     base_channels, mults = settings_model["base_channels"], settings_model["channel_mults"]
     if settings_model["name"] == "unet_cifar32" and image_size != 32:
-        raise ValueError(
-            f"model.name unet_cifar32 is for 32×32 images, data.image_size is {image_size}; use unet"
-        )
+        raise ValueError("model.name unet_cifar32 is for 32×32 images; for others it is unet")
     sides = level_sides(image_size, len(mults))
     if sides[-1] < 2:
-        raise ValueError(
-            f"model.channel_mults has {len(mults)} levels, at most {sum(side > 1 for side in sides)} are "
-            f"possible for images of {image_size} pixels a side: the last needs 2"
-        )
+        raise ValueError(f"model.channel_mults gives levels of {sides} pixels a side, the last needs 2")
     if base_channels % 2 != 0:
         raise ValueError(f"model.base_channels ({base_channels}) must be even: half are time frequencies")
     for mult in mults:

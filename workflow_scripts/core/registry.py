@@ -45,11 +45,7 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
     module, attribute = _place(setting, name)
     try:
         found = _definition(module, attribute)
-    except SyntaxError as error:
-        raise ConfigError(
-            _refusal(setting, name, f"{Path(error.filename).name}, line {error.lineno}: {error.msg}")
-        ) from error
-    except (ImportError, ValueError) as error:
+    except (ImportError, SyntaxError, ValueError) as error:
         raise ConfigError(_refusal(setting, name, shorten(error))) from error
     if isinstance(found, ast.ClassDef):
         found = next((node for node in found.body if getattr(node, "name", None) == "__init__"), None)
@@ -58,9 +54,7 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
     given = [*found.args.posonlyargs, *found.args.args]
     needed = len(given) - len(found.args.defaults)
     taken = {argument.arg: number < needed for number, argument in enumerate(given)}
-    taken |= {
-        only.arg: default is None for only, default in zip(found.args.kwonlyargs, found.args.kw_defaults)
-    }
+    taken |= {only.arg: not value for only, value in zip(found.args.kwonlyargs, found.args.kw_defaults)}
     taken.pop("self", None)
     _check(setting, name, tuple(taken))
     return taken

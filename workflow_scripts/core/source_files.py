@@ -10,7 +10,7 @@ from typing import NamedTuple
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, sha256_text
 
-LAYOUT = "<class>/* or {train,test}/<class>/*"
+LAYOUT = "<class>/* or {train,test}/<class>/* (without <class>/ where data.num_classes is null)"
 # Left behind by file managers and archivers, as are names that start with a dot.
 _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 

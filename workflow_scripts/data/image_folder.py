@@ -20,16 +20,17 @@ def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int]
     """Load the images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
 
     Folders around the layout do not matter; hidden files and, outside the class folders, files without an
-    image's suffix are left out. Classes are the class folders, sorted by name. `on_images(count)` is called
-    after every image. PipelineError, naming the file or member, for anything damaged, unsafe, ambiguous or
-    mixed, and for an empty class.
+    image's suffix are left out. Classes are the class folders, sorted by name; there are neither folders nor
+    labels where `data.num_classes` is null. `on_images(count)` is called after every image. PipelineError,
+    naming the file or member, for anything damaged, unsafe, ambiguous or mixed, and for an empty class.
     """
     path = root / settings_data["path"]
     sources = require_source(path, settings_data.get("sha256"))
     rule = Rule(settings_data["image_size"], settings_data["channels"], settings_data.get("resize"))
     images, mode, folders, others = _read(path, rule, on_images)
-    parts = _parts(path, images)
-    classes = _classes(path, parts, folders, others)
+    labelled = settings_data["num_classes"] is not None
+    parts = _parts(path, images, labelled)
+    classes = _classes(path, parts, folders if labelled else [], others)
     from_train = settings_data.get("test_split") == "from_train"
     if not from_train and "test" not in parts:
         raise PipelineError(
@@ -41,12 +42,13 @@ def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int]
         names = sorted(name for folder in parts[part] for name in parts[part][folder])
         chosen = stream(settings_data["split_seed"], f"order_{part}").permutation(len(names))
         labels = np.array([classes.index(PurePosixPath(name).parent.name) for name in names], dtype=np.int64)
-        return Split(np.stack([images[names[index]] for index in chosen]), labels[chosen])
+        labels = labels[chosen] if labelled else None
+        return Split(np.stack([images[names[index]] for index in chosen]), labels)
 
     return Dataset(
         train=split("train"),
         test=None if from_train else split("test"),
-        classes=classes,
+        classes=classes if labelled else (),
         origin=settings_data["path"],
         licence=settings_data.get("licence", "not stated"),
         preparation=rule.describe(mode),
@@ -79,14 +81,14 @@ def _read(
     return images, first_mode, folders, others
 
 
-def _parts(path: Path, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Group names by part (train, test) and class folder; without parts all are `train`."""
+def _parts(path: Path, names: Iterable[str], labelled: bool) -> dict[str, dict[str, list[str]]]:
+    """Group names by part (train, test) and folder, a class's if `labelled`; without parts, all `train`."""
     by_base: dict[PurePosixPath, dict[str, list[str]]] = {}
     for name in names:
         folder = PurePosixPath(name).parent
-        if folder == PurePosixPath("."):
+        if labelled and folder == PurePosixPath("."):
             raise PipelineError(f"{path}: {name!r} lies outside the class folders; lay images out {LAYOUT}")
-        by_base.setdefault(folder.parent, {}).setdefault(str(folder), []).append(name)
+        by_base.setdefault(folder.parent if labelled else folder, {}).setdefault(str(folder), []).append(name)
     bases = sorted(by_base)
     if len(bases) == 1:
         return {"train": by_base[bases[0]]}

@@ -53,8 +53,8 @@ def prepare(
     """Load and check the dataset from below `root`, write the three files, and return the manifest."""
     dataset = load_source(settings_data, root, on_images)
     described = describe(dataset, settings_data)
-    write_npz(train, images=dataset.train.images, labels=dataset.train.labels)
-    write_npz(test, images=dataset.test.images, labels=dataset.test.labels)
+    write_npz(train, **dataset.train.arrays())
+    write_npz(test, **dataset.test.arrays())
     write_json(manifest, described)
     return described
 
@@ -78,7 +78,7 @@ def load_source(settings_data: Settings, root: Path, on_images: OnImages = lambd
 
 def _require_match(dataset: Dataset, settings_data: Settings) -> None:
     source, num_classes = settings_data["source"], len(dataset.classes)
-    if settings_data["num_classes"] != num_classes:
+    if (settings_data["num_classes"] or 0) != num_classes:
         raise ConfigError(f"data.num_classes: {settings_data['num_classes']}, but {source} has {num_classes}")
     expected = (settings_data["image_size"], settings_data["image_size"], settings_data["channels"])
     if (shape := dataset.train.images.shape[1:]) != expected:
@@ -89,13 +89,11 @@ def _require_match(dataset: Dataset, settings_data: Settings) -> None:
 
 def _split_off_test(dataset: Dataset, settings_data: Settings) -> Dataset:
     images, labels = dataset.train.images, dataset.train.labels
-    train, test = stratified_split(labels, settings_data["num_test"], settings_data["split_seed"])
-    return replace(
-        dataset,
-        train=Split(images[train], labels[train]),
-        test=Split(images[test], labels[test]),
-        preparation=f"{dataset.preparation}; test images split off by seed",
-    )
+    labels = np.zeros(len(images)) if labels is None else labels  # one class, so to speak
+    parts = stratified_split(labels, settings_data["num_test"], settings_data["split_seed"])
+    train, test = map(dataset.train.take, parts)
+    preparation = f"{dataset.preparation}; test images split off by seed"
+    return replace(dataset, train=train, test=test, preparation=preparation)
 
 
 def stratified_split(
@@ -129,7 +127,7 @@ def _first(split: Split, count: int | None, key: str) -> Split:
     available = len(split.images)
     if not 1 <= count <= available:
         raise ConfigError(f"{key}: asked for {count} images, can be 1 to {available}, or null for all")
-    return Split(split.images[:count], split.labels[:count])
+    return split.take(slice(count))
 
 
 def describe(dataset: Dataset, settings_data: Settings) -> dict[str, Any]:
@@ -145,8 +143,8 @@ def describe(dataset: Dataset, settings_data: Settings) -> dict[str, Any]:
         **{
             part: {
                 "count": len(split.images),
-                "class_counts": np.bincount(split.labels, minlength=len(dataset.classes)).tolist(),
-                "sha256": content_sha256(split.images, split.labels),
+                "class_counts": [int((split.labels == i).sum()) for i in range(len(dataset.classes))],
+                "sha256": content_sha256(*split.arrays().values()),
             }
             for part, split in (("train", dataset.train), ("test", dataset.test))
         },
@@ -155,10 +153,10 @@ def describe(dataset: Dataset, settings_data: Settings) -> dict[str, Any]:
     }
 
 
-def content_sha256(images: np.ndarray, labels: np.ndarray) -> str:
-    """sha256 over type, shape and values of both arrays, whatever file they are kept in."""
+def content_sha256(*arrays: np.ndarray) -> str:
+    """sha256 over type, shape and values of the arrays, whatever file they are kept in."""
     digest = hashlib.sha256()
-    for array in (images, labels):
+    for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()

@@ -106,6 +106,12 @@ def train_classifier(
     return classifier.eval()
 
 
+def rotations(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Images turned 0 to 3 times by 90 degrees, and how often as `labels` (Gidaris et al. 2018)."""
+    turned = [np.rot90(images, turn, axes=(1, 2)) for turn in range(4)]
+    return {"images": np.concatenate(turned), "labels": np.arange(4).repeat(len(images))}
+
+
 @torch.no_grad()
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> float:
     """Return the share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""

@@ -41,7 +41,7 @@ def load_extractor(
     expected_sha256: str | None = None,
     choose_device: Callable[[], torch.device] = lambda: torch.device("cpu"),
 ) -> Extractor:
-    """Load the extractor of the settings' kind, `classifier` or `inception`, with the weights at `path`.
+    """Load the extractor of the settings' kind, a classifier or `inception`, with the weights at `path`.
 
     `choose_device` is called for Inception; the small classifier stays on the CPU. ConfigError for a
     `feature_dim` that the weights do not have; PipelineError for weights that cannot be read or have another

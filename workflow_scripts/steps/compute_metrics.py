@@ -46,7 +46,7 @@ def main(step: Step) -> None:
     features = features[:num_samples]
     value, spread, (low, high) = fidelity.kernel_distance(features, vectors)
     kernel = {"value": value, "stderr": spread, "interval": [low, high]}
-    kernel_name = "kid" if metric == "fid" else metric.replace("fd_", "kd_")
+    kernel_name = "kid" if metric == "fid" else f"kd_{metric.removeprefix('fd_')}"
     precision, recall = fidelity.precision_and_recall(features, vectors)
     rows = [
         {"metric": metric, "value": frechet_distance(statistics_of(features), statistics), **to_statistics},

@@ -1,4 +1,4 @@
-"""Make the feature extractor: train the dataset's classifier, or take the Inception weights.
+"""Make the feature extractor: train a classifier of labels or rotations, or take the Inception weights.
 
 Settings: data, extractor. Inputs: train, test (npz), inception (weights file, for that kind). Outputs:
 weights (extractor.pt), info (extractor.json: name, kind, feature_dim, test_accuracy (null for Inception),
@@ -12,13 +12,14 @@ from workflow_scripts.core.files import sha256_file, write_bytes, write_json
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.metrics.classifier import accuracy, save_classifier, train_classifier
+from workflow_scripts.metrics.classifier import accuracy, rotations, save_classifier, train_classifier
 from workflow_scripts.metrics.extractors import load_extractor
 
 
 def main(step: Step) -> None:
     """Write weights and info, or nothing when the classifier misses `extractor.min_test_accuracy`."""
     settings, weights = step.setting("extractor"), step.output("weights")
+    turned = settings["kind"] == "rotations"
     train, test = load_dataset(step.input("train")), load_dataset(step.input("test"))
     test_accuracy = None
     if settings["kind"] == "inception":
@@ -26,15 +27,15 @@ def main(step: Step) -> None:
         write_bytes(weights, step.input("inception").read_bytes())
     else:
         progress = Progress("extractor", settings["num_steps"], "steps", step.log)
+        seen, unseen = (rotations(data["images"]) if turned else data for data in (train, test))
         classifier = train_classifier(
-            train["images"],
-            train["labels"],
-            num_classes=step.setting("data.num_classes"),
+            **seen,
+            num_classes=4 if turned else step.setting("data.num_classes"),
             settings=settings,
             on_step=lambda done, loss: progress.update(done, f"loss {loss:.4f}"),
         )
-        test_accuracy = accuracy(classifier, test["images"], test["labels"])
-        step.say(f"test accuracy {test_accuracy:.2%} on {len(test['images'])} images")
+        test_accuracy = accuracy(classifier, **unseen)
+        step.say(f"test accuracy {test_accuracy:.2%} on {len(unseen['images'])} images")
         if test_accuracy < settings["min_test_accuracy"]:
             raise PipelineError(
                 f"the extractor's test accuracy {test_accuracy:.2%} is below "

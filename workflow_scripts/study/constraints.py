@@ -23,7 +23,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         _check_data(settings["data"])
         _check_points(settings)
         check_model(settings["model"], settings["data"]["image_size"])
-        _check_extractor(settings["extractor"])
+        _check_extractor(settings["extractor"], settings["data"])
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{file_of(str(error).split()[0])}: {error}") from error
 
@@ -82,13 +82,14 @@ def _check_points(settings: dict[str, Any]) -> None:
             raise ValueError(f"{where}: {own['sampler']} has no eta; remove it")
 
 
-def _check_extractor(extractor: dict[str, Any]) -> None:
+def _check_extractor(extractor: dict[str, Any], data: dict[str, Any]) -> None:
     name, kind = extractor["name"], extractor["kind"]
-    if (kind == "inception") != (name == "fid"):
-        raise ValueError(
-            f"extractor.name {name} with kind {kind}: only Inception-2015 features are called fid"
-        )
-    if kind == "classifier":
+    start = {"inception": "fid", "rotations": "rot_<data>", "classifier": "fd_<data>"}[kind]
+    if name.split("_")[0] != start.split("_")[0]:
+        raise ValueError(f"extractor.name {name} with kind {kind}: its features are called {start}")
+    if kind == "classifier" and data["num_classes"] is None:
+        raise ValueError("extractor.kind classifier needs labels (data.num_classes); or take rotations")
+    if kind != "inception":
         for key in ("num_steps", "batch_size", "learning_rate", "seed", "min_test_accuracy"):
             if key not in extractor:
                 raise ValueError(f"extractor.{key} is missing; a classifier is trained and needs it")

@@ -50,7 +50,7 @@ def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehears
 
 def metric_name(metric: str) -> str:
     """The metric as people read it; a distance other than FID and KID carries its extractor's name."""
-    kind = {"fd_": "FD", "kd_": "KD"}.get(metric[:3])
+    kind = {"fd": "FD", "rot": "FD", "kd": "KD"}.get(metric.split("_")[0])
     return _METRIC_NAMES.get(metric, f"{kind} ({metric})" if kind else metric)
 
 

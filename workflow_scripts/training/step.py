@@ -101,10 +101,8 @@ class TrainingStep:
         self._data = {name: torch.from_numpy(data[name]).to(device) for name in self.asks}
         shape = data["images"].shape
         self._batches = Batches(shape, self._seed, training["batch_size"], diffusion.num_timesteps)
-        self._inputs = {
-            name: torch.empty_like(drawn, device=device)
-            for name, drawn in self._batches.draw(state.step).items()
-        }
+        drawn = self._batches.draw(state.step)
+        self._inputs = {name: torch.empty_like(value, device=device) for name, value in drawn.items()}
         self.values = torch.empty(3, device=device)
         self._run = captured(self._update, device)
 
@@ -121,9 +119,8 @@ class TrainingStep:
     def loss(self, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """(loss, unweighted MSE) of a batch by name: what the class `asks` for, `t` `[B]` and `noise`."""
         x_start = scaled(batch["images"].permute(0, 3, 1, 2))
-        return weighted_mse(
-            self._network, self._diffusion, self._weights, x_start, batch["t"], batch["noise"]
-        )
+        t, noise = batch["t"], batch["noise"]
+        return weighted_mse(self._network, self._diffusion, self._weights, x_start, t, noise)
 
     def _update(self) -> None:
         indices = self._inputs["indices"]

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.data.picture_files import picture, pixels, two_classes, write
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.data.image_folder import load
-from workflow_scripts.data.prepare import load_source
+from workflow_scripts.data.prepare import describe, load_source
 
 KINDS = ["own", "own.zip", "own.tar", "own.tar.gz", "own.tar.xz"]
 SETTINGS = {
@@ -87,6 +87,22 @@ def test_with_from_train_the_official_test_images_stay_out(tmp_path):
     files = two_classes(per_class=4)
     dataset = load_source(settings(write(tmp_path / "own", files), test_split="from_train"), tmp_path)
     assert by_pixels(dataset.train, dataset.test) == expected(files, "train/")
+
+
+@pytest.mark.parametrize("kind", ["own", "own.zip"])
+@pytest.mark.parametrize("parts", [("",), ("train/", "test/")])
+def test_images_without_classes_have_no_labels(tmp_path, kind, parts):
+    files = {f"{part}{number}.png": picture(number) for part in parts for number in range(8)}
+    path, split = write(tmp_path / kind, files), {} if len(parts) == 2 else {"test_split": "from_train"}
+    dataset = load_source(settings(path, num_classes=None, **split), tmp_path)
+    assert dataset.classes == () and dataset.train.labels is dataset.test.labels is None
+    described = describe(dataset, settings(path, title="own"))
+    assert described["test"]["count"] == 4 and described["train"]["class_counts"] == []
+    images = [*dataset.train.images, *(dataset.test.images if split else [])]
+    of_train = [pixels(content).tobytes() for name, content in files.items() if name.startswith(parts[0])]
+    assert sorted(image.tobytes() for image in images) == sorted(of_train)
+    with pytest.raises(PipelineError, match="there are images such as"):
+        loaded(write(tmp_path / f"more/{kind}", {**two_classes(), "1.png": picture(0)}), num_classes=None)
 
 
 @pytest.mark.parametrize("kind", ["own.tar", "own.zip"])

@@ -16,7 +16,9 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 from workflow_scripts.core.chunks import chunk_folder
 from workflow_scripts.core.files import sha256_file, write_json, write_npz
 from workflow_scripts.core.step import run
+from workflow_scripts.data.images import load_dataset
 from workflow_scripts.metrics import fidelity
+from workflow_scripts.metrics.classifier import load_classifier
 from workflow_scripts.steps import (
     compute_metrics,
     compute_reference,
@@ -24,6 +26,7 @@ from workflow_scripts.steps import (
     measure_finite_sample,
     train_extractor,
 )
+from workflow_scripts.study.reasons import metric_name
 from workflow_scripts.study.results import flat, read_rows
 
 EXTRACTOR = {
@@ -266,6 +269,22 @@ def test_interrupted_extraction_goes_on_if_the_samples_are_the_same(
     assert ("going on after 100 images" in capsys.readouterr().err) != other_samples
     assert (ready / "features.npz").read_bytes() == whole
     assert not chunk_folder(ready / "features.npz").exists()
+
+
+def test_without_labels_the_extractor_learns_rotations(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXTRACTOR, "kind", "rotations")
+    monkeypatch.setitem(EXTRACTOR, "name", "rot_digits")
+    write_inputs(tmp_path)
+    for name in ("train.npz", "test.npz"):
+        write_npz(tmp_path / name, images=load_dataset(tmp_path / name)["images"])
+    run_train_extractor(tmp_path)  # right in half of the cases; guessing is right in a quarter
+    assert load_classifier(tmp_path / "extractor.pt").architecture["num_classes"] == 4
+    run_compute_reference(tmp_path)
+    run_extract_features(tmp_path)
+    run_compute_metrics(tmp_path, metric="rot_digits")
+    names = [row["metric"] for row in read_rows(tmp_path / "metrics.json")]
+    assert names == ["rot_digits", "kd_rot_digits", "precision", "recall"]
+    assert [metric_name(name) for name in names[:2]] == ["FD (rot_digits)", "KD (kd_rot_digits)"]
 
 
 def test_an_inaccurate_extractor_stops_the_run_and_leaves_nothing(tmp_path, capsys):

@@ -96,7 +96,7 @@ def test_equal_seeds_give_equal_initial_weights():
         ({"name": "unett"}, 8, "model.name"),
         ({"name": "unet_digits8"}, 8, "model.name unet_digits8 is now called unet;"),
         ({"name": "unet_cifar32"}, 28, "model.name"),
-        ({"channel_mults": [1, 2, 3]}, 4, "model.channel_mults has 3 levels, at most 2"),
+        ({"channel_mults": [1, 2, 3]}, 4, "model.channel_mults gives levels of .4, 2, 1. pixels a side"),
         ({"depth": 3}, 8, "model.depth is not a parameter of unet, which takes base_channels, "),
         ({"attention_resolutions": [16]}, 8, "model.attention_resolutions"),
         ({"norm_groups": 5}, 8, "model.norm_groups"),
