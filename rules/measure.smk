@@ -191,15 +191,16 @@ rule collect_run:
             *(f"{RUN}/metrics/{point}.json" for point in STUDY.points),
             *(f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS),
         ],
+        status=f"{RUN}/status.json",
     output:
         results=f"{RUN}/results.jsonl",
     log:
         f"{RESULTS}/logs/collect_run/{{arm}}_seed{{seed}}.log",
     params:
         **code("collect_results"),
-        settings=canonical_json({}),
+        settings=lambda wildcards: canonical_json(run_identity(wildcards)),
     shell:
-        step("collect_results", "rows", "results", wildcards="arm seed")
+        step("collect_results", "rows status", "results", wildcards="arm seed")
 
 
 # In two levels, because one command line cannot hold the paths of every metric of a large study.

@@ -10,6 +10,7 @@ rule train_model:
     output:
         log=f"{RUN}/log.csv",
         checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
+        status=f"{RUN}/status.json",
         timing=f"{RUN}/timing.json",
     log:
         f"{RESULTS}/logs/train_model/{{arm}}_seed{{seed}}.log",
@@ -31,7 +32,7 @@ rule train_model:
         step(
             "train_model",
             "train",
-            "log checkpoints timing",
+            "log checkpoints status timing",
             wildcards="arm seed",
             machine="device save_every_s",
         )

@@ -97,14 +97,6 @@ def test_unmatched_compute_stops_the_run(project):
     assert _checkpoints(project) == []
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_log(project):
-    edit(project / SMOKE, "learning_rate: 2.0e-3\n  ema_decay", "learning_rate: 1.0e+30\n  ema_decay")
-    line = refused(snakemake(project, f"{RUN}/log.csv"))
-    assert "diverged at step 2: loss inf" in line and "log.failed.csv" in line
-    assert (project / RUN / "log.failed.csv").read_text().startswith("step,loss,mse,grad_norm")
-    assert _checkpoints(project) == []
-
-
 @pytest.mark.parametrize(
     ("rule", "damaged", "target"),
     [

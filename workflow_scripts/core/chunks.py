@@ -52,8 +52,12 @@ class ChunkedWork:
                 found[chunk] = make(chunk, lambda images, before=done: progress.update(before + images))
                 write_npz(self._path(chunk), **found[chunk])
                 done += len(chunk)
-        self.step.afterwards.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
+        self.discard()
         return [found[chunk] for chunk in self.chunks]
+
+    def discard(self) -> None:
+        """Delete all chunks of this output once the step has succeeded."""
+        self.step.afterwards.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _load(self, chunk: range) -> Arrays | None:
         with contextlib.suppress(PipelineError):

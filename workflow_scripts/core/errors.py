@@ -15,6 +15,10 @@ class ConfigError(PipelineError):
     """A configuration value that is unknown, of the wrong type or impossible; names the file and the key."""
 
 
+class NotFiniteError(PipelineError):
+    """A run's numbers are NaN or infinite: a finding about the run, which its steps record, and no fault."""
+
+
 class Stopped(Exception):
     """A signal ended the step early; the message says what was kept. Exit code 128 + signal number."""
 

@@ -20,6 +20,7 @@ from workflow_scripts.report.labels import (
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.reasons import metric_name, percent
+from workflow_scripts.study.results import DIVERGED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Hypothesis = Mapping[str, Any]
 # How many results the one-sentence answer spells out; the table lists all.
 MAX_NAMED = 3
+# The share of the baselines' mean recall below which images are flagged as collapsed.
+COLLAPSED_BELOW = 0.5
 METRIC_WORDS = {
     "hessian_trace": "the curvature of the training loss (Hessian trace)",
     "hessian_top_eigenvalue": "the sharpest curvature of the training loss (top Hessian eigenvalue)",
@@ -205,7 +208,18 @@ def gaps(context: ReportContext) -> list[str]:
     absent = [arm for arm in arms if lacking[arm] == seeds]
     if absent == arms:
         return ["There are no results at all."]
-    sentences = []
+    diverged = {
+        (row["arm"], row["seed"]): row["value"] for row in context.results if row["metric"] == DIVERGED
+    }
+    sentences = [
+        f"{_names(context, [arm])}, seed {seed}, diverged at step {step:,}; it was measured up to there."
+        for (arm, seed), step in diverged.items()
+    ]
+    sentences += [
+        f"The images of {_names(context, [arm])}, seed {seed}, may have collapsed: their recall is "
+        f"{recall:.2f}, less than half of the baselines' mean, {usual:.2f}."
+        for arm, seed, recall, usual in collapsed(context)
+    ]
     if absent:
         has, them = ("has", "it") if len(absent) == 1 else ("have", "them")
         sentences.append(f"{_names(context, absent)} {has} no results, so nothing is said about {them}.")
@@ -214,7 +228,7 @@ def gaps(context: ReportContext) -> list[str]:
             present = f"{len(seeds) - len(lacking[arm])} of {len(seeds)} seeds have results"
             sentences.append(f"{_names(context, [arm])} lacks {_seeds(lacking[arm])} ({present}).")
     for what, frame in _planned(context):
-        missing = measured - set(zip(frame["arm"], frame["seed"]))
+        missing = measured - set(zip(frame["arm"], frame["seed"])) - diverged.keys()
         listed = [
             f"{_names(context, [arm])} ({_seeds([seed for seed in seeds if (arm, seed) in missing])})"
             for arm in arms
@@ -227,6 +241,18 @@ def gaps(context: ReportContext) -> list[str]:
     if len(seeds) == 1:
         sentences.append("Only one seed was planned, so there is no interval and nothing can be decided.")
     return sentences
+
+
+def collapsed(context: ReportContext) -> list[tuple[str, int, float, float]]:
+    """Runs whose images cover few of the real ones: (arm, seed, recall, mean recall of the baselines).
+
+    A run is listed when its recall at the main point is below half of the baselines' mean.
+    """
+    rows = context.main_rows("recall")
+    baselines = [arm["name"] for arm in context.report["arms"] if arm["baseline"]]
+    usual = rows[rows["arm"].isin(baselines)]["value"].mean()
+    low = rows[rows["value"] < COLLAPSED_BELOW * usual]
+    return [(row.arm, row.seed, row.value, usual) for row in low.itertuples()]
 
 
 def _planned(context: ReportContext) -> Iterable[tuple[str, pd.DataFrame]]:

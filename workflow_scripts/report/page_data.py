@@ -14,6 +14,7 @@ from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_gr
 from workflow_scripts.report.tables import NONE, SETTING_SECTIONS, Cell
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.results import DIVERGED
 
 # The columns of a result row on the page; each distinct value is stored once.
 NOT_COLUMNS = ("study", "preset")
@@ -139,6 +140,8 @@ class Lineage:
     def _row_path(self, row: Mapping[str, Any]) -> str:
         """The file of a run in which a result row was first written."""
         run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
+        if row["metric"] == DIVERGED:
+            return f"{run}/status.json"
         if "point" in row:
             return f"{run}/metrics/{row['point']}.json"
         return f"{run}/probes/step{row['step']:07d}.json"

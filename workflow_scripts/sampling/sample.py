@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.core.capture import captured, send
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.sampling.respacing import respace, trailing_timesteps
 from workflow_scripts.sampling.samplers import step_coefficients
@@ -57,7 +57,7 @@ class SamplingLoop:
 
         `noise_fn(k)` returns the noise [B, C, H, W] of step k; it is called in order, and only for steps that
         add noise: never for the last one, and never by ddim with eta 0. `on_step` gets the number of calls
-        done (on a GPU: launched). PipelineError, naming the step, when a prediction is not finite.
+        done (on a GPU: launched). NotFiniteError, naming the step, when a prediction is not finite.
         """
         self._x.copy_(x_T)
         self._k.zero_()
@@ -90,7 +90,7 @@ class SamplingLoop:
     def _require_finite(self) -> None:
         k = self._first_bad.item()
         if k < self._nfe:
-            raise PipelineError(
+            raise NotFiniteError(
                 f"{self._name}: the prediction is not finite at step {k + 1} of {self._nfe} "
                 f"(t = {self._timesteps[k]}); the checkpoint's run has probably diverged, look at its log.csv"
             )

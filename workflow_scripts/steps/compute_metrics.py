@@ -24,10 +24,14 @@ from workflow_scripts.study.results import check_row
 
 
 def main(step: Step) -> None:
-    """Write one row per metric of the first `num_samples` feature vectors; fewer are an error."""
+    """Write a row per metric of the first `num_samples` feature vectors; fewer are an error, 0 give none."""
     reference_info, extractor_info = _checked_infos(step)
     num_samples, metric = step.setting("num_samples"), step.setting("metric")
     names = ["features", "logits"] if metric == "fid" else ["features"]
+    if not len(read_npz(step.input("features"), "features")[0]):
+        write_json(step.output("metrics"), [])
+        step.say("there are no images, so there is nothing to measure")
+        return
     features, *logits = read_npz(step.input("features"), *names)
     if len(features) < num_samples:
         raise PipelineError(

@@ -55,7 +55,9 @@ def main(step: Step) -> None:
     }
     work = ChunkedWork(step, "features", len(images), CHUNK_SIZE, key)
     chunks = work.complete(extract, "features")
-    arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    # Of a run that diverged there are no images.
+    none = [{"features": np.empty((0, step.setting("extractor.feature_dim")), dtype=np.float32)}]
+    arrays = {name: np.concatenate([chunk[name] for chunk in chunks or none]) for name in (chunks or none)[0]}
     write_npz(step.output("features"), **arrays)
 
 

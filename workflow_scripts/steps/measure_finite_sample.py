@@ -18,6 +18,12 @@ def main(step: Step) -> None:
     """Measure the first `num_samples` feature vectors, as compute_metrics does; fewer are an error."""
     num_samples = step.setting("num_samples")
     (features,) = read_npz(step.input("features"), "features")
+    identity = {**step.settings, "reference_sha256": sha256_file(step.input("reference"))}
+    if not len(features):  # of a run that diverged
+        nothing = {"value": None, "stderr": None, "by_num_samples": []}
+        write_json(step.output("finite_sample"), identity | nothing)
+        step.say("there are no images, so there is nothing to measure")
+        return
     needed = max(num_samples, 16)
     if len(features) < needed:
         raise PipelineError(
@@ -26,7 +32,6 @@ def main(step: Step) -> None:
         )
     progress = Progress("distances", NUM_DISTANCES, "distances", step.log)
     found = finite_sample(features[:num_samples], load_statistics(step.input("reference")), progress.update)
-    identity = {**step.settings, "reference_sha256": sha256_file(step.input("reference"))}
     write_json(step.output("finite_sample"), identity | found)
     step.say(f"{step.setting('metric')} {found['value']:.4g} ± {found['stderr']:.2g} ({num_samples} samples)")
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.step import Step, run
@@ -30,12 +30,19 @@ from workflow_scripts.training.device import device_of
 
 
 def main(step: Step) -> None:
-    """Probe both objectives on the fixed probe set, and the unweighted error at evenly spaced timesteps."""
+    """Probe both objectives on the fixed probe set, and the unweighted error at evenly spaced timesteps.
+
+    What is not finite, as after a divergence, is left out.
+    """
     device = device_of(step)
     images = load_dataset(step.input("train"))["images"]
-    model = load_ema_model(
-        step.input("checkpoint"), step.settings, ("seed", "step", "model", "diffusion", "loss")
-    ).to(device)
+    must_agree = ("seed", "step", "model", "diffusion", "loss")
+    try:
+        model = load_ema_model(step.input("checkpoint"), step.settings, must_agree).to(device)
+    except NotFiniteError as error:
+        step.say(f"{error}, so there is nothing to probe")
+        write_json(step.output("probe"), {"rows": [], "timestep_mse": []})
+        return
     diffusion = GaussianDiffusion.from_settings(step.setting("diffusion")).to(device)
     curvature = step.setting("curvature")
     probe_set = draw_probe_set(
@@ -62,9 +69,11 @@ def main(step: Step) -> None:
         for name in objectives:
             rows += [{**common, **values, "on": {"objective": name, **judge}} for values in measured]
     timestep_mse = _timestep_mse(model, diffusion, images, curvature, device)
-    if not np.isfinite([row["value"] for row in rows] + [point["mse"] for point in timestep_mse]).all():
-        path = step.input("checkpoint")
-        raise PipelineError(f"the loss or its curvature at {path} is not finite; its training has diverged")
+    count = len(rows) + len(timestep_mse)
+    rows = [row for row in rows if np.isfinite(row["value"])]
+    timestep_mse = [point for point in timestep_mse if np.isfinite(point["mse"])]
+    if left_out := count - len(rows) - len(timestep_mse):
+        step.say(f"{left_out} values at {step.input('checkpoint')} are not finite and are left out")
     for row in rows:
         check_row(row, step.output("probe"))
     write_json(step.output("probe"), {"rows": rows, "timestep_mse": timestep_mse})

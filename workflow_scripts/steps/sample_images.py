@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.core.chunks import Arrays, ChunkedWork
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.core.files import sha256_file, write_npz
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import to_uint8
@@ -34,7 +34,7 @@ COMPILED_FROM = 500_000
 
 
 def main(step: Step) -> None:
-    """Draw `num_samples` images batch by batch and write them as uint8."""
+    """Draw `num_samples` images batch by batch and write them as uint8; none of a run that is not finite."""
     sampler = _Sampler(step)
     key = {
         **{name: step.setting(name) for name in DECIDES},
@@ -46,8 +46,15 @@ def main(step: Step) -> None:
     }
     # One chunk per batch, since a network's convolutions may round differently for another batch size.
     work = ChunkedWork(step, "samples", step.setting("num_samples"), step.setting("sampling.batch_size"), key)
-    batches = work.complete(sampler.draw, sampler.title)
-    write_npz(step.output("samples"), images=np.concatenate([batch["images"] for batch in batches]))
+    try:
+        batches = work.complete(sampler.draw, sampler.title)
+        images = np.concatenate([batch["images"] for batch in batches])
+    except NotFiniteError as error:
+        step.say(f"{error}; the file holds no images, and the report says so")
+        work.discard()
+        channels, *sides = sampler.shape
+        images = np.empty((0, *sides, channels), dtype=np.uint8)
+    write_npz(step.output("samples"), images=images)
 
 
 class _Sampler:
@@ -68,7 +75,7 @@ class _Sampler:
             # For the manifest: images with and without agree to rounding only.
             step.machine["compiled"] = "yes" if self.compiles else "no"
         side, channels = step.setting("data.image_size"), step.setting("data.channels")
-        self._shape = (channels, side, side)
+        self.shape = (channels, side, side)
         # For the latest batch size: all batches but the last share one, for which a GPU records both once.
         self._made_for = 0
 
@@ -95,23 +102,23 @@ class _Sampler:
 
         try:
             x_start = self._loop.draw(noise.x_T, noise.step, on_call)
-        except PipelineError as error:
-            raise PipelineError(f"{self.step.input('checkpoint')}: {error}") from error
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{self.step.input('checkpoint')}: {error}") from error
         return {"images": to_uint8(x_start)}
 
     def _make_for(self, batch_size: int) -> None:
         diffusion = GaussianDiffusion.from_settings(self.step.setting("diffusion")).to(self.device)
-        like = torch.empty(batch_size, *self._shape, device=self.device)
+        like = torch.empty(batch_size, *self.shape, device=self.device)
         clip_x_start = self.step.setting("sampling.clip_x_start")
         self._loop = SamplingLoop(self.network, diffusion, self.settings, self.nfe, like, clip_x_start)
         if self.device.type == "cuda":
-            self._noise = DeviceNoise(self.step.setting("seed"), batch_size, self._shape, self.device)
+            self._noise = DeviceNoise(self.step.setting("seed"), batch_size, self.shape, self.device)
         self._made_for = batch_size
 
     def _noise_of(self, batch: range) -> SampleNoise | DeviceNoise:
         if self.device.type == "cuda":
             return self._noise.start(batch)
-        return SampleNoise(self.step.setting("seed"), batch, self._shape)
+        return SampleNoise(self.step.setting("seed"), batch, self.shape)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
+from workflow_scripts.training.checkpoints import save_checkpoint
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import Session, train
@@ -24,9 +25,11 @@ from workflow_scripts.training.step import initial_state
 def main(step: Step) -> None:
     """Settings: arm, seed, data.image_size, data.channels, model, diffusion, loss, training.
 
-    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `timing`.
+    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `status`
+    (json: diverged_at, a step or null), `timing`.
     They appear together at the end; until then the hidden folder `.training` beside the log holds what a
-    killed run resumes from. A run that diverges leaves none of them, but `log.failed.csv` beside the log.
+    killed run resumes from. A run that diverges ends there: its log reaches to that step, `status` names it,
+    and the checkpoints after it hold no weights.
     Machine: save_every_s, the seconds between two saves.
     """
     path_of = _checkpoint_paths(step)
@@ -52,8 +55,6 @@ def _train(
     stop: StopSignals,
 ) -> None:
     settings, num_steps = step.settings, step.setting("training.num_steps")
-    log_path = step.output("log")
-    failed_log_path = log_path.with_name(f"{log_path.stem}.failed{log_path.suffix}")
     state, log = initial_state(settings, device), TrainingLog(step.setting("training.log_every"))
     num_parameters = sum(parameter.numel() for parameter in state.model.parameters())
     name = f"{step.setting('arm')} seed {step.setting('seed')}"
@@ -62,22 +63,25 @@ def _train(
     if (first := session.resume()) > 0:
         step.say(f"{name}: going on after step {first}")
     progress = Progress(name, num_steps, "steps", step.log, start=first)
+    diverged_at = None
     try:
         callbacks = (tuple(path_of), session.on_checkpoint, session.on_step, progress)
         train(state, data, settings, log, num_steps, *callbacks)
     except DivergedError as error:
-        saved.discard()
-        # Not at the log's own path, since a workflow manager deletes the outputs of a failed job.
-        write_csv(failed_log_path, TrainingLog.COLUMNS, log.rows_until_failure())
-        raise PipelineError(f"{error}; the log up to there is {failed_log_path}") from error
+        step.say(f"{error}; the run ends there and is reported so")
+        diverged_at = error.step
 
     for at, path in path_of.items():
-        saved.publish(at, path)
-    write_csv(log_path, TrainingLog.COLUMNS, log.rows)
-    failed_log_path.unlink(missing_ok=True)
+        if diverged_at is None or at < diverged_at:
+            saved.publish(at, path)
+        else:
+            none = {"model": {}, "ema": {}, "diverged_at": diverged_at}
+            save_checkpoint(path, **none, step=at, seed=settings["seed"], settings=settings)
+    write_csv(step.output("log"), TrainingLog.COLUMNS, log.rows_until_failure())
+    write_json(step.output("status"), {"diverged_at": diverged_at})
     timing = {
         "wall_s": session.wall_s,
-        "steps_per_s": num_steps / session.wall_s,
+        "steps_per_s": state.step / session.wall_s,
         "peak_memory_mb": peak_resident_bytes() / 2**20,
         "num_parameters": num_parameters,
     }

@@ -91,7 +91,11 @@ def _seeds(hypothesis: Mapping[str, Any]) -> str:
     paired, missing = len(hypothesis["seeds"]), hypothesis["missing_seeds"]
     if not missing:
         return f"{paired} seed{'s' if paired != 1 else ''}"
-    return f"{paired} of {paired + len(missing)} seeds, missing {_list(missing)}"
+    diverged = [
+        f"{run['arm']} seed {run['seed']} diverged at step {run['step']}" for run in hypothesis["diverged"]
+    ]
+    why = f": {_list(diverged)}" if diverged else ""
+    return f"{paired} of {paired + len(missing)} seeds, missing {_list(missing)}{why}"
 
 
 def _list(items: Sequence[Any]) -> str:

@@ -34,6 +34,8 @@ _TYPE_NAMES = {
     list: "two finite numbers",
     dict: "keys and plain values",
 }
+# The metric whose value is the step at which a run diverged; a run that did not has no such row.
+DIVERGED = "diverged"
 # Two rows that are compared may differ in these; everything else is the row's identity.
 NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")
 

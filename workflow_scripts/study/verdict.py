@@ -12,7 +12,7 @@ import numpy as np
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study import reasons, rule
 from workflow_scripts.study.points import point_named_by
-from workflow_scripts.study.results import Row, flat, require_comparable
+from workflow_scripts.study.results import DIVERGED, Row, flat, require_comparable
 
 # A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
 _COUNTS = ("num_samples", "num_probes")
@@ -81,6 +81,7 @@ def _decide_hypothesis(
         "substitutions": substitutions,
         "seeds": [],
         "missing_seeds": list(context["seeds"]),
+        "diverged": [],
         "relative_change": None,
         "interval": None,
         "confidence": confidence,
@@ -105,6 +106,11 @@ def _decide_hypothesis(
         for seed, (arm, comparator) in pairs.items()
     ]
     decided["missing_seeds"] = [seed for seed in context["seeds"] if seed not in pairs]
+    decided["diverged"] = [
+        {"arm": row["arm"], "seed": row["seed"], "step": row["value"]}
+        for row in rows
+        if row["metric"] == DIVERGED and row["arm"] in (hypothesis["arm"], hypothesis["comparator"])
+    ]
     unusable = [seed for seed, difference in differences.items() if difference is None]
     if unusable or len(pairs) < 2:
         return decided | {"outcome": rule.INCONCLUSIVE, "reason": reasons.undecidable(decided, unusable)}

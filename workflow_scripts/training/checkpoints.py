@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import NotFiniteError, PipelineError
 from workflow_scripts.core.files import canonical_json, write_bytes
 from workflow_scripts.nets.build import build_model
 
@@ -41,11 +41,12 @@ def save_checkpoint(
     step: int,
     seed: int,
     settings: Mapping[str, Any],
+    diverged_at: int | None = None,
 ) -> None:
     """Write a checkpoint atomically. The bytes depend on the values only, not on the device or on the path.
 
     `model` and `ema` are state dicts with the same names, `settings` is JSON-like, `step` counts the updates
-    done.
+    done. A run that diverged before `step` has no weights there, but the step at which it did.
     """
     content = {
         "model": _plain(model),
@@ -55,6 +56,8 @@ def save_checkpoint(
         # Pickle writes a shared string once, so which strings are shared must not depend on the caller.
         "settings": json.loads(canonical_json(settings)),
     }
+    if diverged_at is not None:
+        content["diverged_at"] = diverged_at
     write_tensors(path, content)
 
 
@@ -77,7 +80,7 @@ def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence
 
     `must_agree` names what the checkpoint must have been trained with: `seed`, `step`, or sections of its
     settings. PipelineError, naming the file, when the checkpoint is damaged, disagrees, or does not fit the
-    model.
+    model; NotFiniteError when the run had diverged by then.
     """
     checkpoint = load_checkpoint(path)
     trained_with = {**checkpoint["settings"], "seed": checkpoint["seed"], "step": checkpoint["step"]}
@@ -86,6 +89,8 @@ def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence
             raise PipelineError(
                 f"{path} was trained with another {name} than this step asks for; delete it and train again"
             )
+    if "diverged_at" in checkpoint:
+        raise NotFiniteError(f"{path}: the run diverged at step {checkpoint['diverged_at']}")
     model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
     try:
         model.load_state_dict(checkpoint["ema"])

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.errors import NotFiniteError
 
 
-class DivergedError(PipelineError):
-    """The loss or the gradient norm of a step is NaN or infinite."""
+class DivergedError(NotFiniteError):
+    """The loss or the gradient norm of update number `step` is NaN or infinite."""
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
 
 
 class TrainingLog:
@@ -48,7 +52,8 @@ class TrainingLog:
         for number, (loss, mse, grad_norm) in enumerate(values, start=step - len(values) + 1):
             self._window.append((number, loss, mse, grad_norm))
             if not (math.isfinite(loss) and math.isfinite(mse) and math.isfinite(grad_norm)):
-                raise DivergedError(f"step {number}: loss {loss}, mse {mse}, gradient norm {grad_norm}")
+                values = f"loss {loss}, mse {mse}, gradient norm {grad_norm}"
+                raise DivergedError(f"step {number}: {values}", number)
 
     def close_window(self, step: int) -> None:
         """Add the row of the window that ends with update number `step`, shorter than others or empty."""

@@ -55,7 +55,8 @@ def train(
     except DivergedError as error:
         raise DivergedError(
             f"training of {settings['arm']}, seed {settings['seed']}, diverged at {error}; "
-            "lower training.learning_rate or look at the loss weights"
+            "lower training.learning_rate or look at the loss weights",
+            error.step,
         ) from error
 
 

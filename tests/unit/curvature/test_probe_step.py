@@ -178,7 +178,6 @@ def test_timestep_mse_uses_ema_weights_at_evenly_spaced_timesteps(tmp_path):
         ("missing", "checkpoint.pt"),
         ("another step", "another step"),
         ("another loss", "another loss"),
-        ("diverged", "not finite"),
         ("few images", "has 20 training images, the probe's batch needs 21"),
     ],
 )
@@ -193,15 +192,20 @@ def test_faults_end_in_one_line_and_no_file(tmp_path, capsys, fault, message):
         settings = SETTINGS | {"step": 41}
     elif fault == "another loss":
         settings = SETTINGS | {"loss": MIN_SNR}
-    elif fault == "few images":
-        settings = SETTINGS | {"curvature": SETTINGS["curvature"] | {"batch_size": 21}}
     else:
-        state = random_state(2)
-        state["conv_out.bias"] = torch.tensor([float("nan")])
-        write_checkpoint(tmp_path, state)
+        settings = SETTINGS | {"curvature": SETTINGS["curvature"] | {"batch_size": 21}}
     with pytest.raises(SystemExit) as exit_:
         probe(tmp_path, settings)
     assert exit_.value.code == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and message in lines[0]
     assert not (tmp_path / "probe.json").exists()
+
+
+def test_of_a_diverged_network_what_is_not_finite_is_left_out(tmp_path, capsys):
+    state = random_state(2)
+    state["conv_out.bias"] = torch.tensor([float("nan")])
+    write_inputs(tmp_path, SETTINGS)
+    write_checkpoint(tmp_path, state)
+    assert probe(tmp_path, SETTINGS) == {"rows": [], "timestep_mse": []}
+    assert "are not finite and are left out" in capsys.readouterr().err

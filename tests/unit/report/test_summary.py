@@ -332,6 +332,28 @@ def test_what_is_missing_is_named(lost, sentences):
     assert gaps(ReportContext(report, rows)) == sentences
 
 
+def test_a_diverged_run_and_collapsed_images_are_named():
+    report = made_up.report_settings()
+    rows = list(map(flat, made_up.result_rows(report)))
+    diverged = {
+        "arm": "B_weighted",
+        "seed": 12,
+        "metric": "diverged",
+        "value": 17,
+        "step": 17,
+        "weights": "last",
+    }
+    rows = [row for row in rows if (row["arm"], row["seed"]) != ("B_weighted", 12)] + [diverged]
+    for row in rows:
+        if (row["arm"], row["seed"], row["metric"]) == ("C_cosine", 13, "recall"):
+            row["value"] = 0.3
+    assert gaps(ReportContext(report, rows)) == [
+        "“weighted γ=5”, seed 12, diverged at step 17; it was measured up to there.",
+        "The images of “cosine, plain”, seed 13, may have collapsed: their recall is 0.30, less than half of "
+        "the baselines' mean, 0.68.",
+    ]
+
+
 def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_path):
     report, inputs = made_up.write_study(tmp_path)
     rows = map(json.loads, inputs["results"][0].read_text().splitlines())

@@ -18,15 +18,16 @@ import pytest
 import torch
 
 from tests.tiny_run import tiny_settings
+from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.core.files import write_npz
 from workflow_scripts.core.step import run
 from workflow_scripts.steps.train_model import main
-from workflow_scripts.training.checkpoints import load_checkpoint
+from workflow_scripts.training.checkpoints import load_checkpoint, load_ema_model
 from workflow_scripts.training.loop import Session
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = tiny_settings(training={"num_steps": 6, "batch_size": 4, "checkpoint_steps": [4, 6]})
-OUTPUTS = ["4.pt", "6.pt", "log.csv"]
+OUTPUTS = ["4.pt", "6.pt", "log.csv", "status.json"]
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def _arguments(folder: Path, data: Path, settings: dict, *more: str) -> list[str
     return [
         *("--settings", json.dumps(settings), "--input", "train", str(data)),
         *("--output", "checkpoints", *checkpoints, "--output", "log", str(folder / "log.csv")),
+        *("--output", "status", str(folder / "status.json")),
         *("--output", "timing", str(folder / "timing.json"), "--machine", "device", "cpu"),
         *more,
     ]
@@ -101,17 +103,19 @@ def test_two_processes_write_the_same_bytes(tmp_path, data):
     assert "E1_test seed 5: 6/6 steps, loss" in log.read_text()
 
 
-def test_a_diverging_run_leaves_its_log_and_nothing_else(tmp_path, data, capsys):
+def test_a_diverging_run_ends_as_one_and_says_at_which_step(tmp_path, data):
     # steps of 1e30 overflow the network at once
     settings = tiny_settings(training={**SETTINGS["training"], "learning_rate": 1e30})
     folder = tmp_path / "run"
-    assert _train(folder, data, settings) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "E1_test, seed 5, diverged at step" in error and str(folder / "log.failed.csv") in error
-    assert _names(folder) == ["log.failed.csv"]
-    last = _rows(folder / "log.failed.csv")[-1]
-    assert f"step {last['step']}:" in error
+    assert _train(folder, data, settings) == 0
+    at = json.loads((folder / "status.json").read_text())["diverged_at"]
+    last = _rows(folder / "log.csv")[-1]
+    assert last["step"] == str(at)
     assert not all(np.isfinite(float(last[name])) for name in ("loss", "mse", "grad_norm"))
+    checkpoint = load_checkpoint(folder / "4.pt")
+    assert (checkpoint["model"], checkpoint["ema"], checkpoint["diverged_at"]) == ({}, {}, at)
+    with pytest.raises(NotFiniteError, match=f"4.pt: the run diverged at step {at}"):
+        load_ema_model(folder / "4.pt", settings, ("seed", "model"))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
                 "again"
             )
         images = images[:NUM_COLUMNS]
+        if not len(images):  # of a run that diverged
+            continue
         strips[arm] = _strip(images)
         records += [
             (arm, seed, point, index, float(image.mean()), hashlib.sha256(image.tobytes()).hexdigest())

@@ -48,6 +48,7 @@ def _smoothed(context: ReportContext) -> pd.DataFrame:
             continue
         try:
             log = pd.read_csv(path)[["step", *PANELS]]
+            log = log.where(log.abs() < float("inf"))  # a run that diverged ends with others
         except (OSError, ValueError, KeyError) as error:
             raise PipelineError(
                 f"{path} is not a training log ({error}); delete the run and train again"
