@@ -54,7 +54,7 @@ def build_report(
     Inputs by name: verdict, gate, results, scale_marks, finite_samples, manifest (of the data),
     extractor_info, costs, figures (SVG), captions, notebooks (HTML), summary, templates. `manifests` are
     those of the steps upstream, `input_lineage_sha256` is one hash over their lineage (core/step.py), and
-    `setting_files` maps a setting to its file (study/setting_files.py). All text from files and settings is
+    `setting_files` maps a setting to its file (study/description.py). All text from files and settings is
     escaped. Raises PipelineError for an unknown figure, a missing caption, or a verdict on other results.
     """
     context = ReportContext.load(

@@ -11,8 +11,7 @@ from markupsafe import Markup
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
 from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_graph
-from workflow_scripts.report.tables import NONE, SETTING_SECTIONS, Cell
-from workflow_scripts.study.config import flatten
+from workflow_scripts.report.tables import NONE, Cell, shared_settings, varied_settings
 from workflow_scripts.study.reasons import metric_name
 from workflow_scripts.study.results import DIVERGED
 
@@ -174,12 +173,11 @@ class Lineage:
 
 
 def _setting_values(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting of the report, by its name in study/setting_files.py."""
-    shared = {section: report[section] for section in SETTING_SECTIONS}
-    values = {"arms": [arm["name"] for arm in report["arms"]], "seeds": report["seeds"], **flatten(shared)}
-    for arm in report["arms"]:
-        own = flatten({"diffusion": arm["diffusion"], "loss": arm["loss"]})
-        values |= {f"{arm['name']}/{name}": value for name, value in own.items()}
+    """Every setting of the report, by its name in study.description.setting_files."""
+    values = {"arms": [arm["name"] for arm in report["arms"]], "seeds": report["seeds"]}
+    values |= shared_settings(report)
+    for arm, own in varied_settings(report).items():
+        values |= {f"{arm}/{name}": value for name, value in own.items()}
     return values
 
 

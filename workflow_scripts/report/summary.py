@@ -12,8 +12,15 @@ from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import counted, join_words, number, rehearsal_line, sampler_label
 from workflow_scripts.report.page import open_template
 from workflow_scripts.report.sourced_numbers import plain, source_numbers, sourced
-from workflow_scripts.report.tables import as_markdown, markdown, rate_text, setting_value, summary_tables
-from workflow_scripts.study.config import flatten
+from workflow_scripts.report.tables import (
+    as_markdown,
+    markdown,
+    rate_text,
+    setting_value,
+    shared_settings,
+    summary_tables,
+    varied_settings,
+)
 from workflow_scripts.study.reasons import metric_name
 
 
@@ -50,13 +57,20 @@ def _content(
 ) -> dict[str, Any]:
     """The values in the template."""
     report, verdict = context.report, context.verdict
-    settings = flatten(report)
+    shared, own = shared_settings(report), varied_settings(report)
 
     def setting(name: str, noun: str = "") -> str:
-        """The value of a setting such as `training.num_steps`, marked; with a noun, `40 steps`."""
-        value = settings[name]
-        text = counted(value, noun) if noun else f"{value:,}" if isinstance(value, int) else f"{value:g}"
-        return source_numbers(text, f"setting/{name}")
+        """The value of a setting such as `training.num_steps`, marked; with a noun, `40 steps`.
+
+        Where arms differ, all their values: `0.001 / 0.002 by arm`.
+        """
+        if name in shared:
+            return source_numbers(_setting_text(shared[name], noun), f"setting/{name}")
+        texts: dict[str, str] = {}
+        for arm, settings in own.items():
+            texts.setdefault(_setting_text(settings.get(name), noun), arm)
+        each = [source_numbers(text, f"setting/{arm}/{name}") for text, arm in texts.items()]
+        return " / ".join(each) + " by arm"
 
     hypotheses = verdict["hypotheses"]
     exploratory = [item for item in hypotheses if item["role"] == "exploratory"]
@@ -90,10 +104,11 @@ def _content(
         ],
         "gaps": interpretation.gaps(context),
         "network": [
-            source_numbers(f"{markdown(key)} {markdown(setting_value(value))}", f"setting/model.{key}")
-            for key, value in report["model"].items()
-            if key != "name" and value is not None
+            f"{markdown(key)} {setting(f'model.{key}')}"
+            for key in dict.fromkeys(key for arm in report["arms"] for key in arm["model"])
+            if key != "name"
         ],
+        "varied_sections": {key.partition(".")[0] for settings in own.values() for key in settings},
         "features": source_numbers(f"{extractor['feature_dim']} features{quality}", "extractor"),
         "marks": [f"{markdown(mark['label'])}: {number(mark['value'], 3)}" for mark in context.scale_marks],
         "further_metrics": context.further_metrics,
@@ -119,6 +134,12 @@ def _content(
             if family["by_num_seeds"]
         },
     }
+
+
+def _setting_text(value: Any, noun: str) -> str:
+    if noun:
+        return counted(value, noun)
+    return f"{value:,}" if type(value) is int else markdown(setting_value(value))
 
 
 def _substituted(hypotheses: Sequence[Mapping[str, Any]]) -> list[str]:

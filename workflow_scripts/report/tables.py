@@ -18,15 +18,14 @@ from workflow_scripts.report.labels import (
     threshold_text,
 )
 from workflow_scripts.report.sourced_numbers import plain, source_numbers
-from workflow_scripts.study.config import flatten
+from workflow_scripts.study.config import SECTIONS, flatten
 from workflow_scripts.study.reasons import metric_name
 
 Table = dict[str, list[Any]]
 # A column: its title, the rows of all arms, and what makes a cell of one arm's rows.
 ArmColumn = tuple[str, pd.DataFrame, Callable[[pd.DataFrame], str]]
 NONE = "–"
-# The sections of the settings that all arms of a report share.
-SETTING_SECTIONS = ("data", "extractor", "model", "training", "sampling", "curvature")
+SETTING_SECTIONS = tuple(section for section in SECTIONS if section != "points")
 
 
 class Cell(str):
@@ -116,27 +115,38 @@ def summary_tables(context: ReportContext, gate: Mapping[str, Any]) -> dict[str,
     }
 
 
+def shared_settings(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all arms share, by dotted key."""
+    return flatten({section: report[section] for section in SETTING_SECTIONS})
+
+
+def varied_settings(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Per arm, the settings in which the arms differ, by dotted key."""
+    shared = shared_settings(report)
+    flat = {
+        arm["name"]: flatten({section: arm[section] for section in SETTING_SECTIONS if section in arm})
+        for arm in report["arms"]
+    }
+    return {arm: {key: own[key] for key in own if key not in shared} for arm, own in flat.items()}
+
+
 def shared_settings_table(report: Mapping[str, Any]) -> Table:
     """All settings that the arms share."""
-    settings = flatten({section: report[section] for section in SETTING_SECTIONS})
-    rows = [[f"`{name}`", setting_cell(value, f"setting/{name}")] for name, value in settings.items()]
+    rows = [
+        [f"`{name}`", setting_cell(value, f"setting/{name}")]
+        for name, value in shared_settings(report).items()
+    ]
     return {"columns": ["Setting", "Value"], "rows": rows}
 
 
 def configuration_table(report: Mapping[str, Any]) -> Table:
-    """One row per arm; columns are the settings of `diffusion` and `loss` in which the arms differ."""
-    flat = {
-        arm["name"]: {
-            f"{part}.{key}": value for part in ("diffusion", "loss") for key, value in arm[part].items()
-        }
-        for arm in report["arms"]
-    }
-    keys = dict.fromkeys(key for settings in flat.values() for key in settings)
-    varied = [key for key in keys if len({str(settings.get(key)) for settings in flat.values()}) > 1]
+    """One row per arm; columns are the settings in which the arms differ."""
+    own = varied_settings(report)
+    varied = dict.fromkeys(key for settings in own.values() for key in settings)
     rows = []
     for arm in report["arms"]:
         names = [markdown(arm[key]) for key in ("name", "label", "experiment")]
-        values = [setting_cell(flat[arm["name"]].get(key), f"setting/{arm['name']}/{key}") for key in varied]
+        values = [setting_cell(own[arm["name"]].get(key), f"setting/{arm['name']}/{key}") for key in varied]
         rows.append([*names, "yes" if arm["baseline"] else "no", *values])
     columns = ["Arm", "Label", "Experiment", "Baseline", *(f"`{key}`" for key in varied)]
     return {"columns": columns, "rows": rows}

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,21 @@ class Study:
     def arm(self, name: str) -> Arm:
         return next(arm for arm in self.arms if arm.name == name)
 
+    @cached_property
+    def varied(self) -> set[str]:
+        """The dotted keys of the settings in which the arms differ."""
+        first, *others = (flatten(arm.settings) for arm in self.arms)
+        return {
+            key
+            for own in others
+            for key in first.keys() | own.keys()
+            if key not in first or key not in own or first[key] != own[key]
+        }
+
     def shared(self, section: str) -> dict[str, Any]:
-        """A section that no arm may change: data, extractor, sampling or curvature."""
-        return self.arms[0].settings[section]
+        """The settings of a section that all arms share: the whole section, unless arms override it."""
+        own = self.arms[0].settings[section]
+        return {key: value for key, value in own.items() if f"{section}.{key}" not in self.varied}
 
     @property
     def points(self) -> dict[str, dict[str, Any]]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import Study
+from workflow_scripts.study.config import SECTIONS, Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.points import point_named_by
 from workflow_scripts.study.preregistration import Preregistration, asked_point, preregistered_preset
 
 ANCHORS = "config/anchors.yaml"
-# The sections in which arms may differ: the report names these settings with their arm.
-PER_ARM = ("diffusion.", "loss.")
+# The sections that an arm may override.
+PER_ARM = ("model", "diffusion", "loss", "training")
 
 
 def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
         "analysis": analyses[0],
         "context": {
             **_at(study, preregistrations),
-            "final_step": study.arms[0].settings["training"]["num_steps"],
+            "final_step": study.shared("training")["num_steps"],
             "metric": study.shared("extractor")["name"],
             "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
@@ -82,8 +82,10 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
 
 
 def report_settings(root: Path, study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
-    """The `report` settings of figures, notebooks, summary and report."""
-    first = study.arms[0].settings
+    """The `report` settings of figures, notebooks, summary and report.
+
+    Its sections hold what all arms share; each arm has its own PER_ARM sections, whole.
+    """
     return {
         **_at(study, preregistrations),
         "study_title": study.title,
@@ -100,19 +102,15 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "look": arm.look,
                 "experiment": arm.experiment,
                 "baseline": arm.baseline,
-                "diffusion": arm.settings["diffusion"],
-                "loss": arm.settings["loss"],
+                **{section: arm.settings[section] for section in PER_ARM},
             }
             for arm in study.arms
         ],
         "seeds": list(study.seeds),
-        "final_step": first["training"]["num_steps"],
+        "final_step": study.shared("training")["num_steps"],
         # A list, because settings are handed on with sorted keys.
         "points": [{"name": name, **point} for name, point in study.points.items()],
-        **{
-            section: first[section]
-            for section in ("training", "model", "data", "sampling", "curvature", "extractor")
-        },
+        **{section: study.shared(section) for section in SECTIONS if section != "points"},
     }
 
 
@@ -135,12 +133,10 @@ def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:
 
 
 def setting_files(study: Study) -> dict[str, str]:
-    """Map `arms`, `seeds`, `training.num_steps`, … and `<arm>/loss.weighting`, … to the file of each.
-
-    Settings that the report shows once are those of the first arm.
-    """
+    """Map `arms`, `seeds`, `training.num_steps`, … to the file of each; with `<arm>/` where arms differ."""
     files = {"arms": study.arms_file, "seeds": study.preset_file}
-    files |= {key: file for key, file in study.arms[0].files.items() if not key.startswith(PER_ARM)}
-    for arm in study.arms:
-        files |= {f"{arm.name}/{key}": file for key, file in arm.files.items() if key.startswith(PER_ARM)}
+    for arm in reversed(study.arms):
+        files |= {
+            f"{arm.name}/{key}" if key in study.varied else key: file for key, file in arm.files.items()
+        }
     return files

@@ -37,11 +37,8 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
         arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS}
         for arm in full.arms
     }
-    first = next(iter(arms.values()))
-    common = {
-        key: value for key, value in first.items() if all(arm.get(key) == value for arm in arms.values())
-    }
-    own = {name: {k: v for k, v in arm.items() if k not in common} for name, arm in arms.items()}
+    common = {k: v for k, v in next(iter(arms.values())).items() if k not in full.varied}
+    own = {name: {k: v for k, v in arm.items() if k in full.varied} for name, arm in arms.items()}
     return {
         "format": FORMAT,
         "study": study.name,

@@ -84,7 +84,8 @@ def read_preregistrations(root: Path, study: str) -> list[Preregistration]:
 def _check_against(item: Preregistration, full: Study) -> None:
     """Refuse claims about arms, seeds and evaluations that the study does not have."""
     front, preset_file = item.front, full.preset_file
-    arms, settings = [arm.name for arm in full.arms], list(flatten(full.arms[0].settings))
+    arms = [arm.name for arm in full.arms]
+    settings = list(dict.fromkeys(key for arm in full.arms for key in flatten(arm.settings)))
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")
     if front["seeds"] != list(full.seeds):

@@ -20,7 +20,7 @@ from workflow_scripts.core.files import (
 )
 from workflow_scripts.core.step import run
 from workflow_scripts.report.costs import collect_costs
-from workflow_scripts.report.tables import SETTING_SECTIONS
+from workflow_scripts.report.tables import shared_settings, varied_settings
 from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
 from workflow_scripts.study.verdict import decide
 
@@ -30,7 +30,8 @@ PAGE = [TEMPLATES / name for name in ("report.html.j2", "report.css", "report.js
 SEEDS = (11, 12, 13)
 ARMS = ("A_plain", "B_weighted", "C_cosine")
 BETAS = {"beta_start": 1e-3, "beta_end": 0.2}
-DIFFUSION = {"schedule": "linear", "num_timesteps": 100, **BETAS, "prediction_type": "eps"}
+SHARED_DIFFUSION = {"num_timesteps": 100, **BETAS, "prediction_type": "eps"}
+DIFFUSION = {"schedule": "linear", **SHARED_DIFFUSION}
 UNIFORM = {"weighting": "uniform", "min_snr_gamma": None}
 RULE = {"aggregation": "geometric_mean_of_ratios", "interval": "paired_t"}
 ANALYSIS = {**RULE, "confidence": 0.95, "multiplicity": "bonferroni"}
@@ -52,6 +53,8 @@ def report_settings(
     seeds: tuple[int, ...] = SEEDS, rehearsal: bool = True, title: str = "A made-up study"
 ) -> dict[str, Any]:
     """The `report` settings of a study with three arms."""
+    model = {"name": "unet_toy", "base_channels": 8}
+    training = {"num_steps": 200, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.99}
     weighted, cosine = {"weighting": "min_snr", "min_snr_gamma": 5.0}, {**DIFFUSION, "schedule": "cosine"}
     arms = (
         ("plain", DIFFUSION, UNIFORM),
@@ -75,8 +78,10 @@ def report_settings(
                 "name": name,
                 "label": label,
                 "baseline": loss is UNIFORM,
+                "model": model,
                 "diffusion": diffusion,
                 "loss": loss,
+                "training": training,
                 "look": look,
                 "experiment": name[0],
             }
@@ -85,8 +90,10 @@ def report_settings(
         "seeds": list(seeds),
         "final_step": 200,
         "points": [{"name": name, **point} for name, point in POINTS.items()],
-        "training": {"num_steps": 200, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.99},
-        "model": {"name": "unet_toy", "base_channels": 8},
+        "training": training,
+        "model": model,
+        "diffusion": SHARED_DIFFUSION,
+        "loss": {},
         "data": {"source": "toy", "title": "toy pictures", "image_size": 8, "channels": 1},
         "sampling": {"num_samples": 40, "batch_size": 20},
         "curvature": {"num_probes": 16, "batch_size": 8, "seed": 0},
@@ -95,10 +102,9 @@ def report_settings(
 
 
 def setting_files(report: dict[str, Any]) -> dict[str, str]:
-    """The file of each setting, as study/setting_files.py gives it."""
-    names = ["arms", "seeds", *(f"{part}.{key}" for part in SETTING_SECTIONS for key in report[part])]
-    for arm in report["arms"]:
-        names += [f"{arm['name']}/{part}.{key}" for part in ("diffusion", "loss") for key in arm[part]]
+    """The file of each setting, as study/description.py gives it."""
+    names = ["arms", "seeds", *shared_settings(report)]
+    names += [f"{arm}/{key}" for arm, own in varied_settings(report).items() for key in own]
     return dict.fromkeys(names, "config/study/S1_made_up/presets/tiny.yaml")
 
 

@@ -233,6 +233,24 @@ def test_rates_amendments_matched_compute_and_hashes_are_looked_up(tmp_path):
     assert "wall_s" not in text and "12.5" not in text  # cost differs between machines
 
 
+def test_what_differs_between_arms_is_never_said_of_all(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    first, second, third = report["arms"]
+    second["training"], third["model"] = second["training"] | {"learning_rate": 2e-3}, {"name": "unet_other"}
+    report |= {"training": {"num_steps": 200, "batch_size": 8, "ema_decay": 0.99}, "model": {}}
+    text = text_of(ReportContext.load(report, inputs))
+    setup, arms = section(text, "Setup"), section(text, "Configurations")
+    assert "unet_toy / unet_other by arm (base_channels 8 / – by arm)." in setup
+    assert "batch 8, learning rate 0.001 / 0.002 by arm, EMA decay 0.99" in setup
+    assert "`model.name` | `model.base_channels` |" in arms and "`training.learning_rate` |" in arms
+    assert "| unet_toy | 8 | linear | min_snr | 5 | 0.002 |" in arms and "batch_size" not in arms
+    assert "one network" not in text
+    first["loss"] = second["loss"] = third["loss"]
+    report["loss"] = first["loss"]
+    assert "different weights" in text
+    assert "different weights" not in text_of(ReportContext.load(report, inputs))
+
+
 def derived(context: ReportContext) -> Iterator[float]:
     """Counts, means and standard deviations over seeds of all measurements, and mirrored thresholds."""
     rows = pd.DataFrame(context.results).astype({"stderr": float})

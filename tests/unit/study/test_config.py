@@ -9,8 +9,24 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.study.config import arm_looks, flatten, load_study, merge, parse_overrides, read_config
-from workflow_scripts.study.description import ANCHORS, published_anchors, setting_files
+from workflow_scripts.report.tables import shared_settings, varied_settings
+from workflow_scripts.study.config import (
+    SECTIONS,
+    arm_looks,
+    flatten,
+    load_study,
+    merge,
+    parse_overrides,
+    read_config,
+)
+from workflow_scripts.study.description import (
+    ANCHORS,
+    PER_ARM,
+    published_anchors,
+    report_settings,
+    setting_files,
+)
+from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.study.schema import parse_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -86,6 +102,26 @@ def test_later_files_win_and_each_setting_names_its_file(studies):
     assert files["E1_baseline_linear/loss.weighting"] == BASE
     assert files["E2_minsnr_linear/loss.weighting"] == E2
     assert setting_files(studies["cifar10"])["arms"] == f"config/study/{STUDY}/"
+
+
+def test_a_setting_stands_once_or_once_per_arm_whichever_section_it_is_in(project, edit):
+    edit(E2, "loss:", "model: {dropout: 0.1}\ntraining: {learning_rate: 3e-4}\nloss:")
+    study = load_study(project, STUDY, "digits")
+    report = report_settings(project, study, read_preregistrations(project, STUDY))
+    own, differ = varied_settings(report), {"model.dropout", "training.learning_rate"}
+    differ |= {"diffusion.schedule", "loss.weighting", "loss.min_snr_gamma"}
+    assert differ == study.varied and all(settings.keys() == differ for settings in own.values())
+    assert own["E2_minsnr_linear"]["training.learning_rate"] == 3e-4
+    assert own["E1_baseline_linear"]["training.learning_rate"] == 2e-3
+    assert shared_settings(report).keys() == flatten(study.arms[0].settings).keys() - differ
+    files = setting_files(study)
+    assert files["E2_minsnr_linear/model.dropout"] == E2 and "model.dropout" not in files
+    assert files["E1_baseline_linear/model.dropout"] == DEFAULTS and files["diffusion.num_timesteps"] == BASE
+
+
+def test_the_report_knows_every_section_that_an_arm_may_override():
+    arm = parse_yaml((ROOT / "config/schema.yaml").read_text(), "")["$defs"]["arm"]["properties"]
+    assert set(PER_ARM) == arm.keys() & set(SECTIONS)
 
 
 FOLDER = "source: digits", "source: image_folder"

@@ -9,7 +9,7 @@ from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.study import lock, schema
 from workflow_scripts.study.config import flatten, load_study
 from workflow_scripts.study.description import gate_settings, main_point
-from workflow_scripts.study.gate import check_comparison
+from workflow_scripts.study.gate import check_comparison, open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.tools import lock as lock_study
 
@@ -220,6 +220,18 @@ def test_an_arm_that_nobody_preregistered_is_refused(project):
     (project / f"config/study/{STUDY}/E4_new.yaml").write_text("loss: {weighting: truncated_snr}\n")
     with pytest.raises(ConfigError, match="E4_new.yaml: the arm is in 0 preregistrations"):
         read_preregistrations(project, STUDY)
+
+
+def test_an_arm_of_a_rehearsal_only_is_neither_locked_nor_preregistered(project, edit):
+    arms = [arm.name for arm in load_study(project, STUDY, "cifar10").arms]
+    (project / f"config/study/{STUDY}/E4_extra.yaml").write_text("label: extra\n")
+    edit(CIFAR10, "seeds:", f"arms: [{', '.join(arms)}]\nseeds:")
+    edit(f"{PRESETS}/digits.yaml", "E3_minsnr_cosine", "E4_extra")
+    _command(project, "lock")
+    study, preregistrations = load_study(project, STUDY, "digits"), read_preregistrations(project, STUDY)
+    open_gate(project, gate_settings(project, study, preregistrations))
+    assert study.arms[-1].name == "E4_extra"
+    assert list(lock.read_lock(project, STUDY)["settings"]["arms"]) == arms
 
 
 def test_charter_thresholds_and_main_metric():
