@@ -17,7 +17,7 @@ include: "rules/report.smk"
 
 wildcard_constraints:
     arm="|".join(arm.name for arm in STUDY.arms),
-    seed="|".join(map(str, STUDY.seeds)),
+    seed="|".join(sorted({str(seed) for _, seed in STUDY.runs})),
     point="|".join(STUDY.points),
     step=r"\d{7}",
 

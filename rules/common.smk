@@ -1,6 +1,7 @@
 # Shared by all rule files: the study, its paths, how a step is called, and the checks before the first job.
 # Imports no torch, so that planning is fast.
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
+from workflow_scripts.study.measures import STAGES, can_be_probed, file_of, inputs_of
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
 
@@ -64,6 +66,16 @@ MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("s
 SMALL = {"runtime": 30, "mem_mb": 2000}
 
 
+def every_run(pattern, arms=ARMS, **wildcards):
+    """The pattern for all runs of these arms."""
+    return [
+        path
+        for arm, seed in STUDY.runs
+        if arm in arms
+        for path in expand(pattern, arm=arm, seed=seed, **wildcards)
+    ]
+
+
 def limits(stage):
     """The resources of one job of a stage: {runtime in minutes, mem_mb}, from the preset or else SMALL.
 
@@ -86,6 +98,17 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
     words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
     words += [f"--machine {name} {{MACHINE[{name}]:q}}" for name in machine.split()]
     return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
+
+
+def inputs_as_words(wildcards, input):
+    """A parameter with the words of all inputs, for rules that are made in a loop.
+
+    Snakemake evaluates `shell` after the loop has ended, but parameters for each rule.
+    """
+    return " ".join(
+        f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
+        for name, paths in input.items()
+    )
 
 
 PACKAGES = set()  # the names of all packages that count for a step
@@ -113,7 +136,8 @@ def code_of_arm(entry, *objects):
 def arm_modules(name, *objects):
     """The modules of the objects that an arm names in these settings, for the setting `loads`."""
     settings = flatten(STUDY.arm(name).settings)
-    return [module_of(setting, settings[setting]) for setting in objects]
+    given = [setting for setting in objects if setting in settings]
+    return sorted({module_of(setting, settings[setting]) for setting in given})
 
 
 def sections(wildcards, *names):
@@ -132,8 +156,13 @@ def shared_but(section, *left_out):
     return {key: value for key, value in STUDY.shared(section).items() if key not in left_out}
 
 
-# What networks need to know of the data, and what defines the extractor's features (not its training).
-IMAGE_SHAPE = shared("data", "image_size", "channels")
+def image_shape(arm):
+    """What an arm's networks need to know of the data."""
+    of_classes = STUDY.arm(arm).settings["method"].get("condition") == "class"
+    return shared("data", "image_size", "channels", *["num_classes"] * of_classes)
+
+
+# What defines the extractor's features (not its training).
 FEATURE_SETTINGS = shared("extractor", "name", "kind", "feature_dim")
 
 

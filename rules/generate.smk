@@ -20,8 +20,8 @@ rule sample_images:
                 "seed": int(wildcards.seed),
                 **point_settings(wildcards.point),
                 "sampling": shared_but("sampling", "samplers", "num_samples"),
-                **IMAGE_SHAPE,
-                **sections(wildcards, "model", "diffusion"),
+                **image_shape(wildcards.arm),
+                **sections(wildcards, "method", "model", "diffusion"),
                 "loads": arm_modules(wildcards.arm, "model.name"),
             }
         ),

@@ -102,7 +102,7 @@ rule extract_features:
 
 
 def metric_identity(wildcards):
-    """The samples that a metric describes, in the words of a metric row."""
+    """The samples that the main distance describes, in the words of a metric row."""
     settings = point_settings(wildcards.point)
     point = {key: value for key, value in settings["point"].items() if value is not None}
     return {
@@ -113,30 +113,58 @@ def metric_identity(wildcards):
     }
 
 
-rule compute_metrics:
-    input:
-        features=FEATURES,
-        reference=f"{RESULTS}/stats/reference.npz",
-        reference_features=f"{RESULTS}/stats/reference_features.npz",
-        reference_info=f"{RESULTS}/stats/reference.json",
-        extractor_info=f"{RESULTS}/extractor/extractor.json",
-        checkpoint=FINAL_CHECKPOINT,
-    output:
-        metrics=f"{RUN}/metrics/{{point}}.json",
-    log:
-        f"{RESULTS}/logs/compute_metrics/{{arm}}_seed{{seed}}_{{point}}.log",
-    resources:
-        **limits("metrics"),
-    params:
-        **code("compute_metrics"),
-        settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
-    shell:
-        step(
-            "compute_metrics",
-            "features reference reference_features reference_info extractor_info checkpoint",
-            "metrics",
-            wildcards="arm seed point",
-        )
+def at_points(pattern):
+    """An input function: the pattern at every point of a run."""
+    return lambda wildcards: expand(pattern, point=STUDY.points_of(wildcards.arm), **wildcards)
+
+
+# Where the inputs of metrics come from (study/measures.py).
+MEASURED = {
+    "features": at_points(FEATURES),
+    "samples": at_points(SAMPLES),
+    "reference": f"{RESULTS}/stats/reference.npz",
+    "reference_features": f"{RESULTS}/stats/reference_features.npz",
+    "reference_info": f"{RESULTS}/stats/reference.json",
+    "extractor_info": f"{RESULTS}/extractor/extractor.json",
+    "train": f"{RESULTS}/data/train.npz",
+    "test": f"{RESULTS}/data/test.npz",
+    "log": f"{RUN}/log.csv",
+}
+METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not in STAGES}
+
+
+# One job measures a metric at all points of a run.
+for _name, _inputs in METRICS.items():
+
+    rule:
+        name:
+            f"measure_{file_of(_name)}"
+        input:
+            **{name: MEASURED[name] for name in _inputs},
+            checkpoint=FINAL_CHECKPOINT,
+        output:
+            metrics=f"{RUN}/metrics/{file_of(_name)}.json",
+        log:
+            f"{RESULTS}/logs/measure/{file_of(_name)}_{{arm}}_seed{{seed}}.log",
+        localrule: True
+        resources:
+            **limits("metrics"),
+        params:
+            **code("measure", [module_of("metrics", _name)]),
+            settings=lambda wildcards, name=_name: canonical_json(
+                {
+                    **run_identity(wildcards),
+                    "metric": name,
+                    "loads": [module_of("metrics", name)],
+                    "step": FINAL_STEP,
+                    "points": [
+                        {"name": point, **own} for point, own in STUDY.points_of(wildcards.arm).items()
+                    ],
+                }
+            ),
+            inputs=inputs_as_words,
+        shell:
+            step("measure", outputs="metrics", wildcards="arm seed") + " {params.inputs}"
 
 
 # Only at the main point, which the report shows: with Inception's features it takes minutes per
@@ -176,8 +204,8 @@ rule probe_checkpoint:
             {
                 **run_identity(wildcards),
                 "step": int(wildcards.step),
-                **IMAGE_SHAPE,
-                **sections(wildcards, "model", "diffusion", "loss", "curvature"),
+                **image_shape(wildcards.arm),
+                **sections(wildcards, "method", "model", "diffusion", "loss", "curvature"),
                 "loads": arm_modules(wildcards.arm, "model.name", "loss.weighting"),
             }
         ),
@@ -185,11 +213,17 @@ rule probe_checkpoint:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")
 
 
+PROBES = [f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS]
+PROBED = [
+    arm.name for arm in STUDY.arms if "curvature" in STUDY.metrics and can_be_probed(arm.settings["method"])
+]
+
+
 rule collect_run:
     input:
-        rows=[
-            *(f"{RUN}/metrics/{point}.json" for point in STUDY.points),
-            *(f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS),
+        rows=lambda wildcards: [
+            *expand([f"{RUN}/metrics/{file_of(name)}.json" for name in METRICS], **wildcards),
+            *expand(PROBES if wildcards.arm in PROBED else [], **wildcards),
         ],
         status=f"{RUN}/status.json",
     output:
@@ -206,7 +240,7 @@ rule collect_run:
 # In two levels, because one command line cannot hold the paths of every metric of a large study.
 rule collect_study:
     input:
-        rows=expand(f"{RUN}/results.jsonl", arm=ARMS, seed=STUDY.seeds),
+        rows=every_run(f"{RUN}/results.jsonl"),
     output:
         results=f"{RESULTS}/results.jsonl",
     log:

@@ -1,17 +1,24 @@
 # Figures, notebooks, the summary and the report: they read results and compute none.
 import re
-import shlex
 
 from workflow_scripts.report.figures import FIGURES as FIGURE_INFO
 
-EVERY_LOG = expand(f"{RUN}/log.csv", arm=ARMS, seed=STUDY.seeds)
+EVERY_LOG = every_run(f"{RUN}/log.csv")
 STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
-EVERY_PROBE = expand(f"{RUN}/probes/step{{step}}.json", arm=ARMS, seed=STUDY.seeds, step=STEPS)
+EVERY_PROBE = every_run(PROBES, PROBED)
 FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
-MAIN = {"point": REPORT_SETTINGS["main_point"]}
-GRID_SAMPLES = expand(SAMPLES, arm=ARMS, seed=STUDY.seeds[0], **MAIN)
-FINITE_SAMPLES = expand(f"{RUN}/finite_sample/{{point}}.json", arm=ARMS, seed=STUDY.seeds, **MAIN)
-# The inputs of each figure.
+MAIN_POINTS = {arm["name"]: arm["main_point"] for arm in REPORT_SETTINGS["arms"]}
+GRID_SAMPLES = [
+    path
+    for arm in STUDY.arms
+    for path in expand(SAMPLES, arm=arm.name, seed=arm.seeds[0], point=MAIN_POINTS[arm.name])
+]
+FINITE_SAMPLES = [
+    path
+    for arm in ARMS
+    for path in every_run(f"{RUN}/finite_sample/{{point}}.json", [arm], point=MAIN_POINTS[arm])
+]
+# The inputs of each figure; those that show a metric are drawn if it is measured.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
     "frechet_vs_nfe": {
@@ -26,6 +33,13 @@ FIGURES = {
     "training_curves": {"logs": EVERY_LOG},
     "timestep_mse": {"probes": FINAL_PROBES},
 }
+
+
+SHOWS = {
+    **dict.fromkeys(("curvature_vs_step", "curvature_vs_frechet", "timestep_mse"), "curvature"),
+    "frechet_vs_nfe": "frechet_distance",
+}
+FIGURES = {name: sources for name, sources in FIGURES.items() if SHOWS.get(name) in (None, *STUDY.metrics)}
 
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
@@ -68,14 +82,10 @@ for _name, _sources in FIGURES.items():
         localrule: True
         params:
             **code("draw_figure", FIGURE_MODULES[_name]),
-            # A parameter, because Snakemake evaluates `shell` after the loop has ended.
             settings=canonical_json(
                 {"figure": _name, "loads": FIGURE_MODULES[_name], "report": REPORT_SETTINGS}
             ),
-            inputs=lambda wildcards, input: " ".join(
-                f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
-                for name, paths in input.items()
-            ),
+            inputs=inputs_as_words,
         shell:
             step("draw_figure", outputs="svg png data") + " {params.inputs}"
 
@@ -157,7 +167,7 @@ SHOWN = {
 rule collect_costs:
     input:
         **SHOWN,
-        timings=expand(f"{RUN}/timing.json", arm=ARMS, seed=STUDY.seeds),
+        timings=every_run(f"{RUN}/timing.json"),
     output:
         costs=f"{RESULTS}/costs.json",
     log:
@@ -193,8 +203,9 @@ def every_output():
     """Every file that the study keeps, intermediate ones included."""
     names = [rule.name for rule in workflow.rules if rule.name not in ("all", "measure_finite_sample")]
     patterns = [str(path) for name in names for path in getattr(rules, name).output]
-    found = set(FINITE_SAMPLES)
-    found.update(
-        expand(patterns, arm=ARMS, seed=STUDY.seeds, step=STEPS, notebook=NOTEBOOKS, point=STUDY.points)
-    )
+    found = {*FINITE_SAMPLES, *EVERY_PROBE}
+    for arm in ARMS:
+        points = STUDY.points_of(arm)
+        of_arm = [pattern for pattern in patterns if "{step}" not in pattern]
+        found.update(every_run(of_arm, [arm], notebook=NOTEBOOKS, point=points))
     return sorted(found)

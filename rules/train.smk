@@ -3,6 +3,8 @@ CHECKPOINT = f"{RUN}/checkpoints/step{{step}}.pt"
 FINAL_CHECKPOINT = f"{RUN}/checkpoints/step{FINAL_STEP:07d}.pt"
 CHECKPOINT_STEPS = STUDY.arms[0].settings["training"]["checkpoint_steps"]
 
+TRAINED_OBJECTS = ("method.name", "model.name", "method.discriminator.name", "loss.weighting")
+
 
 rule train_model:
     input:
@@ -18,14 +20,14 @@ rule train_model:
     resources:
         **limits("training"),
     params:
-        **code_of_arm("train_model", "model.name", "loss.weighting"),
+        **code_of_arm("train_model", *TRAINED_OBJECTS),
         settings=lambda wildcards: canonical_json(
             {
                 "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
-                **IMAGE_SHAPE,
-                **sections(wildcards, "model", "diffusion", "loss", "training"),
-                "loads": arm_modules(wildcards.arm, "model.name", "loss.weighting"),
+                **image_shape(wildcards.arm),
+                **sections(wildcards, "method", "model", "diffusion", "loss", "training"),
+                "loads": arm_modules(wildcards.arm, *TRAINED_OBJECTS),
             }
         ),
     shell:

@@ -19,7 +19,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8
 SETTINGS: dict[str, Any] = {
     "arm": "E1_test",
     "seed": 5,
-    "data": {"image_size": 8, "channels": 1},
+    "data": {"image_size": 8, "channels": 1, "num_classes": 10},
+    "method": {"name": "diffusion"},
     "model": {
         "name": "unet",
         "base_channels": 8,
@@ -75,15 +76,16 @@ def trained(
     device: str = "cpu",
 ) -> tuple[TrainingState, list[tuple]]:
     """Train from `state`, or from the beginning; return the state and the rows of the log."""
-    state, log = state or initial_state(settings, torch.device(device)), TrainingLog(every)
-    train(state, {"images": images}, settings, log, until)
+    state = state or initial_state(settings, torch.device(device))
+    log = TrainingLog(every, state.method.columns)
+    train(state, {"images": images, "labels": np.arange(len(images)) % 10}, settings, log, until)
     return state, log.rows
 
 
 def bytes_of(state: TrainingState) -> list[bytes]:
     """Of every tensor: weights, EMA, Adam's moments and its count of steps."""
     values = [value for value in tree_leaves(state.state_dict()) if isinstance(value, torch.Tensor)]
-    assert len(values) == 2 * len(list(state.model.parameters())) + 3
+    assert len(values) == 2 * len(list(state.model.parameters())) + 3 or len(state.trained) > 1
     return [value.cpu().numpy().tobytes() for value in values]
 
 
@@ -93,5 +95,6 @@ def saved_and_loaded(state: TrainingState, settings: dict[str, Any], device: str
     torch.save(state.state_dict(), buffer)
     buffer.seek(0)
     other = initial_state({**settings, "seed": 6}, torch.device(device))
+    other.method = state.method
     other.load_state_dict(torch.load(buffer, weights_only=True, map_location=device))
     return other

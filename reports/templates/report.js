@@ -131,10 +131,6 @@ function shown(name, value) {
   if (name.endsWith("_sha256")) return hash(value);
   return name === "weights" && value === "ema" ? "averaged (EMA)" : number(value);
 }
-function rowPath(item) {
-  const run = `${data.folders.results}/runs/${item.arm}/seed${item.seed}`;
-  return item.point !== null ? `${run}/metrics/${item.point}.json` : `${run}/probes/step${String(item.step).padStart(7, "0")}.json`;
-}
 function aboutRows(places) {
   const items = places.map(row), first = items[0];
   const common = FIELDS.filter(([name]) => items.every((item) => item[name] === first[name]) && first[name] !== null);
@@ -149,7 +145,7 @@ function aboutRows(places) {
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Result rows" }, table),
       el("h3", {}, "What was measured"),
       el("dl", { class: "facts-of" }, common.flatMap(([name, title]) => [el("dt", {}, title), el("dd", {}, shown(name, first[name]))])),
-      el("h3", {}, "Verify"), command(...items.map(rowPath)),
+      el("h3", {}, "Verify"), command(...items.map((item) => item.file)),
       ...chain(items.map((item) => item.maker)),
     ],
   };

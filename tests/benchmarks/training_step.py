@@ -18,7 +18,8 @@ from side_by_side import Comparison
 from torch import Tensor, nn
 
 from workflow_scripts.data.images import to_float
-from workflow_scripts.training.batches import Batches
+from workflow_scripts.methods.diffusion import Diffusion
+from workflow_scripts.training.batches import Order
 from workflow_scripts.training.log import TrainingLog
 from workflow_scripts.training.step import TrainingStep, state_of
 
@@ -105,12 +106,12 @@ def distance_of_loops(settings: dict[str, Any], images: np.ndarray, device: torc
     settings = {**settings, "model": {**settings["model"], "dropout": 0.0}}
     network = their_network(settings)
     mine = OurLoop(Plain(copy.deepcopy(network)), images, settings, device)
-    batches = Batches(images.shape, settings["seed"], settings["training"]["batch_size"], 1000)
+    order = Order(len(images), settings["seed"], settings["training"]["batch_size"])
     numbers = iter(range(CHECKED_STEPS))
 
     def drawn(number: int) -> tuple[Tensor, Tensor, Tensor]:
-        batch = batches.draw(number)
-        return to_float(images[batch["indices"].numpy()]), batch["t"], batch["noise"].clone()
+        batch = Diffusion(settings).draw(number)
+        return to_float(images[order.indices(number)]), batch["t"], batch["noise"]
 
     yours = TheirLoop(copy.deepcopy(network), images, settings, device, lambda: drawn(next(numbers)))
     mine.run(CHECKED_STEPS)
@@ -130,10 +131,10 @@ class OurLoop:
     def __init__(
         self, network: nn.Module, images: np.ndarray, settings: dict[str, Any], device: torch.device
     ):
-        self.state = state_of(network.to(device), settings["training"])
+        self.state = state_of(Diffusion(settings), {"model": network}, settings["training"], device)
         self.state.model.train()
         self.step = TrainingStep(self.state, {"images": images}, settings)
-        self.log = TrainingLog(settings["training"]["log_every"])
+        self.log = TrainingLog(settings["training"]["log_every"], self.state.method.columns)
 
     def run(self, steps: int) -> None:
         with as_a_step(self.step.values.device):

@@ -13,8 +13,8 @@ COMPARED = (f"{RESULTS}/results.jsonl", f"{RESULTS}/verdict.json", "reports/MS1_
 EXPECTED_JOBS = {
     "reference_compute_reference_train_extractor": 1,
     "train_model": 4 + 1,  # one is cancelled and submitted again
-    "evaluate_compute_metrics_extract_features_measure_finite_sample_sample_images": 4,
-    "evaluate_compute_metrics_extract_features_sample_images": 8,
+    "evaluate_extract_features_measure_finite_sample_sample_images": 4,
+    "evaluate_extract_features_sample_images": 8,
     "probe_checkpoint": 8,
 }
 

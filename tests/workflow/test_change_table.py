@@ -15,6 +15,7 @@ E1, E2, E3 = "E1_baseline_linear", "E2_minsnr_linear", "E3_baseline_cosine"
 SEEDS = ("1077", "1078")
 POINTS = ("ddpm_nfe0010", "ddpm_nfe0050", "ddim_nfe0010")
 STEPS = ("0000020", "0000040")
+METRICS = ("frechet_distance", "kernel_distance", "precision_recall")
 FIGURES = (
     "hypotheses",
     "frechet_vs_nfe",
@@ -54,8 +55,9 @@ RENDERED = figures(*FIGURES) | NOTEBOOKS | WORDS
 GATE = {"check_preregistration"}
 
 
-def from_metrics(runs, points=POINTS):
-    return per_sample("compute_metrics", runs, points) | per_run("collect_run", runs) | AFTER_COLLECTING
+def from_metrics(runs, metrics=METRICS):
+    measured = {job for metric in metrics for job in per_run(f"measure_{metric}", runs)}
+    return measured | per_run("collect_run", runs) | AFTER_COLLECTING
 
 
 def from_features(runs, points=POINTS):
@@ -63,7 +65,7 @@ def from_features(runs, points=POINTS):
     return (
         per_sample("extract_features", runs, points)
         | per_sample("measure_finite_sample", runs, main)
-        | from_metrics(runs, points)
+        | from_metrics(runs)
     )
 
 
@@ -109,7 +111,22 @@ EDITS = {
         "workflow_scripts/metrics/frechet.py",
         "def ",
         "def unused() -> None:\n    return None\n\n\ndef ",
-        {"compute_reference"} | per_sample("measure_finite_sample", RUNS, MAIN) | from_metrics(RUNS),
+        {"compute_reference"}
+        | per_sample("measure_finite_sample", RUNS, MAIN)
+        | from_metrics(RUNS, ["frechet_distance"]),
+    ),
+    "one metric": (
+        "workflow_scripts/metrics/measures/precision_recall.py",
+        "def ",
+        "UNUSED = 1\n\n\ndef ",
+        from_metrics(RUNS, ["precision_recall"]),
+    ),
+    # sampling imports no method, so that its code may change without new samples
+    "the method": (
+        "workflow_scripts/methods/diffusion.py",
+        "dropped = ",
+        "dropped_labels = ",
+        from_training(RUNS),
     ),
     "a plot": (
         "workflow_scripts/report/figures/training_curves.py",

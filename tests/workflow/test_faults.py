@@ -14,7 +14,7 @@ ARMS = "config/study/MS1_min_snr"
 CHECKPOINT = f"{RUN}/checkpoints/step0000040.pt"
 SAMPLES = f"{RUN}/samples/ddpm_nfe0050.npz"
 FEATURES = f"{RUN}/features/ddpm_nfe0050.npz"
-METRICS = f"{RUN}/metrics/ddpm_nfe0050.json"
+METRICS = f"{RUN}/metrics/frechet_distance.json"
 
 
 def _checkpoints(project):
@@ -104,7 +104,7 @@ def test_unmatched_compute_stops_the_run(project):
         ("extract_features", SAMPLES, FEATURES),
         ("train_model", f"{RESULTS}/data/train.npz", f"{RUN}/log.csv"),
         ("extract_features", f"{RESULTS}/extractor/extractor.pt", FEATURES),
-        ("compute_metrics", FEATURES, METRICS),
+        ("measure_frechet_distance", FEATURES, METRICS),
         ("train_extractor", f"{RESULTS}/data/test.npz", f"{RESULTS}/extractor/extractor.pt"),
         ("collect_run", METRICS, f"{RUN}/results.jsonl"),
         ("decide_verdict", f"{RESULTS}/results.jsonl", f"{RESULTS}/verdict.json"),
@@ -127,14 +127,14 @@ def test_a_damaged_file_is_named_and_leaves_no_output(finished, rule, damaged, t
     # --allowed-rules keeps Snakemake from making the damaged input again.
     path = str(target.relative_to(finished))
     line = refused(snakemake(finished, "--force", path, "--allowed-rules", rule))
-    entry = "collect_results" if rule == "collect_run" else rule
+    entry = {"collect_run": "collect_results", "measure_frechet_distance": "measure"}.get(rule, rule)
     assert line.startswith(f"error: {entry}: ") and damaged.name in line and "delete" in line
     assert not target.exists() and not list(target.parent.glob(f".{target.name}.*"))
 
 
 def test_fewer_images_than_asked_for_is_an_error(finished):
     edit(finished / SMOKE, "num_samples: 100", "num_samples: 150")
-    line = refused(snakemake(finished, METRICS, "--allowed-rules", "compute_metrics"))
+    line = refused(snakemake(finished, METRICS, "--allowed-rules", "measure_frechet_distance"))
     assert "100" in line and "150" in line
 
 

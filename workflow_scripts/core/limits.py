@@ -1,8 +1,8 @@
-"""Which settings of a network and a loss fit together; for planning and for their users. No torch."""
+"""Which settings of a method, its networks and a loss fit together; for planning too, so without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from workflow_scripts.core.registry import parameters_of
@@ -13,23 +13,53 @@ def level_sides(image_size: int, num_levels: int) -> list[int]:
     return [-(-image_size // 2**level) for level in range(num_levels)]
 
 
-def check_model(settings_model: Mapping[str, Any], image_size: int) -> None:
+def check_model(
+    settings_model: Mapping[str, Any], image_size: int, num_classes: int | None = None, where: str = "model"
+) -> None:
     """Raise ValueError, starting with the key to change, unless `settings["model"]` fits its network's
     parameters and this image side; ConfigError for a network that cannot be used.
     """
     name = settings_model["name"]
     if name in ("unet_digits8", "unet_mnist28"):
         raise ValueError(f"model.name {name} is now called unet; it takes images of any size")
-    parameters = parameters_of("model.name", name)
-    takes = {key: needed for key, needed in parameters.items() if key not in ("channels", "image_size")}
-    for key in settings_model:
-        if key != "name" and key not in takes:
-            raise ValueError(f"model.{key} is not a parameter of {name}, which takes {', '.join(takes)}")
-    for key, needed in takes.items():
-        if needed and key not in settings_model:
-            raise ValueError(f"model.{key} is missing; the network {name} needs it")
+    parameters = _check_keys("model.name", settings_model, where, ("channels", "image_size", "num_classes"))
+    if num_classes is not None and "num_classes" not in parameters:
+        raise ValueError(f"{where}.name {name} takes no num_classes, so method.condition cannot be class")
     if name in ("unet", "unet_cifar32"):
         _check_unet(settings_model, image_size)
+    halvings = settings_model.get("num_levels", 0)
+    if image_size % 2**halvings:
+        raise ValueError(
+            f"{where}.num_levels is {halvings}, so 2**{halvings} must divide data.image_size ({image_size})"
+        )
+
+
+def check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """As `check_model`, for the sections `method` and `model`."""
+    _check_keys("method.name", method, "method", ("settings",))
+    of_classes = method.get("condition") == "class"
+    if of_classes and data.get("num_classes") is None:
+        raise ValueError("method.condition is class, but data.num_classes is missing")
+    num_classes = data["num_classes"] if of_classes else None
+    for where, network in (("model", model), ("method.discriminator", method.get("discriminator"))):
+        if network is not None:
+            check_model(network, data["image_size"], num_classes, where)
+
+
+def _check_keys(
+    setting: str, section: Mapping[str, Any], where: str, given: Collection[str]
+) -> dict[str, bool]:
+    """The parameters of a section's object, which must be the section's keys, except those `given` to it."""
+    name, parameters = section["name"], parameters_of(setting, section["name"])
+    kind = "method" if setting == "method.name" else "network"
+    takes = {key: needed for key, needed in parameters.items() if key not in given}
+    for key in section:
+        if key != "name" and key not in takes:
+            raise ValueError(f"{where}.{key} is not a parameter of {name}, which takes {', '.join(takes)}")
+    for key, needed in takes.items():
+        if needed and key not in section:
+            raise ValueError(f"{where}.{key} is missing; the {kind} {name} needs it")
+    return parameters
 
 
 def _check_unet(settings_model: Mapping[str, Any], image_size: int) -> None:

@@ -21,8 +21,17 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "loss.weighting": "workflow_scripts.diffusion.weightings",
     "model.name": "workflow_scripts.nets.networks",
+    "method.name": "workflow_scripts.methods",
+    "metrics": "workflow_scripts.metrics.measures",
 }
-PARAMETERS = {"loss.weighting": ("snr", "prediction_type"), "model.name": ("channels", "image_size")}
+PARAMETERS = {
+    "loss.weighting": ("snr", "prediction_type"),
+    "model.name": ("channels", "image_size"),
+    "method.name": ("settings",),
+    "metrics": (),
+}
+# The built-in object of a module is a class named after it, not a function of its name.
+CLASSES = ("method.name",)
 
 
 def known(setting: str) -> list[str]:
@@ -43,10 +52,7 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
     ConfigError if there is no such object, or it does not take the parameters that its setting wants first.
     """
     module, attribute = _place(setting, name)
-    try:
-        found = _definition(module, attribute)
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise ConfigError(_refusal(setting, name, shorten(error))) from error
+    found = _found(setting, name)
     if isinstance(found, ast.ClassDef):
         found = next((node for node in found.body if getattr(node, "name", None) == "__init__"), None)
     if not isinstance(found, ast.FunctionDef):
@@ -58,6 +64,16 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
     taken.pop("self", None)
     _check(setting, name, tuple(taken))
     return taken
+
+
+def constant_of(setting: str, name: str, constant: str) -> Any:
+    """A constant of an object's class or module, read from its source; ConfigError if it has none."""
+    found, path = _found(setting, name), _source(module_of(setting, name))
+    module = ast.parse(path.read_text(encoding="utf-8")).body if path else []
+    for node in [*getattr(found, "body", ()), *module]:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == constant:
+            return ast.literal_eval(node.value)
+    raise ConfigError(_refusal(setting, name, f"it has no {constant}"))
 
 
 def load(setting: str, name: str) -> Any:
@@ -74,7 +90,15 @@ def load(setting: str, name: str) -> Any:
 
 def _place(setting: str, name: str) -> tuple[str, str]:
     module, colon, attribute = name.partition(":")
-    return (module, attribute) if colon else (f"{PACKAGES[setting]}.{name}", name)
+    built_in = name.title().replace("_", "") if setting in CLASSES else name
+    return (module, attribute) if colon else (f"{PACKAGES[setting]}.{name}", built_in)
+
+
+def _found(setting: str, name: str) -> ast.AST | None:
+    try:
+        return _definition(*_place(setting, name))
+    except (ImportError, SyntaxError, ValueError) as error:
+        raise ConfigError(_refusal(setting, name, shorten(error))) from error
 
 
 def _definition(module: str, attribute: str) -> ast.AST | None:
@@ -115,5 +139,5 @@ def _check(setting: str, name: str, parameters: tuple[str, ...]) -> None:
 def _refusal(setting: str, name: str, problem: str) -> str:
     near = difflib.get_close_matches(name, known(setting), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"built in are {', '.join(known(setting))}"
-    wanted = f"one's own is package.module:name, called with ({', '.join(PARAMETERS[setting])}, …)"
+    wanted = f"one's own is package.module:name, called with ({', '.join([*PARAMETERS[setting], '…'])})"
     return f"{setting} {shorten(name)} cannot be used: {problem}; {hint}; {wanted}"

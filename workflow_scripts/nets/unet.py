@@ -28,6 +28,9 @@ from workflow_scripts.nets.layers import (
 class UNet(nn.Module):
     """Maps (x_t, t) to an array of the image's shape (Ronneberger et al. 2015; Ho et al. 2020, appendix B).
 
+    With `num_classes`, `forward(x, t, labels int64 [B])`; an embedding of the label is added to that of the
+    timestep, and the label `num_classes` stands for an unknown class (Ho and Salimans 2022).
+
     `forward(x [B, C, H, W] float, t int64) -> [B, C, H, W]`, with H = W = `image_size`, and t `[B]` or, for
     all images, `[1]`. Level i works at `ceil(image_size / 2**i)` pixels a side, at least 2, with
     `base_channels * channel_mults[i]` channels. `attention_resolutions` are sides in pixels. The output is
@@ -45,6 +48,7 @@ class UNet(nn.Module):
         attention_resolutions: Sequence[int],
         dropout: float,
         norm_groups: int,
+        num_classes: int | None = None,
     ):
         super().__init__()
         widths = [base_channels * mult for mult in channel_mults]
@@ -79,10 +83,15 @@ class UNet(nn.Module):
         self.film = Film(embedding_dim, modulated)
         self.norm_out = nn.GroupNorm(norm_groups, widths[0])
         self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))
+        # Last, so that the other weights start as without classes.
+        self.class_embedding = None if num_classes is None else nn.Embedding(num_classes + 1, embedding_dim)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+        embedding = self.time_embedding(t)
+        if self.class_embedding is not None:
+            embedding = embedding + self.class_embedding(*labels)
         # One (scale, shift) per block, in the order in which __init__ made them, which is the order here.
-        film = iter(self.film(self.time_embedding(t)))
+        film = iter(self.film(embedding))
         h = self.stem(x)
         skips = []
         for level, blocks in enumerate(self.down_blocks):

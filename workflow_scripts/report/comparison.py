@@ -262,7 +262,7 @@ def _order(key: tuple) -> tuple:
 def _where(row: Row) -> str:
     where = f"{row['objective']} objective" if "objective" in row else ""
     if "point" in row:
-        where = point_label({"eta": None, **row})
+        where = point_label(row)
     return where if row["weights"] == "ema" else f"{where}, without EMA"
 
 

@@ -111,8 +111,18 @@ class ReportContext:
         return self.rows(metric, step=self.report["final_step"], **identity)
 
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
-        """A metric (default: the main one) at the last step and the main point."""
-        return self.final_rows(metric or self.report["metric"], point=self.report["main_point"])
+        """A metric (default: the main one) at the last step and each arm's main point."""
+        rows = self.final_rows(metric or self.report["metric"])
+        return rows[rows["point"] == rows["arm"].map(self.main_points)]
+
+    @property
+    def main_points(self) -> dict[str, str]:
+        """The main point of each arm: that of the report, unless its method cannot generate there."""
+        return {arm["name"]: arm["main_point"] for arm in self.report["arms"]}
+
+    def seeds(self, arm: str) -> list[int]:
+        """The planned seeds of an arm."""
+        return self.arm(arm)["seeds"]
 
     @property
     def further_metrics(self) -> list[str]:

@@ -19,6 +19,7 @@ from workflow_scripts.report.labels import (
 )
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
+from workflow_scripts.study.measures import can_be_probed
 from workflow_scripts.study.reasons import metric_name, percent
 from workflow_scripts.study.results import DIVERGED
 
@@ -202,10 +203,10 @@ def _how_large(item: Hypothesis) -> str:
 
 def gaps(context: ReportContext) -> list[str]:
     """Planned results that are missing, one sentence (Markdown) per gap, the largest first."""
-    arms, seeds = context.arms, context.report["seeds"]
+    arms, seeds = context.arms, {arm: context.seeds(arm) for arm in context.arms}
     measured = {(row["arm"], row["seed"]) for row in context.results}
-    lacking = {arm: [seed for seed in seeds if (arm, seed) not in measured] for arm in arms}
-    absent = [arm for arm in arms if lacking[arm] == seeds]
+    lacking = {arm: [seed for seed in seeds[arm] if (arm, seed) not in measured] for arm in arms}
+    absent = [arm for arm in arms if lacking[arm] == seeds[arm]]
     if absent == arms:
         return ["There are no results at all."]
     diverged = {
@@ -225,20 +226,20 @@ def gaps(context: ReportContext) -> list[str]:
         sentences.append(f"{_names(context, absent)} {has} no results, so nothing is said about {them}.")
     for arm in arms:
         if lacking[arm] and arm not in absent:
-            present = f"{len(seeds) - len(lacking[arm])} of {len(seeds)} seeds have results"
+            present = f"{len(seeds[arm]) - len(lacking[arm])} of {len(seeds[arm])} seeds have results"
             sentences.append(f"{_names(context, [arm])} lacks {_seeds(lacking[arm])} ({present}).")
-    for what, frame in _planned(context):
+    for what, planned, frame in _planned(context):
         missing = measured - set(zip(frame["arm"], frame["seed"])) - diverged.keys()
         listed = [
-            f"{_names(context, [arm])} ({_seeds([seed for seed in seeds if (arm, seed) in missing])})"
-            for arm in arms
-            if any((arm, seed) in missing for seed in seeds)
+            f"{_names(context, [arm])} ({_seeds([seed for seed in seeds[arm] if (arm, seed) in missing])})"
+            for arm in planned
+            if any((arm, seed) in missing for seed in seeds[arm])
         ]
         if frame.empty:
             sentences.append(f"{what} was not measured.")
         elif listed:
             sentences.append(f"{what} is missing for {join_words(listed)}.")
-    if len(seeds) == 1:
+    if all(len(own) == 1 for own in seeds.values()):
         sentences.append("Only one seed was planned, so there is no interval and nothing can be decided.")
     return sentences
 
@@ -255,16 +256,18 @@ def collapsed(context: ReportContext) -> list[tuple[str, int, float, float]]:
     return [(row.arm, row.seed, row.value, usual) for row in low.itertuples()]
 
 
-def _planned(context: ReportContext) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Name and rows of each planned measurement."""
-    metric = context.report["metric"]
-    for name, point in context.points.items():
-        where = f"{sampler_label(point['sampler'], point['eta'])} at NFE {point['nfe']}"
-        yield f"{metric_name(metric)} with {where}", context.final_rows(metric, point=name)
+def _planned(context: ReportContext) -> Iterable[tuple[str, list[str], pd.DataFrame]]:
+    """Name, arms and rows of each planned measurement."""
+    metric, metrics, arms = context.report["metric"], context.report["metrics"], context.report["arms"]
+    for name, point in context.points.items() if "frechet_distance" in metrics else ():
+        where = f"{sampler_label(point)} at NFE {point['nfe']}"
+        able = [arm["name"] for arm in arms if name in arm["points"]]
+        yield f"{metric_name(metric)} with {where}", able, context.final_rows(metric, point=name)
     curvatures = (("hessian_trace", "common"), ("hessian_trace", "own"), ("hessian_top_eigenvalue", "common"))
-    for name, objective in curvatures:
+    for name, objective in curvatures if "curvature" in metrics else ():
         rows = context.final_rows(name, objective=objective)
-        yield f"{metric_name(name)} ({objective} objective)", rows
+        able = [arm["name"] for arm in arms if can_be_probed(arm["method"])]
+        yield f"{metric_name(name)} ({objective} objective)", able, rows
 
 
 def _names(context: ReportContext, arms: Sequence[str]) -> str:

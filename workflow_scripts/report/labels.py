@@ -19,16 +19,19 @@ OUTCOME_WORDS = {
 }
 
 
-def sampler_label(sampler: str, eta: float | None = None) -> str:
-    """A sampler with its variance, such as `DDIM, η = 0`."""
+def sampler_label(point: Mapping[str, Any]) -> str:
+    """A point's sampler with its variance and guidance: `DDIM, η = 0, guidance 2`."""
     words = {"ddpm": "DDPM, posterior variance", "ddpm_large": "DDPM, variance β", "ddim": "DDIM"}
-    name = words.get(sampler, sampler)
-    return name if eta is None else f"{name}, η = {eta:g}"
+    words |= {"direct": "one call"}
+    label = words.get(point["sampler"], point["sampler"])
+    for name, key in (("η =", "eta"), ("guidance", "guidance_scale")):
+        label += f", {name} {point[key]:g}" if point.get(key) is not None else ""
+    return label
 
 
 def point_label(point: Mapping[str, Any]) -> str:
     """A point in words: `DDIM, η = 0, NFE 50`."""
-    return f"{sampler_label(point['sampler'], point['eta'])}, NFE {point['nfe']}"
+    return f"{sampler_label(point)}, NFE {point['nfe']}"
 
 
 def estimand_label(metric: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from markupsafe import Markup
@@ -96,8 +97,9 @@ class Lineage:
         values, report = Interned(), self.context.report
         names = dict.fromkeys(name for row in self.context.results for name in row if name not in NOT_COLUMNS)
         rows = [
-            [*(values.place(row.get(name)) for name in names), self._makers.get(self._row_path(row))]
+            [*map(values.place, (*map(row.get, names), file)), self._makers.get(file)]
             for row in self.context.results
+            for file in [self._row_path(row)]
         ]
         locked = {"lock": self.lock, "locked": report["preregistered_preset"]}
         return {
@@ -112,7 +114,7 @@ class Lineage:
                 metric: metric_name(metric)
                 for metric in sorted({row["metric"] for row in self.context.results})
             },
-            "columns": [*names, "maker"],
+            "columns": [*names, "file", "maker"],
             "values": values.values,
             "rows": rows,
             "hypotheses": {item["id"]: self._hypothesis(item) for item in verdict["hypotheses"]},
@@ -132,7 +134,7 @@ class Lineage:
         if kind == "run":
             return f"{self.results}/runs/{run[0]}/seed{run[1]}/timing.json"
         if kind == "finite_sample":
-            point = self.context.report["main_point"]
+            point = self.context.main_points[run[0]]
             return f"{self.results}/runs/{run[0]}/seed{run[1]}/finite_sample/{point}.json"
         return f"{self.results}/{FILES[kind]}"
 
@@ -141,8 +143,9 @@ class Lineage:
         run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
         if row["metric"] == DIVERGED:
             return f"{run}/status.json"
-        if "point" in row:
-            return f"{run}/metrics/{row['point']}.json"
+        for pattern, file in self.context.report["metric_files"].items():
+            if fnmatchcase(row["metric"], pattern):
+                return f"{run}/{file}"
         return f"{run}/probes/step{row['step']:07d}.json"
 
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:

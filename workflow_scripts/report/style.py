@@ -170,11 +170,10 @@ def missing_note(context: ReportContext, frame: pd.DataFrame) -> str:
     """Name the arms without data in `frame` (columns arm, seed), and those with fewer seeds than planned."""
     seeds = {arm: set(frame.loc[frame["arm"] == arm, "seed"]) for arm in context.arms}
     absent = [context.label(arm) for arm in context.arms if not seeds[arm]]
-    planned = set(context.report["seeds"])
     partial = [
-        f"{context.label(arm)} ({len(seeds[arm])} of {len(planned)} seeds)"
+        f"{context.label(arm)} ({len(seeds[arm])} of {len(context.seeds(arm))} seeds)"
         for arm in context.arms
-        if seeds[arm] and not planned <= seeds[arm]
+        if seeds[arm] and not set(context.seeds(arm)) <= seeds[arm]
     ]
     parts = ["No data: " + "; ".join(absent) + "."] if absent else []
     parts += ["Incomplete: " + "; ".join(partial) + "."] if partial else []

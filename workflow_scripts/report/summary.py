@@ -90,7 +90,7 @@ def _content(
         "banner": markdown(rehearsal_line(report)),
         "answer": interpretation.answer(report, verdict),
         "metric": metric_name(report["metric"]),
-        "point": f"{sampler_label(main['sampler'])}, NFE {sourced(str(main['nfe']), 'lock')}",
+        "point": f"{sampler_label({**main, 'eta': None})}, NFE {sourced(str(main['nfe']), 'lock')}",
         "samples": setting("sampling.num_samples", "sample"),
         "seeds": source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds"),
         "seed_list": source_numbers(join_words([str(seed) for seed in report["seeds"]]), "setting/seeds"),

@@ -214,7 +214,8 @@ def _mean_sd(frame: pd.DataFrame) -> str:
 def main_result_table(context: ReportContext) -> Table:
     """The main metric: every seed, then mean and standard deviation."""
     rows = context.main_rows()
-    seeds = [(f"seed {seed}", rows[rows["seed"] == seed], _mean) for seed in context.report["seeds"]]
+    planned = sorted({seed for arm in context.arms for seed in context.seeds(arm)})
+    seeds = [(f"seed {seed}", rows[rows["seed"] == seed], _mean) for seed in planned]
     return _by_arm(context, [*seeds, ("mean ± sd", rows, _mean_sd)])
 
 

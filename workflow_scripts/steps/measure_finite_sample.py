@@ -15,7 +15,7 @@ from workflow_scripts.metrics.statistics import load_statistics
 
 
 def main(step: Step) -> None:
-    """Measure the first `num_samples` feature vectors, as compute_metrics does; fewer are an error."""
+    """Measure the first `num_samples` feature vectors, as metrics do; fewer are an error."""
     num_samples = step.setting("num_samples")
     (features,) = read_npz(step.input("features"), "features")
     identity = {**step.settings, "reference_sha256": sha256_file(step.input("reference"))}

@@ -55,8 +55,10 @@ def _train(
     stop: StopSignals,
 ) -> None:
     settings, num_steps = step.settings, step.setting("training.num_steps")
-    state, log = initial_state(settings, device), TrainingLog(step.setting("training.log_every"))
-    num_parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    state = initial_state(settings, device)
+    log = TrainingLog(step.setting("training.log_every"), state.method.columns)
+    networks = [trained.network for trained in state.trained.values()]
+    num_parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
     name = f"{step.setting('arm')} seed {step.setting('seed')}"
     step.say(f"{name}: {num_parameters} parameters, {len(data['images'])} images, on {device.type}")
     session = Session(settings, state, log, saved, float(step.machine.get("save_every_s", 60)), stop)
@@ -77,7 +79,7 @@ def _train(
         else:
             none = {"model": {}, "ema": {}, "diverged_at": diverged_at}
             save_checkpoint(path, **none, step=at, seed=settings["seed"], settings=settings)
-    write_csv(step.output("log"), TrainingLog.COLUMNS, log.rows_until_failure())
+    write_csv(step.output("log"), ("step", *log.names), log.rows_until_failure())
     write_json(step.output("status"), {"diverged_at": diverged_at})
     timing = {
         "wall_s": session.wall_s,

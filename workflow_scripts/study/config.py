@@ -16,9 +16,13 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.registry import parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
-from workflow_scripts.study.points import merge, points_of
+from workflow_scripts.study.measures import needs_of
+from workflow_scripts.study.points import fits, merge, points_of
 
-SECTIONS = ("data", "extractor", "model", "diffusion", "loss", "training", "sampling", "points", "curvature")
+SECTIONS = (
+    *("data", "extractor", "method", "model", "diffusion", "loss", "training", "sampling", "points"),
+    *("curvature", "metrics"),
+)
 DEFAULTS = "config/defaults.yaml"
 
 
@@ -31,6 +35,7 @@ class Arm:
     """
 
     name: str
+    seeds: tuple[int, ...]
     label: str
     baseline: bool
     look: int
@@ -46,7 +51,8 @@ class Arm:
 class Study:
     """A study at one preset: every arm that the preset runs, with its resolved settings.
 
-    `arms_file` is the file or folder that decides which arms run. `resources` limits one job of a stage.
+    `seeds` are those of the arms that have none of their own. `arms_file` is the file or folder that decides
+    which arms run. `resources` limits one job of a stage.
     `make publish` writes the summary of the preregistered preset to `published_summary`.
     """
 
@@ -86,9 +92,31 @@ class Study:
         return {key: value for key, value in own.items() if f"{section}.{key}" not in self.varied}
 
     @property
+    def runs(self) -> list[tuple[str, int]]:
+        """(arm, seed) of every run."""
+        return [(arm.name, seed) for arm in self.arms for seed in arm.seeds]
+
+    @property
     def points(self) -> dict[str, dict[str, Any]]:
         """Every way of generating from a finished run, by name."""
         return points_of(self.arms[0].settings)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that are measured, in the study's order, without those that need other features."""
+        settings = self.arms[0].settings
+        inception = settings["extractor"]["kind"] == "inception"
+        return [name for name in settings["metrics"] if inception or "logits" not in needs_of(name)]
+
+    def main_point_of(self, arm: str, main: str) -> str:
+        """The study's main point, or the first one at which the arm can generate."""
+        points = list(self.points_of(arm))
+        return main if main in points else points[0]
+
+    def points_of(self, arm: str) -> dict[str, dict[str, Any]]:
+        """The points at which an arm's runs can generate."""
+        method = self.arm(arm).settings["method"]
+        return {name: point for name, point in self.points.items() if fits(point, method)}
 
 
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
@@ -130,13 +158,21 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         f"{folder}/base.yaml": base,
         preset_file: scale,
     }
+    if unknown := [name for name in scale.get("arm_seeds", {}) if name not in scale.get("arms", own)]:
+        raise ConfigError(f"{preset_file}: arm_seeds: the preset has no arm {unknown[0]!r}")
     arms: list[Arm] = []
     for name in scale.get("arms", own):
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
         settings, files = _resolve({**layers, f"{folder}/{name}.yaml": own[name]}, preset_file)
         label, baseline = own[name].get("label", name), own[name].get("baseline", False)
-        arms.append(Arm(name, label, baseline, looks[name], settings, files))
+        seeds = tuple(scale.get("arm_seeds", {}).get(name, scale["seeds"]))
+        arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
+        if not any(fits(point, settings["method"]) for point in points_of(settings).values()):
+            raise ConfigError(
+                f"{folder}/{name}.yaml: no point of {preset_file} has a sampler of method.name "
+                f"{settings['method']['name']}; add one to points"
+            )
         # One number says what "final" means, and every arm is probed at the same milestones.
         if settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
             raise ConfigError(
@@ -231,18 +267,21 @@ def _resolve(
         settings = merge(settings, own)
         files |= dict.fromkeys(flatten(own), path)
     schema.check(settings, "resolved", f"{preset_file} with {list(layers)[-1]}")
-    _leave_out_other_networks_keys(settings["model"], files, list(layers))
+    for section in ("method", "model"):
+        _leave_out_keys_of_others(section, settings[section], files, list(layers))
     check_settings(settings, lambda key: files.get(key, preset_file))
     return settings, files
 
 
-def _leave_out_other_networks_keys(model: dict[str, Any], files: dict[str, str], layers: list[str]) -> None:
-    """Remove the keys that layers below the one that names the network set for another network."""
+def _leave_out_keys_of_others(
+    section: str, own: dict[str, Any], files: dict[str, str], layers: list[str]
+) -> None:
+    """Remove the keys that layers below the one that names the section's object set for another one."""
     with contextlib.suppress(ConfigError):  # check_settings says what is wrong, and in which file
-        takes = parameters_of("model.name", model["name"])
-        below = layers[: layers.index(files["model.name"])]
-        for key in [key for key in model if key not in takes and files[f"model.{key}"] in below]:
-            del model[key], files[f"model.{key}"]
+        takes = parameters_of(f"{section}.name", own["name"])
+        below = layers[: layers.index(files[f"{section}.name"])]
+        for key in [key for key in own if key not in takes and files.get(f"{section}.{key}") in below]:
+            del own[key], files[f"{section}.{key}"]
 
 
 def _read(root: Path, relative: str, definition: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.core.limits import check_gamma, check_model
-from workflow_scripts.study.points import points_of
+from workflow_scripts.core.limits import check_gamma, check_method
+from workflow_scripts.study.points import calls_per_step, points_of
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -22,7 +22,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         _check_training(settings["training"])
         _check_data(settings["data"])
         _check_points(settings)
-        check_model(settings["model"], settings["data"]["image_size"])
+        check_method(settings["method"], settings["model"], settings["data"])
         _check_extractor(settings["extractor"], settings["data"])
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{file_of(str(error).split()[0])}: {error}") from error
@@ -72,10 +72,15 @@ def _check_points(settings: dict[str, Any]) -> None:
         for key in ("sampler", "nfe"):
             if key not in own:
                 raise ValueError(f"points.{point} needs {key}")
-        if own["nfe"] > num_timesteps:
+        calls = calls_per_step(own)
+        if own["nfe"] % calls:
+            raise ValueError(f"{where}: nfe must be even; guidance takes two calls of the network per step")
+        if own["nfe"] // calls > num_timesteps:
             raise ValueError(
                 f"{where}: nfe {own['nfe']} is more than diffusion.num_timesteps {num_timesteps}"
             )
+        if own["sampler"] == "direct" and own["nfe"] != 1:
+            raise ValueError(f"{where}: direct calls the network once; set nfe to 1")
         if own["sampler"] == "ddim" and own["eta"] is None:
             raise ValueError(f"{where}: ddim needs eta (0 is deterministic)")
         if own["sampler"] != "ddim" and own["eta"] is not None:

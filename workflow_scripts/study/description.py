@@ -9,12 +9,13 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import SECTIONS, Study
 from workflow_scripts.study.lock import current_state
+from workflow_scripts.study.measures import STAGES, file_of, rows_of
 from workflow_scripts.study.points import point_named_by
 from workflow_scripts.study.preregistration import Preregistration, asked_point, preregistered_preset
 
 ANCHORS = "config/anchors.yaml"
 # The sections that an arm may override.
-PER_ARM = ("model", "diffusion", "loss", "training")
+PER_ARM = ("method", "model", "diffusion", "loss", "training")
 
 
 def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]:
@@ -86,13 +87,21 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
 
     Its sections hold what all arms share; each arm has its own PER_ARM sections, whole.
     """
+    main = main_point(study, preregistrations)
     return {
         **_at(study, preregistrations),
         "study_title": study.title,
         "question": study.question,
         "preset_title": study.preset_title,
         "metric": study.shared("extractor")["name"],
-        "main_point": main_point(study, preregistrations),
+        "main_point": main,
+        # The file of a run that holds the rows of each metric, which may end with *.
+        "metric_files": {
+            row: f"metrics/{file_of(name)}.json"
+            for name in study.metrics
+            if name not in STAGES
+            for row in rows_of(name)
+        },
         "dataset_title": study.shared("data")["title"],
         "anchors": published_anchors(root, study),
         "arms": [
@@ -100,6 +109,9 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "name": arm.name,
                 "label": arm.label,
                 "look": arm.look,
+                "seeds": list(arm.seeds),
+                "points": list(study.points_of(arm.name)),
+                "main_point": study.main_point_of(arm.name, main),
                 "experiment": arm.experiment,
                 "baseline": arm.baseline,
                 **{section: arm.settings[section] for section in PER_ARM},
@@ -110,7 +122,8 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "final_step": study.shared("training")["num_steps"],
         # A list, because settings are handed on with sorted keys.
         "points": [{"name": name, **point} for name, point in study.points.items()],
-        **{section: study.shared(section) for section in SECTIONS if section != "points"},
+        **{section: study.shared(section) for section in SECTIONS if section not in ("points", "metrics")},
+        "metrics": study.metrics,
     }
 
 

@@ -35,6 +35,7 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
     full = study if study.preset == preset else load_study(root, study.name, preset)
     arms = {
         arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS}
+        | ({} if arm.seeds == full.seeds else {"seeds": list(arm.seeds)})
         for arm in full.arms
     }
     common = {k: v for k, v in next(iter(arms.values())).items() if k not in full.varied}

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from workflow_scripts.core.registry import constant_of
+
 
 def points_of(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Map each point's name to {sampler, eta, nfe, num_samples}; eta is None if the sampler has none.
@@ -22,6 +24,17 @@ def points_of(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: {"eta": None, "num_samples": sampling["num_samples"], **own} for name, own in points.items()
     }
+
+
+def calls_per_step(point: Mapping[str, Any]) -> int:
+    """How often a step of the chain calls the network: with guidance once with and once without the class."""
+    return 1 if point.get("guidance_scale", 1) == 1 else 2
+
+
+def fits(point: Mapping[str, Any], method: Mapping[str, Any]) -> bool:
+    """Whether runs of this method (the section `method`) can generate at a point."""
+    guided = "guidance_scale" in point and method.get("condition") != "class"
+    return point["sampler"] in constant_of("method.name", method["name"], "SAMPLERS") and not guided
 
 
 def point_named_by(points: Mapping[str, Mapping[str, Any]], metric: Mapping[str, Any]) -> str | None:

@@ -126,12 +126,13 @@ def check(value: Any, definition: str, where: str | Path) -> None:
 @cache
 def introduced_defaults() -> dict[str, Any]:
     """Map dotted keys to the values that the settings were introduced with, for locks that are older."""
-    return {
-        f"{section}.{key}": rule["default"]
-        for section in _schema()["$defs"]["resolved"]["required"]
-        for key, rule in _schema()["$defs"][section].get("properties", {}).items()
-        if "default" in rule
+    sections = {name: _schema()["$defs"][name] for name in _schema()["$defs"]["resolved"]["required"]}
+    rules = {
+        f"{section}.{key}": rule
+        for section, content in sections.items()
+        for key, rule in content.get("properties", {}).items()
     }
+    return {key: rule["default"] for key, rule in (rules | sections).items() if "default" in rule}
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from torch import nn
 
 from workflow_scripts.core.errors import NotFiniteError, PipelineError
 from workflow_scripts.core.files import canonical_json, write_bytes
-from workflow_scripts.nets.build import build_model
+from workflow_scripts.nets.build import build_network
 
 KEYS = ("model", "ema", "step", "seed", "settings")
 # What zipfile and torch raise for a file that is cut off, altered, foreign, or a pickle that would run code.
@@ -76,7 +76,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence[str]) -> nn.Module:
-    """Build `settings["model"]` with the EMA weights of a checkpoint, on the CPU, in evaluation mode.
+    """Build the network of `settings` with a checkpoint's EMA weights, on the CPU, in evaluation mode.
 
     `must_agree` names what the checkpoint must have been trained with: `seed`, `step`, or sections of its
     settings. PipelineError, naming the file, when the checkpoint is damaged, disagrees, or does not fit the
@@ -91,7 +91,7 @@ def load_ema_model(path: Path, settings: Mapping[str, Any], must_agree: Sequence
             )
     if "diverged_at" in checkpoint:
         raise NotFiniteError(f"{path}: the run diverged at step {checkpoint['diverged_at']}")
-    model = build_model(settings["model"], settings["data"]["channels"], settings["data"]["image_size"])
+    model = build_network(settings)
     try:
         model.load_state_dict(checkpoint["ema"])
     except RuntimeError as error:

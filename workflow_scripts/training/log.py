@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from workflow_scripts.core.errors import NotFiniteError
 
 
 class DivergedError(NotFiniteError):
-    """The loss or the gradient norm of update number `step` is NaN or infinite."""
+    """A value to be logged of update number `step` is NaN or infinite."""
 
     def __init__(self, message: str, step: int):
         super().__init__(message)
@@ -21,21 +21,19 @@ class DivergedError(NotFiniteError):
 
 
 class TrainingLog:
-    """Rows `(step, loss, mse, grad_norm)`: means over the `every` steps that end with `step`.
+    """Rows `(step, *values)`: means over the `every` steps that end with `step`. `names` are the values'.
 
     Values stay on the device until a window is full, so a GPU need not wait at every step.
     """
 
-    COLUMNS = ("step", "loss", "mse", "grad_norm")
-
-    def __init__(self, every: int):
-        self.every = every
-        self.rows: list[tuple[int, float, float, float]] = []
+    def __init__(self, every: int, names: Sequence[str]):
+        self.every, self.names = every, tuple(names)
+        self.rows: list[tuple[float, ...]] = []
         self._waiting: list[torch.Tensor] = []
-        self._window: list[tuple[int, float, float, float]] = []
+        self._window: list[tuple[float, ...]] = []
 
     def add(self, step: int, values: torch.Tensor) -> None:
-        """Add a copy of (loss, mse, grad_norm) of update number `step`, counted from 1.
+        """Add a copy of the values [len(names)] of update number `step`, counted from 1.
 
         DivergedError when it fills a window that holds a value that is not finite.
         """
@@ -47,13 +45,13 @@ class TrainingLog:
         """Fetch the values up to update number `step`; DivergedError naming the first that is not finite."""
         if not self._waiting:
             return
-        values = torch.stack(self._waiting).tolist()
+        fetched = torch.stack(self._waiting).tolist()
         self._waiting.clear()
-        for number, (loss, mse, grad_norm) in enumerate(values, start=step - len(values) + 1):
-            self._window.append((number, loss, mse, grad_norm))
-            if not (math.isfinite(loss) and math.isfinite(mse) and math.isfinite(grad_norm)):
-                values = f"loss {loss}, mse {mse}, gradient norm {grad_norm}"
-                raise DivergedError(f"step {number}: {values}", number)
+        for number, values in enumerate(fetched, start=step - len(fetched) + 1):
+            self._window.append((number, *values))
+            if not all(map(math.isfinite, values)):
+                said = ", ".join(f"{name} {value}" for name, value in zip(self.names, values))
+                raise DivergedError(f"step {number}: {said}", number)
 
     def close_window(self, step: int) -> None:
         """Add the row of the window that ends with update number `step`, shorter than others or empty."""
@@ -73,6 +71,6 @@ class TrainingLog:
         self._window = [tuple(values) for values in state["window"]]
         self._waiting.clear()
 
-    def rows_until_failure(self) -> list[tuple[int, float, float, float]]:
+    def rows_until_failure(self) -> list[tuple[float, ...]]:
         """The rows, then the steps of the unfinished window one by one, the failing one last."""
         return self.rows + self._window

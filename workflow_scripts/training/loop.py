@@ -37,9 +37,10 @@ def train(
 
     Changes `state` and `log`. Calls `on_checkpoint` after each of `checkpoint_steps`, and `on_step` last
     after every update; either may raise to end the training there. DivergedError, naming arm, seed and step,
-    when a loss or gradient norm is not finite; no checkpoint is offered from that step on.
+    when a value to be logged is not finite; no checkpoint is offered from that step on.
     """
-    state.model.train()
+    for trained in state.trained.values():
+        trained.network.train()
     step = TrainingStep(state, data, settings)
     try:
         while state.step < until:

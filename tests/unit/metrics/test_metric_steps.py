@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,13 @@ from workflow_scripts.data.images import load_dataset
 from workflow_scripts.metrics import fidelity
 from workflow_scripts.metrics.classifier import load_classifier
 from workflow_scripts.steps import (
-    compute_metrics,
     compute_reference,
     extract_features,
+    measure,
     measure_finite_sample,
     train_extractor,
 )
+from workflow_scripts.study.measures import inputs_of
 from workflow_scripts.study.reasons import metric_name
 from workflow_scripts.study.results import flat, read_rows
 
@@ -108,15 +110,23 @@ def run_extract_features(folder):
     call(extract_features.main, {"extractor": EXTRACTOR}, folder, inputs, "features=features.npz")
 
 
-def run_compute_metrics(folder, **changed):
-    call(
-        compute_metrics.main,
-        ROW | changed,
-        folder,
-        "features=features.npz reference=reference.npz reference_features=reference_features.npz "
-        "reference_info=reference.json extractor_info=extractor.json checkpoint=checkpoint.pt",
-        "metrics=metrics.json",
-    )
+def run_measure(folder, metric="frechet_distance", **changed):
+    files = {
+        "features": "features.npz",
+        "samples": "samples.npz",
+        "reference": "reference.npz",
+        "reference_features": "reference_features.npz",
+        "reference_info": "reference.json",
+        "extractor_info": "extractor.json",
+        "train": "train.npz",
+        "log": "log.csv",
+    }
+    inputs = " ".join(f"{name}={files[name]}" for name in inputs_of(metric))
+    point = {"name": "ddpm_nfe0010", "num_samples": 60, "sampler": "ddpm", "eta": None, "nfe": 10}
+    own = {name: ROW[name] for name in ("study", "preset", "arm", "seed")}
+    settings = {**own, "metric": metric, "step": 20, "points": [point | changed]}
+    call(measure.main, settings, folder, f"{inputs} checkpoint=checkpoint.pt", "metrics=metrics.json")
+    return read_rows(folder / "metrics.json")
 
 
 def run_measure_finite_sample(folder, **changed):
@@ -135,7 +145,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture
 def ready(made_once, tmp_path):
-    """Everything that compute_metrics reads."""
+    """Everything that metrics read."""
     return Path(shutil.copytree(made_once, tmp_path / "ready"))
 
 
@@ -176,8 +186,7 @@ def test_from_images_to_a_metric_row(ready, capsys):
     marks = {mark["id"]: mark["value"] for mark in json.loads((ready / "scale_marks.json").read_text())}
     assert marks["uniform_noise"] > 3 * marks["test_vs_train"] > 0
 
-    run_compute_metrics(ready)
-    row, *others = read_rows(ready / "metrics.json")
+    (row,) = run_measure(ready)
     assert "fd_digits" in capsys.readouterr().err
     with np.load(ready / "features.npz") as archive:
         features = archive["features"]
@@ -205,25 +214,41 @@ def test_from_images_to_a_metric_row(ready, capsys):
     precision, recall = fidelity.precision_and_recall(*compared)
     expected["on"]["reference_sha256"] = reference_info["features_sha256"]
     interval = {"stderr": spread, "interval": [low, high]}
-    assert others == [
-        expected | {"metric": "kd_digits", "value": value, **interval},
+    of_kernel = expected | {"metric": "kd_digits", "value": value, **interval}
+    assert run_measure(ready, "kernel_distance") == [of_kernel]
+    assert run_measure(ready, "precision_recall") == [
         expected | {"metric": "precision", "value": precision},
         expected | {"metric": "recall", "value": recall},
     ]
 
 
+TOTAL_VARIATION = "tests.house.excess_total_variation:excess_total_variation"
+
+
+def test_metrics_of_samples_and_logs_say_what_they_are_judged_against(ready):
+    (row,) = run_measure(ready, "tests.house.sharpness:sharpness")
+    real = sha256_file(ready / "train.npz")
+    assert row["on"] == {"num_samples": 60, "real_sha256": real} and 0.5 < row["value"] < 2
+    losses = [9, 7, 8, 6, 5, 4, 3, 2, 1, 0]
+    (ready / "log.csv").write_text("step,loss\n" + "".join(f"{n},{loss}\n" for n, loss in enumerate(losses)))
+    (row,) = run_measure(ready, TOTAL_VARIATION)
+    assert row["on"] == {} and row["value"] == pytest.approx(2 / 9)
+    assert row["from"].items() >= {"step": 20, "weights": "last"}.items() and "point" not in row["from"]
+    (ready / "log.csv").write_text("step,loss\n1,1.0\n2,nan\n")
+    assert run_measure(ready, TOTAL_VARIATION) == []
+
+
 def test_the_finite_sample_file_is_about_the_same_distance_as_the_row(ready, capsys):
-    run_compute_metrics(ready)
+    row = flat(run_measure(ready)[0])
     run_measure_finite_sample(ready)
     found = json.loads((ready / "finite.json").read_text())
-    row = flat(read_rows(ready / "metrics.json")[0])
     for key in (*(ROW.keys() - {"from"}), "value", "reference_sha256"):
         assert found[key] == row[key], key
     assert found["from"].items() <= row.items()
     assert "distances/s" in capsys.readouterr().err
-    for main in (run_measure_finite_sample, run_compute_metrics):
+    for main in (run_measure_finite_sample, run_measure):
         line = failure(capsys, main, ready, num_samples=171)
-        assert "features.npz holds 170 feature vectors, 171 are needed" in line
+        assert re.search(r"features.npz holds .*170 .*, 171 are needed", line)
 
 
 def test_features_are_in_sample_order_and_show_their_rate(ready, capsys):
@@ -281,10 +306,9 @@ def test_without_labels_the_extractor_learns_rotations(tmp_path, monkeypatch):
     assert load_classifier(tmp_path / "extractor.pt").architecture["num_classes"] == 4
     run_compute_reference(tmp_path)
     run_extract_features(tmp_path)
-    run_compute_metrics(tmp_path, metric="rot_digits")
-    names = [row["metric"] for row in read_rows(tmp_path / "metrics.json")]
-    assert names == ["rot_digits", "kd_rot_digits", "precision", "recall"]
-    assert [metric_name(name) for name in names[:2]] == ["FD (rot_digits)", "KD (kd_rot_digits)"]
+    names = [run_measure(tmp_path, name)[0]["metric"] for name in ("frechet_distance", "kernel_distance")]
+    assert names == ["rot_digits", "kd_rot_digits"]
+    assert [metric_name(name) for name in names] == ["FD (rot_digits)", "KD (kd_rot_digits)"]
 
 
 def test_an_inaccurate_extractor_stops_the_run_and_leaves_nothing(tmp_path, capsys):
@@ -305,12 +329,13 @@ def test_inception_weights_are_checked_before_they_are_copied(tmp_path, capsys):
 
 @pytest.mark.parametrize("file", ["features.npz", "reference.npz", "reference_features.npz", "checkpoint.pt"])
 def test_damaged_and_missing_inputs_are_named(ready, capsys, file):
+    metric = "kernel_distance" if file == "reference_features.npz" else "frechet_distance"
     content = (ready / file).read_bytes()
     if file != "checkpoint.pt":  # which is only hashed
         (ready / file).write_bytes(content[: len(content) // 2])
-        assert f"/{file}" in failure(capsys, run_compute_metrics, ready)
+        assert f"/{file}" in failure(capsys, run_measure, ready, metric)
     (ready / file).unlink()
-    assert f"/{file}" in failure(capsys, run_compute_metrics, ready)
+    assert f"/{file}" in failure(capsys, run_measure, ready, metric)
     assert not (ready / "metrics.json").exists()
 
 
@@ -322,10 +347,11 @@ def test_damaged_samples_are_named(ready, capsys):
     assert not (ready / "features.npz").exists()
 
 
-def test_another_extractor_or_metric_than_the_references_is_refused(ready, capsys):
-    assert "metric is fd_digits, expected fid" in failure(capsys, run_compute_metrics, ready, metric="fid")
+def test_another_extractor_than_the_references_is_refused(ready, capsys):
     run_train_extractor(ready, seed=1)
-    assert "extractor_sha256" in failure(capsys, run_compute_metrics, ready)
+    assert "extractor_sha256" in failure(capsys, run_measure, ready)
+    run_train_extractor(ready, name="fd_other")
+    assert "metric is fd_digits, expected fd_other" in failure(capsys, run_measure, ready)
 
 
 def test_weights_that_their_description_does_not_match_are_refused(ready, capsys):

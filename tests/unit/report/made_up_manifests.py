@@ -97,16 +97,18 @@ def _run(
     checkpoint = f"{run}/checkpoints/step{step}.pt"
     settings = {"training": report["training"], "loss": arm["loss"], "seed": int(seed)}
     chain.step("train_model", [train], [checkpoint, f"{run}/log.csv", f"{run}/timing.json"], settings, **of)
-    rows = [f"{run}/probes/step{step}.json"]
+    all_features, rows = [], [f"{run}/probes/step{step}.json"]
     chain.step("probe_checkpoint", [checkpoint, train], rows[:], **of, step=step)
     for point in report["points"]:
         name = point["name"]
         at = {**of, "point": name}
         samples, features = f"{run}/samples/{name}.npz", f"{run}/features/{name}.npz"
-        rows.append(f"{run}/metrics/{name}.json")
         chain.step("sample_images", [checkpoint], [samples], {"num_samples": point["num_samples"]}, **at)
         chain.step("extract_features", [samples, *extractor], [features], **at)
-        chain.step("compute_metrics", [features, reference], rows[-1:], **at)
+        all_features.append(features)
+    for name in ("frechet_distance", "kernel_distance", "precision_recall"):
+        rows.append(f"{run}/metrics/{name}.json")
+        chain.step("measure", [*all_features, reference], rows[-1:], rule=f"measure_{name}", **of)
     name = report["main_point"]
     finite = f"{run}/finite_sample/{name}.json"
     chain.step("measure_finite_sample", [f"{run}/features/{name}.npz"], [finite], **of)

@@ -71,6 +71,11 @@ def report_settings(
         "rehearsal": rehearsal,
         "metric": "fd_toy",
         "main_point": "ddpm_nfe0050",
+        "metric_files": {
+            **dict.fromkeys(("fd_*", "fid"), "metrics/frechet_distance.json"),
+            **dict.fromkeys(("kd_*", "kid"), "metrics/kernel_distance.json"),
+            **dict.fromkeys(("precision", "recall"), "metrics/precision_recall.json"),
+        },
         "dataset_title": "toy pictures",
         "anchors": [],
         "arms": [
@@ -78,11 +83,15 @@ def report_settings(
                 "name": name,
                 "label": label,
                 "baseline": loss is UNIFORM,
+                "method": {"name": "diffusion"},
                 "model": model,
                 "diffusion": diffusion,
                 "loss": loss,
                 "training": training,
                 "look": look,
+                "seeds": list(seeds),
+                "points": list(POINTS),
+                "main_point": "ddpm_nfe0050",
                 "experiment": name[0],
             }
             for look, (name, (label, diffusion, loss)) in enumerate(zip(ARMS, arms), start=1)
@@ -95,6 +104,8 @@ def report_settings(
         "diffusion": SHARED_DIFFUSION,
         "loss": {},
         "data": {"source": "toy", "title": "toy pictures", "image_size": 8, "channels": 1},
+        "method": {"name": "diffusion"},
+        "metrics": ["frechet_distance", "kernel_distance", "precision_recall", "curvature"],
         "sampling": {"num_samples": 40, "batch_size": 20},
         "curvature": {"num_probes": 16, "batch_size": 8, "seed": 0},
         "extractor": {"name": "fd_toy", "kind": "classifier", "feature_dim": 4},

@@ -159,7 +159,7 @@ def test_every_number_of_the_answer_and_the_tables_names_its_origin():
     # a result row leads to the step that computed it
     row = dict(zip(data["columns"], data["rows"][0]))
     assert data["values"][row["metric"]] == "fd_toy"
-    assert data["graph"]["steps"][row["maker"]]["entry"] == "compute_metrics"
+    assert data["graph"]["steps"][row["maker"]]["entry"] == "measure"
 
 
 @pytest.mark.parametrize(

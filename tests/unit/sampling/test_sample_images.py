@@ -32,7 +32,7 @@ POINT = {"sampler": "ddpm", "eta": None, "nfe": 4}
 
 
 def settings(**changes: object) -> dict[str, object]:
-    sections = {name: TRAINED[name] for name in ("model", "data", "diffusion")}
+    sections = {name: TRAINED[name] for name in ("method", "model", "data", "diffusion")}
     return sections | {"sampling": SAMPLING, "point": POINT, "num_samples": 7, "seed": 1077} | changes
 
 
@@ -44,7 +44,7 @@ def random_weights(seed: int) -> dict[str, torch.Tensor]:
 
 
 def save(path: Path, ema: dict[str, torch.Tensor], seed: int = 1077) -> None:
-    trained = {"model": MODEL, "diffusion": DIFFUSION}
+    trained = {"method": TRAINED["method"], "model": MODEL, "diffusion": DIFFUSION}
     save_checkpoint(path, model=random_weights(0), ema=ema, step=10, seed=seed, settings=trained)
 
 

@@ -5,6 +5,8 @@ import torch
 
 from workflow_scripts.training.log import DivergedError, TrainingLog
 
+NAMES = ("loss", "mse", "grad_norm")
+
 
 def _add(log: TrainingLog, step: int, loss: float, grad_norm: float = 1.0) -> None:
     values = torch.tensor([loss, 2 * loss, grad_norm])
@@ -13,7 +15,7 @@ def _add(log: TrainingLog, step: int, loss: float, grad_norm: float = 1.0) -> No
 
 
 def test_rows_are_means_over_windows_and_the_last_may_be_shorter():
-    log = TrainingLog(3)
+    log = TrainingLog(3, NAMES)
     for step in range(1, 8):
         _add(log, step, float(step), 10.0 * step)
         if step == 5:
@@ -28,7 +30,7 @@ def test_rows_are_means_over_windows_and_the_last_may_be_shorter():
     ("loss", "grad_norm"), [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("inf"))]
 )
 def test_the_first_bad_step_is_named_and_the_steps_before_it_kept(loss, grad_norm):
-    log = TrainingLog(4)
+    log = TrainingLog(4, NAMES)
     for step in range(1, 6):
         _add(log, step, float(step))
     _add(log, 6, loss, grad_norm)
@@ -42,7 +44,7 @@ def test_the_first_bad_step_is_named_and_the_steps_before_it_kept(loss, grad_nor
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_a_log_that_was_saved_in_the_middle_of_a_window_goes_on_bit_for_bit(cut):
     # thirds have no finite binary form, so a mean of rounded means would show
-    straight, first, second = TrainingLog(5), TrainingLog(5), TrainingLog(5)
+    straight, first, second = TrainingLog(5, NAMES), TrainingLog(5, NAMES), TrainingLog(5, NAMES)
     for step in range(1, 9):
         for log in (straight, first if step <= cut else second):
             _add(log, step, step / 3, step / 7)

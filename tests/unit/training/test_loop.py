@@ -36,7 +36,8 @@ class Clock:
 
 
 def _session(folder, every_s=1e9, stop=None, said=None) -> Session:
-    state, log = initial_state(SETTINGS, torch.device("cpu")), TrainingLog(LOG_EVERY)
+    state = initial_state(SETTINGS, torch.device("cpu"))
+    log = TrainingLog(LOG_EVERY, state.method.columns)
     saved = SavedRun(folder, {"settings": SETTINGS}, (lambda line: None) if said is None else said.append)
     saved.prepare()
     return Session(SETTINGS, state, log, saved, every_s, stop or StopSignals())
@@ -162,7 +163,8 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
 
 
 def test_divergence_names_arm_seed_and_step_and_offers_no_checkpoint_after_it():
-    state, log, offered = initial_state(SETTINGS, torch.device("cpu")), TrainingLog(4), []
+    state, offered = initial_state(SETTINGS, torch.device("cpu")), []
+    log = TrainingLog(4, state.method.columns)
 
     def poison(state: TrainingState) -> None:
         offered.append(state.step)

@@ -57,35 +57,20 @@ def test_steps_are_the_algorithm_written_out():
         torch.testing.assert_close(parameter, expected, atol=1e-4, rtol=0)
 
 
-def test_a_loss_gets_the_named_parts_that_it_asks_for_of_the_same_images():
-    class Conditional(TrainingStep):
-        asks = ("images", "labels")
-
-        def loss(self, batch):
-            seen.append(batch)
-            return super().loss(batch)
-
-    settings, seen = tiny_settings(), []
-    data = {"images": IMAGES, "labels": np.arange(20), "unused": np.arange(20)}
-    Conditional(initial_state(settings, CPU), data, settings).run()
-    (batch,) = seen
-    assert batch.keys() == {"images", "labels", "indices", "t", "noise"}
-    assert np.array_equal(batch["images"].numpy(), IMAGES[batch["labels"].numpy()])
-
-
 @pytest.mark.parametrize("max_norm", [0.01, 0.5, 1e3])
 def test_clipping_has_the_bytes_of_torchs(max_norm):
     settings = tiny_settings(training={"grad_clip_norm": max_norm})
     state = initial_state(settings, CPU)
     state.model.train()
     step, seen = TrainingStep(state, {"images": IMAGES}, settings), []
-    set_gradient, gradient = state.weights.set_gradient, state.weights.values.grad
+    weights = state.trained["model"].weights
+    set_gradient, gradient = weights.set_gradient, weights.values.grad
 
     def set_and_keep(gradients):
         set_gradient(gradients)
         seen.append(gradient.clone())
 
-    state.weights.set_gradient = set_and_keep
+    weights.set_gradient = set_and_keep
     step.run()
     (unclipped,) = seen
     theirs = torch.nn.Parameter(torch.zeros_like(unclipped))
@@ -114,7 +99,9 @@ def test_bf16_trains_nearly_the_same_and_keeps_float32():
     for precision in ("fp32", "bf16"):
         settings = tiny_settings(model={"dropout": 0.0}, training={"precision": precision})
         state, logged = trained(settings, 3)
-        moments = [moment for values in state.optimizer.state.values() for moment in values.values()]
+        moments = [
+            moment for values in state.trained["model"].optimizer.state.values() for moment in values.values()
+        ]
         weights = [*state.model.parameters(), *state.ema.model.parameters()]
         assert {value.dtype for value in (*weights, *moments)} == {torch.float32}
         rows[precision] = np.array(logged)[:, 1]

@@ -31,7 +31,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     records: list[tuple] = []
     found, undrawn = [], []
     for axes, sampler in zip(panels, samplers):
-        axes.set_title(sampler_label(sampler["name"], sampler["eta"]))
+        axes.set_title(sampler_label(sampler))
         rows = context.final_rows(report["metric"])
         rows = rows[rows["point"].isin(sampler["points"])]
         positive = rows["value"] > 0  # other values have no place on a logarithmic axis
@@ -76,11 +76,11 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
 
 
 def _samplers(points: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each sampler with its eta, its points and their numbers of calls, in the order of the settings."""
+    """Each sampler with its settings, its points and their numbers of calls, in the order of the settings."""
     found: dict[tuple, dict[str, Any]] = {}
     for name, point in points.items():
-        sampler = {"name": point["sampler"], "eta": point["eta"], "points": [], "nfe": []}
-        sampler = found.setdefault((point["sampler"], point["eta"]), sampler)
+        own = {key: point.get(key) for key in ("sampler", "eta", "guidance_scale")}
+        sampler = found.setdefault(tuple(own.values()), {**own, "points": [], "nfe": []})
         sampler["points"].append(name)
         sampler["nfe"].append(point["nfe"])
     return list(found.values())
@@ -129,7 +129,7 @@ def _draw_panel(context: ReportContext, axes: Axes, rows: pd.DataFrame, nfes: li
 def _draw_anchors(context: ReportContext, axes: Axes, sampler: dict[str, Any]) -> list[tuple]:
     """Draw published values of this sampler as thin grey lines, within the runs' range of NFE."""
     records = []
-    identity = (sampler["name"], sampler["eta"])
+    identity = (sampler["sampler"], sampler["eta"])
     low, high = min(sampler["nfe"]), max(sampler["nfe"])
     look = {"color": style.EDGE, "lw": 0.9, "ls": ":", "marker": "D", "mfc": "white", "ms": 3.5}
     for anchor in context.report["anchors"]:

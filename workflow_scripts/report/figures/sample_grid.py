@@ -21,12 +21,12 @@ COLUMNS = ["arm", "seed", "point", "sample_index", "mean_pixel", "sha256"]
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """The first samples of each arm's first seed at the main point, in order, not selected."""
+    """The first samples of each arm's first seed at its main point, in order, not selected."""
     report = context.report
-    seed, point = report["seeds"][0], report["main_point"]
-    where = "{sampler}, NFE {nfe}".format_map(context.points[point])
+    where = "{sampler}, NFE {nfe}".format_map(context.points[report["main_point"]])
     records, strips = [], {}
-    for arm in context.arms:
+    for arm, point in context.main_points.items():
+        seed = context.seeds(arm)[0]
         path = context.samples.get((arm, seed, point))
         if path is None:
             continue
@@ -46,7 +46,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         ]
     figure = style.new_figure(9.0, 0.58 * max(len(strips), 2) + 0.45)
     if not strips:
-        style.say_nothing(figure.subplots(), f"No samples of seed {seed} with {where}.")
+        style.say_nothing(figure.subplots(), f"No samples with {where}.")
     else:
         figure.get_layout_engine().set(h_pad=0.03, hspace=0.0)
         panels = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
@@ -59,7 +59,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             label = textwrap.fill(context.label(arm), LABEL_WIDTH, break_on_hyphens=False)
             axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
     absent = [context.label(arm) for arm in context.arms if arm not in strips]
-    note = f"Seed {seed}, {where}, samples 0 to {NUM_COLUMNS - 1} in order."
+    note = f"First seed of each arm, {where}, samples 0 to {NUM_COLUMNS - 1} in order."
     style.finish(context, figure, [note, f"No samples: {'; '.join(absent)}." if absent else ""])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 

@@ -47,13 +47,15 @@ def _smoothed(context: ReportContext) -> pd.DataFrame:
         if arm not in context.arms:
             continue
         try:
-            log = pd.read_csv(path)[["step", *PANELS]]
+            log = pd.read_csv(path)
+            shown = [name for name in PANELS if name in log]  # methods log what they have
+            log = log[["step", *shown]]
             log = log.where(log.abs() < float("inf"))  # a run that diverged ends with others
         except (OSError, ValueError, KeyError) as error:
             raise PipelineError(
                 f"{path} is not a training log ({error}); delete the run and train again"
             ) from error
-        smooth = log[list(PANELS)].ewm(halflife=max(1.0, SMOOTHING_SHARE * len(log))).mean()
+        smooth = log[shown].ewm(halflife=max(1.0, SMOOTHING_SHARE * len(log))).mean()
         smooth["step"] = log["step"]
         frames.append(smooth.melt("step", var_name="quantity").assign(arm=arm, seed=seed))
     if not frames:

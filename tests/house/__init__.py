@@ -1,0 +1,1 @@
+"""One's own objects: a method, networks, metrics and data that the tests' small study names."""

@@ -1,0 +1,146 @@
+"""Measure one metric of a run, at each of its points or once.
+
+Settings: study, preset, arm, seed; metric, a name in the study's list; loads; points, a list of {name,
+num_samples, …}; step. Inputs: those of study/measures.py, and checkpoint (hashed only) of a trained arm.
+Output: metrics (json rows).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.core import registry
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import (
+    EXTRACTOR_INFO,
+    REFERENCE_INFO,
+    read_document,
+    read_npz,
+    sha256_file,
+    write_json,
+)
+from workflow_scripts.core.step import Step, run
+from workflow_scripts.metrics.measures import Measured
+from workflow_scripts.metrics.statistics import load_statistics
+from workflow_scripts.study.measures import PER_POINT, inputs_of, needs_of
+from workflow_scripts.study.results import check_row
+
+
+def main(step: Step) -> None:
+    """Write the metric's rows. Points without images, of a run that diverged, have none."""
+    metric, rows = step.setting("metric"), []
+    function, needs = registry.load("metrics", metric), needs_of(metric)
+    common = {name: step.setting(name) for name in ("study", "preset", "arm", "seed")}
+    common |= {"stderr": None, "interval": None}
+    source: dict[str, Any] = {"step": step.setting("step")}
+    if "checkpoint" in step.inputs:
+        source |= {"weights": "ema", "checkpoint_sha256": sha256_file(step.input("checkpoint"))}
+    shared, on = _shared(step, needs)
+    if "log" in needs:
+        found = function(**shared, log=_read_log(step.input("log")))
+        rows += _rows(metric, found, {**common, "on": on, "from": {**source, "weights": "last"}}, step)
+    elif not set(inputs_of(metric)) & set(PER_POINT):
+        raise PipelineError(f"metrics: {metric} needs neither images nor the log of a run")
+    else:
+        for number, point in enumerate(step.setting("points")):
+            own = {name: value for name, value in point.items() if value is not None}
+            name, num_samples = own.pop("name"), own.pop("num_samples")
+            given = _of_point(step, needs, number, num_samples)
+            if given is None:
+                step.say(f"{name}: there are no images, so there is nothing to measure")
+                continue
+            at = {
+                **common,
+                "on": {**on, "num_samples": num_samples},
+                "from": {"point": name, **own, **source},
+            }
+            rows += _rows(metric, function(**given, **shared), at, step)
+    for row in rows:
+        check_row(row, step.output("metrics"))
+    write_json(step.output("metrics"), rows)
+
+
+def _rows(metric: str, found: Any, common: dict[str, Any], step: Step) -> list[dict[str, Any]]:
+    """A row for each value that is finite."""
+    rows = []
+    for name, given in (found if isinstance(found, dict) else {metric.rpartition(":")[2]: found}).items():
+        value, stderr, interval = given if isinstance(given, Measured) else Measured(given)
+        step.say(f"{common['from'].get('point', 'log')}: {name} {value:.4g}")
+        if math.isfinite(value):
+            own = {"stderr": stderr, "interval": None if interval is None else list(interval)}
+            rows.append({**common, "metric": name, "value": value, **own})
+    return rows
+
+
+def _of_point(step: Step, needs: tuple[str, ...], number: int, num_samples: int) -> dict[str, Any] | None:
+    """What the metric needs of the first `num_samples` samples at a point; None if there are no samples."""
+    given = {}
+    for need in needs:
+        kind = {"logits": "features", "labels": "samples"}.get(need, need)
+        if kind not in PER_POINT:
+            continue
+        path = step.inputs[kind][number]
+        (values,) = read_npz(path, "images" if need == "samples" else need)
+        if not len(values):
+            return None
+        if len(values) < num_samples:
+            raise PipelineError(
+                f"{path} holds {need} of {len(values)} images, {num_samples} are needed; "
+                "delete it and its samples and run again"
+            )
+        given[need] = values[:num_samples]
+    return given
+
+
+def _shared(step: Step, needs: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the metric needs of the study, and the part of the rows' `on` that tells it."""
+    given: dict[str, Any] = {}
+    on: dict[str, Any] = {}
+    extractor = None
+    if "extractor_info" in step.inputs:
+        extractor = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
+        on |= {"extractor": extractor["name"], "extractor_sha256": extractor["extractor_sha256"]}
+    if "extractor" in needs:
+        given["extractor"] = extractor["name"]
+    for need, hashed in (("reference", "reference_sha256"), ("reference_features", "features_sha256")):
+        if need in needs:
+            path = step.input(need)
+            on["reference_sha256"] = _checked_info(step, extractor, hashed, path)[hashed]
+            given[need] = load_statistics(path) if need == "reference" else read_npz(path, "features")[0]
+    for need, name in (("real", "train"), ("targets", "test")):
+        if need in needs:
+            (given[need],) = read_npz(step.input(name), "images")
+            on[f"{need}_sha256"] = sha256_file(step.input(name))
+    return given, on
+
+
+def _checked_info(step: Step, extractor: dict[str, Any], hashed: str, path: Path) -> dict[str, Any]:
+    """The reference's description, if it belongs to this file and this extractor."""
+    info = read_document(step.input("reference_info"), REFERENCE_INFO)
+    for where, name, expected in (
+        (step.input("reference_info"), "metric", extractor["name"]),
+        (step.input("reference_info"), "extractor_sha256", extractor["extractor_sha256"]),
+        (path, hashed, sha256_file(path)),
+    ):
+        if expected != info[name]:
+            raise PipelineError(
+                f"{where}: {name} is {info[name]}, expected {expected}; "
+                "the reference statistics are of another run, delete their folder and run again"
+            )
+    return info
+
+
+def _read_log(path: Path) -> dict[str, np.ndarray]:
+    with open(path, encoding="utf-8", newline="") as file:
+        columns, *lines = csv.reader(file)
+    values = np.array(lines, dtype=np.float64).reshape(len(lines), len(columns))
+    return dict(zip(columns, values.T))
+
+
+if __name__ == "__main__":
+    run(main)

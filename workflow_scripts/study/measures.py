@@ -1,0 +1,74 @@
+"""What metrics need, and which files that is; for planning and for the step that measures. No torch.
+
+A metric is a function whose parameters say what it needs:
+
+    features            f32 [N, D], the extractor's of the samples at a point
+    logits              f32 [N, 1008], Inception's of these samples
+    samples             u8 [N, H, W, C], the samples at a point
+    labels              i64 [N], the classes that these were asked to show
+    reference           mean and covariance of the training images' features (metrics/statistics.py)
+    reference_features  f32 [M, D], features of training images
+    real                u8 [M, H, W, C], the training images
+    targets             u8 [M, H, W, C], the test images, of which number i belongs to sample number i
+    extractor           the extractor's name
+    log                 the training log: f64 [rows] by column
+
+A metric of samples is measured at every point of a run, one of the log once per run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.registry import constant_of, parameters_of
+
+# The inputs of the step for each of them; those of `PER_POINT` are one file per point.
+INPUTS = {
+    "features": ("features", "extractor_info"),
+    "logits": ("features", "extractor_info"),
+    "samples": ("samples",),
+    "labels": ("samples",),
+    "reference": ("reference", "reference_info", "extractor_info"),
+    "reference_features": ("reference_features", "reference_info", "extractor_info"),
+    "real": ("train",),
+    "targets": ("test",),
+    "extractor": ("extractor_info",),
+    "log": ("log",),
+}
+PER_POINT = ("features", "samples")
+# Metrics that are rules of their own (rules/measure.smk), by the metrics of their rows.
+STAGES = {
+    "curvature": {"hessian_trace": {"better": "lower"}, "hessian_top_eigenvalue": {"better": "lower"}},
+}
+
+
+def can_be_probed(method: Mapping[str, Any]) -> bool:
+    """Whether the loss surface of a method (the section) can be probed: unconditional diffusion's."""
+    return method == {"name": "diffusion"}
+
+
+def needs_of(metric: str) -> tuple[str, ...]:
+    """What a metric needs; ConfigError for a need that is unknown."""
+    if metric in STAGES:
+        return ()
+    needs = tuple(parameters_of("metrics", metric))
+    if unknown := [name for name in needs if name not in INPUTS]:
+        raise ConfigError(f"metrics: {metric} needs {unknown[0]}, which is none of {', '.join(INPUTS)}")
+    return needs
+
+
+def inputs_of(metric: str) -> list[str]:
+    """The inputs of the step that measures a metric, each once."""
+    return list(dict.fromkeys(name for need in needs_of(metric) for name in INPUTS[need]))
+
+
+def file_of(metric: str) -> str:
+    """The name of a metric's rule and file: without the module of one's own."""
+    return metric.rpartition(":")[2]
+
+
+def rows_of(metric: str) -> dict[str, dict[str, Any]]:
+    """The metrics of its rows, with the direction and unit of each."""
+    return STAGES.get(metric) or constant_of("metrics", metric, "ROWS")
