@@ -123,6 +123,7 @@ rule render_notebook:
         )
 
 
+SECTION_MODULES = [module_of("sections", name) for name in STUDY.sections]
 # The records that the summary and the report read.
 RECORDS = {
     "verdict": f"{RESULTS}/verdict.json",
@@ -144,8 +145,8 @@ rule write_summary:
     log:
         f"{RESULTS}/logs/write_summary.log",
     params:
-        **code("write_summary"),
-        settings=canonical_json({"report": REPORT_SETTINGS}),
+        **code("write_summary", SECTION_MODULES),
+        settings=canonical_json({"report": REPORT_SETTINGS, "loads": SECTION_MODULES}),
     shell:
         step(
             "write_summary",
@@ -193,8 +194,10 @@ rule build_report:
     log:
         f"{RESULTS}/logs/build_report.log",
     params:
-        **code("build_report"),
-        settings=canonical_json({"report": REPORT_SETTINGS, "setting_files": SETTING_FILES}),
+        **code("build_report", SECTION_MODULES),
+        settings=canonical_json(
+            {"report": REPORT_SETTINGS, "setting_files": SETTING_FILES, "loads": SECTION_MODULES}
+        ),
     shell:
         step("build_report", " ".join([*SHOWN, "costs captions templates"]), "html")
 

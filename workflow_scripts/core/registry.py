@@ -23,12 +23,14 @@ PACKAGES = {
     "model.name": "workflow_scripts.nets.networks",
     "method.name": "workflow_scripts.methods",
     "metrics": "workflow_scripts.metrics.measures",
+    "sections": "workflow_scripts.report.sections",
 }
 PARAMETERS = {
     "loss.weighting": ("snr", "prediction_type"),
     "model.name": ("channels", "image_size"),
     "method.name": ("settings",),
     "metrics": (),
+    "sections": ("context", "setting"),
 }
 # The built-in object of a module is a class named after it, not a function of its name.
 CLASSES = ("method.name",)

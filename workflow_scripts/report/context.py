@@ -120,6 +120,12 @@ class ReportContext:
         """The main point of each arm: that of the report, unless its method cannot generate there."""
         return {arm["name"]: arm["main_point"] for arm in self.report["arms"]}
 
+    @property
+    def spread(self) -> str:
+        """What tables show beside a mean."""
+        several = any(len(arm["seeds"]) > 1 for arm in self.report["arms"])
+        return "mean ± sd over seeds" if several else "one seed, so no spread"
+
     def seeds(self, arm: str) -> list[int]:
         """The planned seeds of an arm."""
         return self.arm(arm)["seeds"]

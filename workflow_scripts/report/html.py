@@ -21,17 +21,20 @@ from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_lin
 from workflow_scripts.report.lineage_graph import Manifest
 from workflow_scripts.report.page import block_html, inline_html, page_table, render
 from workflow_scripts.report.page_data import Lineage, json_for_script
+from workflow_scripts.report.sections import sections_of
 from workflow_scripts.report.sourced_numbers import linked, source_numbers
 from workflow_scripts.report.summary import summary_blocks
+from workflow_scripts.report.summary_words import setting_words
 from workflow_scripts.report.tables import markdown
 
 TEMPLATE, WORDS, STYLE, SCRIPT = "report.html.j2", "summary.md.j2", "report.css", "report.js"
-# The sections of the page by their place in the template.
-HEADINGS = {
+# The sections of the page by their place in the template; those that the study lists stand between.
+HEADINGS_BEFORE = {
     "verdict": FIGURES["hypotheses"].section,
     "deviations": "Deviations and amendments",
     "frontier": FIGURES["frechet_vs_nfe"].section,
-    "curvature": FIGURES["curvature_vs_step"].section,
+}
+HEADINGS_AFTER = {
     "weights": FIGURES["snr_and_weights"].section,
     "training": FIGURES["training_curves"].section,
     "samples": FIGURES["sample_grid"].section,
@@ -65,7 +68,7 @@ def build_report(
     files_read = [path.as_posix() for paths in inputs.values() for path in paths]
     lineage = Lineage(context, manifests, files_read, setting_files or {}, gate["lock"]["path"])
     figures = _figures(inputs.get("figures", []), inputs.get("captions", []), output, lineage)
-    costs = read_json(inputs["costs"][0])
+    costs, sections = read_json(inputs["costs"][0]), sections_of(context, setting_words(report))
     templates = {path.name: path for path in inputs["templates"]}
     script = _page_file(templates, SCRIPT)
     shown = {
@@ -73,6 +76,7 @@ def build_report(
         "scale": tables.scale_mark_table(context),
         "deviations": tables.substitution_table(verdict),
         "settings": tables.shared_settings_table(report),
+        **{part[0]: part[2] for s in sections.values() for part in s.parts if not isinstance(part, str)},
         "cost_by_stage": stage_table(costs),
         "cost_by_run": run_table(report, costs),
     }
@@ -97,7 +101,8 @@ def build_report(
         facts=_facts(report),
         inline=inline,
         prose=prose,
-        headings=HEADINGS,
+        headings={**HEADINGS_BEFORE, **{name: s.heading for name, s in sections.items()}, **HEADINGS_AFTER},
+        sections=sections,
         words=summary_blocks(context, gate, data_manifest, extractor, _template(templates, WORDS)),
         figures=figures,
         tables={name: page_table(table, lineage.origin, lineage.key) for name, table in shown.items()},

@@ -11,13 +11,14 @@ from workflow_scripts.report import interpretation
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import counted, join_words, number, rehearsal_line, sampler_label
 from workflow_scripts.report.page import open_template
+from workflow_scripts.report.sections import sections_of
 from workflow_scripts.report.sourced_numbers import plain, source_numbers, sourced
+from workflow_scripts.report.summary_words import setting_words
 from workflow_scripts.report.tables import (
     as_markdown,
     markdown,
     rate_text,
     setting_value,
-    shared_settings,
     summary_tables,
     varied_settings,
 )
@@ -57,21 +58,7 @@ def _content(
 ) -> dict[str, Any]:
     """The values in the template."""
     report, verdict = context.report, context.verdict
-    shared, own = shared_settings(report), varied_settings(report)
-
-    def setting(name: str, noun: str = "") -> str:
-        """The value of a setting such as `training.num_steps`, marked; with a noun, `40 steps`.
-
-        Where arms differ, all their values: `0.001 / 0.002 by arm`.
-        """
-        if name in shared:
-            return source_numbers(_setting_text(shared[name], noun), f"setting/{name}")
-        texts: dict[str, str] = {}
-        for arm, settings in own.items():
-            texts.setdefault(_setting_text(settings.get(name), noun), arm)
-        each = [source_numbers(text, f"setting/{arm}/{name}") for text, arm in texts.items()]
-        return " / ".join(each) + " by arm"
-
+    setting, own = setting_words(report), varied_settings(report)
     hypotheses = verdict["hypotheses"]
     exploratory = [item for item in hypotheses if item["role"] == "exploratory"]
     simulated = [item for item in hypotheses if item.get("error_rates")]
@@ -94,7 +81,8 @@ def _content(
         "samples": setting("sampling.num_samples", "sample"),
         "seeds": source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds"),
         "seed_list": source_numbers(join_words([str(seed) for seed in report["seeds"]]), "setting/seeds"),
-        "spread": "mean ± sd over seeds" if len(report["seeds"]) > 1 else "one seed, so no spread",
+        "spread": context.spread,
+        "sections": sections_of(context, setting),
         "confidence": f"{100 * verdict['analysis']['confidence']:g} %",
         "substituted": _substituted(hypotheses),
         "incomplete": [
@@ -134,12 +122,6 @@ def _content(
             if family["by_num_seeds"]
         },
     }
-
-
-def _setting_text(value: Any, noun: str) -> str:
-    if noun:
-        return counted(value, noun)
-    return f"{value:,}" if type(value) is int else markdown(setting_value(value))
 
 
 def _substituted(hypotheses: Sequence[Mapping[str, Any]]) -> list[str]:

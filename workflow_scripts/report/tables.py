@@ -109,7 +109,6 @@ def summary_tables(context: ReportContext, gate: Mapping[str, Any]) -> dict[str,
         "by_nfe": sweep_table(context),
         "further_metrics": further_metrics_table(context),
         "finite_sample": finite_sample_table(context),
-        "curvature": curvature_table(context),
         "error_rates": error_rate_table(verdict),
         "matched": matched_compute_table(report, gate),
     }
@@ -181,7 +180,7 @@ def _decided(item: Mapping[str, Any], text: str, value: float | None = None) -> 
     return Cell(text, value, hypothesis=item["id"])
 
 
-def _by_arm(context: ReportContext, columns: Sequence[ArmColumn]) -> Table:
+def by_arm(context: ReportContext, columns: Sequence[ArmColumn]) -> Table:
     """One row per arm; an arm without rows gets a dash."""
     lines = []
     for arm, name in arm_names(context.report).items():
@@ -199,11 +198,11 @@ def _mean(frame: pd.DataFrame, digits: int = 4) -> str:
     return Cell(number(mean, digits), mean, frame.get("row", ()), of=frame.get("of", ()))
 
 
-def _mean_error(frame: pd.DataFrame) -> str:
+def mean_error(frame: pd.DataFrame) -> str:
     return _mean(frame, 2)
 
 
-def _mean_sd(frame: pd.DataFrame) -> str:
+def mean_sd(frame: pd.DataFrame) -> str:
     """`mean ± sd` over seeds; no deviation for one value."""
     cell = _mean(frame)
     if len(frame) < 2:
@@ -216,7 +215,7 @@ def main_result_table(context: ReportContext) -> Table:
     rows = context.main_rows()
     planned = sorted({seed for arm in context.arms for seed in context.seeds(arm)})
     seeds = [(f"seed {seed}", rows[rows["seed"] == seed], _mean) for seed in planned]
-    return _by_arm(context, [*seeds, ("mean ± sd", rows, _mean_sd)])
+    return by_arm(context, [*seeds, ("mean ± sd", rows, mean_sd)])
 
 
 def sweep_table(context: ReportContext) -> Table:
@@ -225,8 +224,8 @@ def sweep_table(context: ReportContext) -> Table:
     for name, point in context.points.items():
         eta = "" if point["eta"] is None else f" (η={point['eta']:g})"
         rows = context.final_rows(context.report["metric"], point=name)
-        columns.append((f"{point['sampler']}{eta} {point['nfe']}", rows, _mean_sd))
-    return _by_arm(context, columns)
+        columns.append((f"{point['sampler']}{eta} {point['nfe']}", rows, mean_sd))
+    return by_arm(context, columns)
 
 
 def further_metrics_table(context: ReportContext) -> Table:
@@ -237,13 +236,13 @@ def further_metrics_table(context: ReportContext) -> Table:
     columns: list[ArmColumn] = []
     for metric in context.further_metrics:
         rows = context.main_rows(metric)
-        columns.append((markdown(metric_name(metric)), rows, _mean_sd))
+        columns.append((markdown(metric_name(metric)), rows, mean_sd))
         half = (rows["interval_high"].astype(float) - rows["interval_low"].astype(float)) / 2
         if half.notna().any():
-            columns.append(("95 % interval of one run, ±", rows.assign(value=half), _mean_error))
+            columns.append(("95 % interval of one run, ±", rows.assign(value=half), mean_error))
         elif rows["stderr"].notna().any():
-            columns.append(("spread within one run", rows.assign(value=rows["stderr"]), _mean_error))
-    return _by_arm(context, columns)
+            columns.append(("spread within one run", rows.assign(value=rows["stderr"]), mean_error))
+    return by_arm(context, columns)
 
 
 def finite_sample_table(context: ReportContext) -> Table:
@@ -260,23 +259,7 @@ def finite_sample_table(context: ReportContext) -> Table:
     )
     columns = [(f"{count:,} samples", rows, _mean) for count, rows in points.groupby("num_samples")]
     errors = runs.rename(columns={"stderr": "value"})
-    return _by_arm(context, [*columns, ("bootstrap std. error", errors, _mean_error)])
-
-
-def curvature_table(context: ReportContext) -> Table:
-    """Curvature at the last checkpoint: mean ± sd over seeds, and the standard error of one trace."""
-    common = context.final_rows("hessian_trace", objective="common")
-    own = context.final_rows("hessian_trace", objective="own")
-    top = context.final_rows("hessian_top_eigenvalue", objective="common")
-    return _by_arm(
-        context,
-        [
-            ("trace, common objective", common, _mean_sd),
-            ("std. error of one estimate", common.assign(value=common["stderr"]), _mean_error),
-            ("trace, own objective", own, _mean_sd),
-            ("top eigenvalue, common objective", top, _mean_sd),
-        ],
-    )
+    return by_arm(context, [*columns, ("bootstrap std. error", errors, mean_error)])
 
 
 def error_rate_table(verdict: Mapping[str, Any]) -> Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.core.registry import parameters_of
+from workflow_scripts.core.registry import constant_of, parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
 from workflow_scripts.study.measures import needs_of
@@ -52,8 +52,8 @@ class Study:
     """A study at one preset: every arm that the preset runs, with its resolved settings.
 
     `seeds` are those of the arms that have none of their own. `arms_file` is the file or folder that decides
-    which arms run. `resources` limits one job of a stage.
-    `make publish` writes the summary of the preregistered preset to `published_summary`.
+    which arms run. `resources` limits one job of a stage. `sections` are the study's own in the report. `make
+    publish` writes the summary of the preregistered preset to `published_summary`.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Study:
     arms_file: str
     seeds: tuple[int, ...]
     resources: dict[str, dict[str, int]]
+    sections: tuple[str, ...]
     published_summary: str
 
     @property
@@ -189,8 +190,19 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         arms_file=preset_file if "arms" in scale else f"{folder}/",
         seeds=tuple(scale["seeds"]),
         resources=scale.get("resources", {}),
+        sections=_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
     )
+
+
+def _sections(base: Mapping[str, Any], where: str, metrics: list[str]) -> tuple[str, ...]:
+    """The study's own sections of the report, each with the metrics that it shows."""
+    for name in base.get("sections", ()):
+        parameters_of("sections", name)
+        for metric in constant_of("sections", name, "METRICS"):
+            if metric not in metrics:
+                raise ConfigError(f"{where}: sections: {name} shows {metric}, which metrics does not list")
+    return tuple(base.get("sections", ()))
 
 
 def preset_path(study: str, preset: str) -> str:

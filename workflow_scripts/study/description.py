@@ -124,6 +124,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "points": [{"name": name, **point} for name, point in study.points.items()],
         **{section: study.shared(section) for section in SECTIONS if section not in ("points", "metrics")},
         "metrics": study.metrics,
+        "sections": list(study.sections),
     }
 
 

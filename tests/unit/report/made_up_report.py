@@ -107,6 +107,7 @@ def report_settings(
         "method": {"name": "diffusion"},
         "metrics": ["frechet_distance", "kernel_distance", "precision_recall", "curvature"],
         "sampling": {"num_samples": 40, "batch_size": 20},
+        "sections": ["curvature"],
         "curvature": {"num_probes": 16, "batch_size": 8, "seed": 0},
         "extractor": {"name": "fd_toy", "kind": "classifier", "feature_dim": 4},
     }
