@@ -153,13 +153,14 @@ function aboutRows(places) {
 function aboutHypotheses(ids) {
   const parts = ids.flatMap((id) => {
     const item = data.hypotheses[id];
-    const interval = item.interval ? `${percent(item.interval[0])} to ${percent(item.interval[1])} (${Number((100 * item.confidence).toPrecision(4))} %)` : "–";
-    const facts = [["Statement", item.statement], ["Role", item.role], ["Arm", label(item.arm)], ["Comparator", label(item.comparator)], ["Metric", item.metric],
-      ["Locked threshold", item.threshold], ["Change", percent(item.change)], ["Interval", interval], ["Outcome", item.outcome]];
+    const written = item.estimand === "ratio" ? percent : number;
+    const interval = item.interval ? `${written(item.interval[0])} to ${written(item.interval[1])} (${Number((100 * item.confidence).toPrecision(4))} %)` : "–";
+    const facts = [["Statement", item.statement], ["Role", item.role], ...[["Arm", item.arm], ["Comparator", item.comparator]].filter(([, arm]) => arm !== null).map(([name, arm]) => [name, label(arm)]), ["Metric", item.metric],
+      ["Locked claim", item.threshold], ["Estimate", written(item.change)], ["Interval", interval], ["Outcome", item.outcome]];
     const cell = (place) => el("td", {}, place === null ? "–" : el("button", { type: "button", class: "n", "data-from": `r:${place}` }, number(row(place).value)));
     const seeds = el("table", {},
-      el("thead", {}, el("tr", {}, ["Seed", "Arm", "Comparator", "Change"].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, item.seeds.map(([seed, arm, comparator, change]) => el("tr", {}, el("th", { scope: "row" }, String(seed)), cell(arm), cell(comparator), el("td", {}, percent(change))))));
+      el("thead", {}, el("tr", {}, ["Seed", "Arm", "Comparator", "Estimate"].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, item.seeds.map(([seed, arm, comparator, change]) => el("tr", {}, el("th", { scope: "row" }, String(seed)), cell(arm), cell(comparator), el("td", {}, written(change))))));
     return [el("h3", {}, id), el("dl", { class: "facts-of" }, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])), el("p", {}, item.reason),
       item.seeds.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Seeds of ${id}` }, seeds) : null];
   });

@@ -11,18 +11,19 @@ from typing import Any
 from workflow_scripts.report.context import geometric_interval, t_interval
 from workflow_scripts.report.labels import (
     OUTCOME_WORDS,
-    change_text,
+    arms_text,
     counted,
     estimand_label,
+    estimate_text,
     interval_text,
     number,
     point_label,
     text_table,
-    threshold_text,
 )
 from workflow_scripts.report.page import render
 from workflow_scripts.report.tables import NONE, Table, setting_value
-from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.estimands import complete
+from workflow_scripts.study.reasons import claim, metric_name, percent
 from workflow_scripts.study.results import NOT_IDENTITY, Row
 
 # The terminal shows this many rows of a table; the page shows all.
@@ -183,13 +184,13 @@ def _sorted(value: Any) -> Any:
 
 
 def _hypotheses(a: Side, b: Side) -> Section:
-    left, right = ({item["id"]: item for item in side.verdict["hypotheses"]} for side in (a, b))
+    left, right = ({item["id"]: complete(item) for item in side.verdict["hypotheses"]} for side in (a, b))
     rows = []
     for name in {**left, **right}:
         here, there = left.get(name), right.get(name)
         known = here or there
-        arms = f"{known['arm']} / {known['comparator']}"
-        rows.append([name, known["role"], arms, *map(_estimate, (here, there)), _claim_note(here, there)])
+        estimates = map(_estimate, (here, there))
+        rows.append([name, known["role"], arms_text(known), *estimates, _claim_note(here, there)])
     note = "Each side's own verdict; comparing two verdicts does not test their difference."
     columns = ["Hypothesis", "Role", "Arm / comparator", "A", "B", "Note"]
     return Section("Hypotheses", [note], {"columns": columns, "rows": rows})
@@ -202,7 +203,7 @@ def _estimate(item: Mapping[str, Any] | None) -> str:
     if item["interval"] is None:
         return words
     level = f"{100 * item['confidence']:.4g} %"
-    return f"{words}: {change_text(item['relative_change'])} ({level}: {interval_text(item['interval'])})"
+    return f"{words}: {estimate_text(item)} ({level}: {interval_text(item)})"
 
 
 def _claim_note(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> str:
@@ -213,8 +214,8 @@ def _claim_note(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> str
     def claims(item: Mapping[str, Any]) -> dict[str, str]:
         return {
             "measured": estimand_label(item["metric_used"]),
-            "claimed": f"{threshold_text(item['threshold'])} {item['direction']}",
-            "arms": f"{item['arm']} / {item['comparator']}",
+            "claimed": claim(item),
+            "arms": arms_text(item),
         }
 
     notes = [f"{name}: {left} | {right}" for name, left, right in _differences(claims(a), claims(b))]
@@ -291,7 +292,7 @@ def _change(a: Sequence[Row], b: Sequence[Row]) -> tuple[str, str]:
     if min(*left.values(), *right.values()) > 0:
         ratio, *ends = geometric_interval([right[seed] / left[seed] for seed in seeds])
         low, high = (end - 1 for end in ends)
-        text, interval = change_text(ratio - 1), interval_text([low, high])
+        text, interval = percent(ratio - 1), f"{percent(low)} to {percent(high)}"
     else:
         difference, low, high = t_interval([right[seed] - left[seed] for seed in seeds])
         text, interval = f"difference {number(difference, 3)}", f"{number(low, 3)} to {number(high, 3)}"

@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import (
     OUTCOME_WORDS,
-    change_words,
+    arms_text,
     counted,
+    estimate_text,
     interval_text,
     join_words,
-    margins,
     sampler_label,
-    threshold_text,
 )
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
+from workflow_scripts.study.estimands import SUPERIORITY, Hypothesis, deciding, estimate, zone
 from workflow_scripts.study.measures import can_be_probed
-from workflow_scripts.study.reasons import metric_name, percent
+from workflow_scripts.study.reasons import metric_name, value_text
 from workflow_scripts.study.results import DIVERGED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Hypothesis = Mapping[str, Any]
 # How many results the one-sentence answer spells out; the table lists all.
 MAX_NAMED = 3
 # The share of the baselines' mean recall below which images are flagged as collapsed.
@@ -38,12 +37,13 @@ METRIC_WORDS = {
     "recall": "the share of real images that the generated ones cover (recall)",
     "inception_score": "how sharp and varied an image classifier finds the images (Inception Score)",
 }
-TAKES_ARTICLE = ("hessian_trace", "hessian_top_eigenvalue", "inception_score")
 STUDY_WORDS = {
     "better": "At least one preregistered comparison came out better and none worse.",
     "worse": "At least one preregistered comparison came out worse and none better.",
     "neutral": "Every preregistered comparison came out neutral, without a relevant difference. Differences "
     "smaller than the thresholds may exist; they were not the question.",
+    "held": "No preregistered claim is open: every margin, bound and combination held.",
+    "failed": "At least one preregistered margin, bound or combination failed, and nothing came out better.",
     "inconclusive": "The rule reaches no overall decision: for the study as a whole, neither a relevant "
     "change nor its absence has been shown.",
     "opposite": "Preregistered comparisons point in opposite directions, so the rule gives the study no "
@@ -54,22 +54,24 @@ STUDY_WORDS = {
 def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     """The study's outcome in one sentence for a non-specialist; its numbers are marked with their origin."""
     outcome = verdict["outcome"]
-    confirmatory = [item for item in verdict["hypotheses"] if item["role"] == "confirmatory"]
+    confirmatory = deciding(verdict["hypotheses"])
     ran = [item for item in confirmatory if item["outcome"] != "not_run"]
     lead = outcome.capitalize() + (", in this rehearsal" if verdict["rehearsal"] else "")
     if outcome == "inconclusive":
         if not ran:
             return f"{lead}: this preset runs none of the preregistered comparisons."
         seeds = source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds")
-        estimates = _some_of(ran, [_estimate(item) for item in ran])
+        estimates = _some_of(ran, [_estimate(report, item) for item in ran])
         return (
             f"{lead}: the measurements of {seeds} do not settle the preregistered question "
-            f"({_tally(confirmatory)}). {estimates[0].upper()}{estimates[1:]}."
+            f"({_tally(confirmatory)}). Estimates: {estimates}."
         )
     named = [item for item in ran if item["outcome"] == outcome]
     if outcome == "neutral":
-        bounds = {item["threshold"]: " to ".join(map(percent, margins(item["threshold"]))) for item in named}
-        ranges = join_words([bounds[size] for size in sorted(bounds)])
+        sizes = {
+            " to ".join(value_text(item, end) for end in zone(item)): item["threshold"] for item in named
+        }
+        ranges = join_words(sorted(sizes, key=sizes.__getitem__))
         return source_numbers(
             f"{lead}: in {counted(len(named), 'preregistered comparison')} the "
             f"{'intervals lie' if len(named) > 1 else 'interval lies'} within the changes that were fixed in "
@@ -94,35 +96,39 @@ def _deciders(items: Iterable[Hypothesis]) -> str:
 
 
 def _effect(report: Mapping[str, Any], item: Hypothesis) -> str:
-    names = arm_names(report)
-    metric = item["metric_used"]["metric"]
+    if item["test"] != SUPERIORITY:
+        return _told(report, item)
+    names, metric = arm_names(report), item["metric_used"]["metric"]
     measured = METRIC_WORDS.get(
         metric, f"the distance between generated and real images ({metric_name(metric)})"
     )
+    change = f"{estimate_text(item)[1:]} {'lower' if estimate(item) < 0 else 'higher'}"
     return source_numbers(
-        f"with “{names[item['arm']]}”, {measured} came out {change_words(item['relative_change'])} "
+        f"with “{names[item['arm']]}”, {measured} came out {change} "
         f"than with “{names[item['comparator']]}” ({_interval(item)})",
         _deciders([item]),
     )
 
 
-def _estimate(item: Hypothesis) -> str:
-    """An estimate without a claim: `the estimate for FID is +6.9 % (95 % interval −33.3 % to +71.1 %)`."""
-    metric = _with_article(item["metric_used"]["metric"])
+def _told(report: Mapping[str, Any], item: Hypothesis) -> str:
+    """The reason for a margin's, bound's or combination's outcome, with the arms."""
+    names = arm_names(report)
+    arms = arms_text(item, lambda arm: f"“{names.get(arm, markdown(arm))}”")
+    return source_numbers(f"{arms}: {markdown(item['reason'].removesuffix('.'))}", _deciders([item]))
+
+
+def _estimate(report: Mapping[str, Any], item: Hypothesis) -> str:
+    """An estimate without a claim: `FID +6.9 % (95 % interval −33.3 % to +71.1 %)`."""
+    if item["how"]:
+        return _told(report, item)
+    metric = metric_name(item["metric_used"]["metric"])
     if item["interval"] is None:
-        return f"there is no estimate for {metric}"
-    text = f"the estimate for {metric} is {percent(item['relative_change'])} ({_interval(item)})"
-    return source_numbers(text, _deciders([item]))
-
-
-def _with_article(metric: str) -> str:
-    """A metric's name in a sentence: `FID`, `precision`, but `the Hessian trace`."""
-    name = metric_name(metric)
-    return f"the {name.replace('Top', 'top')}" if metric in TAKES_ARTICLE else name
+        return f"none for {metric}"
+    return source_numbers(f"{metric} {estimate_text(item)} ({_interval(item)})", _deciders([item]))
 
 
 def _interval(item: Hypothesis) -> str:
-    return f"{100 * item['confidence']:.4g} % interval {interval_text(item['interval'])}"
+    return f"{100 * item['confidence']:.4g} % interval {interval_text(item)}"
 
 
 def _tally(items: Sequence[Hypothesis]) -> str:
@@ -133,8 +139,9 @@ def _tally(items: Sequence[Hypothesis]) -> str:
 
 def study_paragraph(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     """What the study's outcome means and how far it reaches; its numbers are marked with their origin."""
-    outcomes = {item["outcome"] for item in verdict["hypotheses"] if item["role"] == "confirmatory"}
-    text = STUDY_WORDS["opposite" if {"better", "worse"} <= outcomes else verdict["outcome"]]
+    outcomes = {item["outcome"] for item in deciding(verdict["hypotheses"])}
+    opposite = "better" in outcomes and outcomes & {"worse", "failed"}
+    text = STUDY_WORDS["opposite" if opposite else verdict["outcome"]]
     steps = sourced(f"{report['final_step']:,}", "setting/training.num_steps")
     return (
         f"{text} The statement holds for {markdown(report['dataset_title'])}, {steps} training steps and the "
@@ -143,61 +150,27 @@ def study_paragraph(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> st
 
 
 def hypothesis_paragraph(report: Mapping[str, Any], item: Hypothesis) -> str:
-    """What one hypothesis' outcome means, given its interval; its numbers are marked with the hypothesis."""
-    outcome = OUTCOME_WORDS[item["outcome"]]
-    head = f"**{markdown(item['id'])}** ({item['role']}): {outcome}. "
-    if item["outcome"] == "not_run" or item["interval"] is None:
-        meaning = markdown(item["reason"])
-    else:
-        names = arm_names(report)
-        estimate = (
-            f"The estimate of {_with_article(item['metric_used']['metric'])} for “{names[item['arm']]}” is "
-            f"{change_words(item['relative_change'])} than for “{names[item['comparator']]}”"
-        )
-        describe = {"neutral": _why_neutral, "inconclusive": _why_open}.get(item["outcome"], _how_large)
-        meaning = estimate + describe(item)
-    return source_numbers(head + meaning, _deciders([item]))
+    """One hypothesis' outcome, reason and what stays open; its numbers are marked with the hypothesis."""
+    head = f"**{markdown(item['id'])}** ({item['role']}): {OUTCOME_WORDS[item['outcome']]}. "
+    return source_numbers(head, _deciders([item])) + f"{_told(report, item)}.{_left_open(item)}"
 
 
-def _why_neutral(item: Hypothesis) -> str:
-    low, high = item["interval"]
-    lower, upper = map(percent, margins(item["threshold"]))
-    text = (
-        f", and the whole interval ({_interval(item)}) lies between {lower} and {upper}, where changes are "
-        f"too small to count (threshold {threshold_text(item['threshold'])}). Larger ones are excluded; "
-        "smaller ones are not."
-    )
-    if low <= 0 <= high:
-        return text
-    return f"{text} The interval excludes zero: there is a difference, but the rule counts it as too small."
-
-
-def _why_open(item: Hypothesis) -> str:
-    low, high = item["interval"]
-    lower, upper = margins(item["threshold"])
-    if low > 0 or high < 0:
-        kind, bound = ("increases", upper) if low > 0 else ("decreases", lower)
-        why = f"contains only {kind}, but the estimate does not reach the threshold of {percent(bound)}."
-    else:
-        contains = ["zero change"]
-        contains += [f"a decrease beyond {percent(lower)}"] if low <= lower else []
-        contains += [f"an increase beyond {percent(upper)}"] if high >= upper else []
-        why = f"contains {join_words(contains)}: none of these can be excluded."
-    return f" ({_interval(item)}). The interval {why}"
-
-
-def _how_large(item: Hypothesis) -> str:
-    low, high = item["interval"]
-    lower, upper = margins(item["threshold"])
-    shown = "Every value inside the interval exceeds the threshold."
-    if lower < high and low < upper:
-        shown = (
-            "The interval also contains changes smaller than the threshold, so it is not shown that the true "
-            "change reaches it."
-        )
+def _left_open(item: Hypothesis) -> str:
+    """What the interval of a superiority test shows beside its outcome, and what it does not."""
+    if item["test"] != SUPERIORITY or item["interval"] is None:
+        return ""
+    (low, high), (lower, upper) = item["interval"], zone(item)
+    has_zero = low <= 0 <= high
+    if item["outcome"] == "neutral":
+        small = " The interval excludes zero: there is a difference, but the rule counts it as too small."
+        return " Larger changes are excluded; smaller ones are not." + ("" if has_zero else small)
+    if item["outcome"] == "inconclusive":
+        return " Neither zero change nor a relevant one can be excluded." if has_zero else ""
+    if high <= lower or upper <= low:
+        return " Every value inside the interval exceeds the threshold."
     return (
-        f", which reaches the threshold of {threshold_text(item['threshold'])}, and the interval excludes "
-        f"zero change ({_interval(item)}). {shown}"
+        " The interval also contains changes smaller than the threshold, so it is not shown that the true "
+        "change reaches it."
     )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workflow_scripts.study.reasons import metric_name, percent
-from workflow_scripts.study.rule import log_margin
+from workflow_scripts.study.estimands import estimate
+from workflow_scripts.study.reasons import claim, metric_name, value_text
 
 MINUS = "\u2212"
 OUTCOME_WORDS = {
     "better": "better",
     "worse": "worse",
     "neutral": "neutral",
+    "held": "held",
+    "failed": "failed",
     "inconclusive": "inconclusive",
     "not_run": "not run",
 }
@@ -34,8 +36,17 @@ def point_label(point: Mapping[str, Any]) -> str:
     return f"{sampler_label(point)}, NFE {point['nfe']}"
 
 
-def estimand_label(metric: Mapping[str, Any]) -> str:
+def arms_text(hypothesis: Mapping[str, Any], name: Callable[[str], str] = str) -> str:
+    """Arm and comparator by name, `A / B`; of a level the arm; of a combination `all of E1.H1, E1.H2`."""
+    if how := hypothesis["how"]:
+        return f"{how.replace('_', ' ')} {', '.join(hypothesis[how])}"
+    return " / ".join(name(hypothesis[side]) for side in ("arm", "comparator") if hypothesis[side])
+
+
+def estimand_label(metric: Mapping[str, Any] | None) -> str:
     """A metric's identity in words: name, objective, sampler, network calls, sample count."""
+    if metric is None:
+        return "–"
     parts = [metric_name(metric.get("metric") or metric["name"])]
     if metric.get("objective"):
         parts.append(f"{metric['objective']} objective")
@@ -68,30 +79,14 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.{max(digits - 1 - magnitude, 0)}f}".replace("-", MINUS)
 
 
-def margins(threshold: float) -> tuple[float, float]:
-    """Changes between these are too small to count: the threshold and its mirror on the log scale."""
-    margin = log_margin(threshold)
-    return math.expm1(-margin), math.expm1(margin)
+def interval_text(hypothesis: Mapping[str, Any]) -> str:
+    """An interval, of a ratio −20.0 % to −3.0 %; an en dash for None."""
+    return " to ".join(value_text(hypothesis, end) for end in hypothesis["interval"] or [None])
 
 
-def threshold_text(threshold: float) -> str:
-    """A threshold as the preregistration states it, without forced decimals: 7 %."""
-    return f"{100 * threshold:g} %"
-
-
-def interval_text(interval: Sequence[float] | None) -> str:
-    """An interval of relative changes: −20.0 % to −3.0 %."""
-    return "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-
-
-def change_text(relative_change: float | None) -> str:
-    """A signed relative change: −12.0 %; an en dash for None."""
-    return "–" if relative_change is None else percent(relative_change)
-
-
-def change_words(relative_change: float) -> str:
-    """A relative change in words: 12.0 % lower, 3.1 % higher."""
-    return f"{percent(abs(relative_change))[1:]} {'lower' if relative_change < 0 else 'higher'}"
+def estimate_text(hypothesis: Mapping[str, Any]) -> str:
+    """An estimate, of a ratio −12.0 %; an en dash for None."""
+    return value_text(hypothesis, estimate(hypothesis))
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -117,17 +112,17 @@ def rehearsal_line(report: Mapping[str, Any]) -> str:
 
 def verdict_table(verdict: Mapping[str, Any]) -> str:
     """The verdict as plain text: a line per hypothesis, then the study's outcome; a rehearsal says so."""
-    rows = [("hypothesis", "arm / comparator", "metric", "threshold", "change", "interval", "verdict")]
+    rows = [("hypothesis", "arm / comparator", "metric", "claim", "estimate", "interval", "verdict")]
     for item in verdict["hypotheses"]:
         level = "" if item["interval"] is None else f" ({100 * item['confidence']:.4g} %)"
         rows.append(
             (
                 item["id"] if item["role"] == "confirmatory" else f"{item['id']} (exploratory)",
-                f"{item['arm']} / {item['comparator']}",
+                arms_text(item),
                 estimand_label(item["metric_used"]),
-                f"{threshold_text(item['threshold'])} {item['direction']}",
-                change_text(item["relative_change"]),
-                interval_text(item["interval"]) + level,
+                claim(item),
+                estimate_text(item),
+                interval_text(item) + level,
                 OUTCOME_WORDS[item["outcome"]],
             )
         )

@@ -10,10 +10,11 @@ from typing import Any
 from markupsafe import Markup
 
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.labels import OUTCOME_WORDS, estimand_label, threshold_text
+from workflow_scripts.report.labels import OUTCOME_WORDS, arms_text, estimand_label
 from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_graph
 from workflow_scripts.report.tables import NONE, Cell, shared_settings, varied_settings
-from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.estimands import ESTIMATE, estimate
+from workflow_scripts.study.reasons import claim, metric_name
 from workflow_scripts.study.results import DIVERGED
 
 # The columns of a result row on the page; each distinct value is stored once.
@@ -149,7 +150,7 @@ class Lineage:
         return f"{run}/probes/step{row['step']:07d}.json"
 
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        used = {name: item["metric_used"].get(name) for name in MEASURED}
+        used = {name: (item["metric_used"] or {}).get(name) for name in MEASURED}
         wanted = {name: value for name, value in used.items() if value is not None}
         wanted["step"] = self.context.report["final_step"]
         places = {
@@ -157,18 +158,18 @@ class Lineage:
             for place, row in enumerate(self.context.results)
             if all(row.get(name) == value for name, value in wanted.items())
         }
-        copied = ("statement", "role", "reason", "arm", "comparator", "confidence", "interval")
+        copied = ("statement", "role", "reason", "arm", "comparator", "estimand", "confidence", "interval")
         return {
             **{name: item[name] for name in copied},
             "outcome": OUTCOME_WORDS[item["outcome"]],
             "metric": estimand_label(item["metric_used"]),
-            "threshold": f"{threshold_text(item['threshold'])} {item['direction']}",
-            "change": item["relative_change"],
+            "threshold": arms_text(item) if item["how"] else claim(item),
+            "change": estimate(item),
             "seeds": [
                 [
                     seed["seed"],
                     *(places.get((item[side], seed["seed"])) for side in ("arm", "comparator")),
-                    seed["relative_change"],
+                    seed[ESTIMATE[item["estimand"]]],
                 ]
                 for seed in item["seeds"]
             ],

@@ -31,6 +31,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 # Darker than the palette because small bold words are written in them (contrast of at least 4.5 : 1 on
 # white).
 OUTCOME_COLORS = {"better": "#00745A", "worse": "#B84A00", "neutral": "#0062A0", "inconclusive": "#555555"}
+OUTCOME_COLORS |= {"held": OUTCOME_COLORS["better"], "failed": OUTCOME_COLORS["worse"]}
 TEXT, MUTED, EDGE, GRID, BAND = "#262626", "#666666", "#888888", "#e4e4e4", "#ececec"
 DPI = 160
 # Smallest distance of two labelled ticks, as a share of the axis.

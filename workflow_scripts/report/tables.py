@@ -11,15 +11,16 @@ import pandas as pd
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import (
     OUTCOME_WORDS,
-    change_text,
+    arms_text,
     estimand_label,
+    estimate_text,
     interval_text,
     number,
-    threshold_text,
 )
 from workflow_scripts.report.sourced_numbers import plain, source_numbers
 from workflow_scripts.study.config import SECTIONS, flatten
-from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.estimands import SD, estimate
+from workflow_scripts.study.reasons import claim, metric_name
 
 Table = dict[str, list[Any]]
 # A column: its title, the rows of all arms, and what makes a cell of one arm's rows.
@@ -156,23 +157,21 @@ def hypothesis_table(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> T
     names = arm_names(report)
     rows = []
     for item in verdict["hypotheses"]:
-        arm, comparator = (names.get(item[key], markdown(item[key])) for key in ("arm", "comparator"))
         level = f"{100 * item['confidence']:.4g} %: " if item["interval"] else ""
         low = item["interval"][0] if item["interval"] else None
-        threshold = f"{threshold_text(item['threshold'])} {item['direction']}"
         rows.append(
             [
                 markdown(item["id"]),
                 item["role"],
-                f"{arm} / {comparator}",
+                arms_text(item, lambda arm: names.get(arm, markdown(arm))),
                 source_numbers(markdown(estimand_label(item["metric_used"])), f"hypothesis/{item['id']}"),
-                Cell(threshold, item["threshold"], of=["lock"]),
-                _decided(item, change_text(item["relative_change"]), item["relative_change"]),
-                _decided(item, level + interval_text(item["interval"]), low),
+                Cell(claim(item), item.get("threshold", item.get("margin")), of=["lock"]),
+                _decided(item, estimate_text(item), estimate(item)),
+                _decided(item, level + interval_text(item), low),
                 _decided(item, f"**{OUTCOME_WORDS[item['outcome']]}**"),
             ]
         )
-    columns = "Hypothesis, Role, Arm / comparator, Metric, Threshold, Change, Interval, Outcome"
+    columns = "Hypothesis, Role, Arm / comparator, Metric, Claim, Estimate, Interval, Outcome"
     return {"columns": columns.split(", "), "rows": rows}
 
 
@@ -264,28 +263,24 @@ def finite_sample_table(context: ReportContext) -> Table:
 
 def error_rate_table(verdict: Mapping[str, Any]) -> Table:
     """Simulated error rates of the rule, per hypothesis and number of seeds."""
-    rows = []
-    for item in verdict["hypotheses"]:
-        rates = item.get("error_rates") or {"by_num_seeds": []}
-        for point in rates["by_num_seeds"]:
-            sd = rates["log_sd_of_paired_difference"]
-            shares = ("false_verdicts", "power_at_threshold", "power_at_twice_threshold")
+    rows, simulated = [], [item for item in verdict["hypotheses"] if item["error_rates"]]
+    shares = sorted(
+        {key for item in simulated for key in item["error_rates"]["by_num_seeds"][0]} - {"num_seeds"}
+    )
+    for item in simulated:
+        sd = item["error_rates"][SD[item["estimand"]]]
+        for point in item["error_rates"]["by_num_seeds"]:
+            cells = ((point[key], rate_text(point[key])) if key in point else (None, NONE) for key in shares)
             rows.append(
                 [
                     markdown(item["id"]),
                     _decided(item, number(sd, 2), sd),
                     _decided(item, str(point["num_seeds"]), point["num_seeds"]),
-                    *(_decided(item, rate_text(point[key]), point[key]) for key in shares),
+                    *(_decided(item, text, value) for value, text in cells),
                 ]
             )
-    columns = [
-        "Hypothesis",
-        "sd of log ratio",
-        "seeds",
-        "false verdicts",
-        "power at threshold",
-        "power at twice the threshold",
-    ]
+    titles = [key.replace("_", " ").replace("twice", "twice the") for key in shares]
+    columns = ["Hypothesis", "sd between seeds", "seeds", *titles]
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
 

@@ -31,7 +31,7 @@ def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]
 def main_point(study: Study, preregistrations: list[Preregistration]) -> str:
     """The point of the first hypothesis about samples; ConfigError unless the preset has it."""
     for item in preregistrations:
-        for metric in (hypothesis["metric"] for hypothesis in item.hypotheses):
+        for metric in (hypothesis.get("metric", {}) for hypothesis in item.hypotheses):
             if "point" in metric or "sampler" in metric:
                 if (point := point_named_by(study.points, metric)) is None:
                     raise ConfigError(

@@ -12,6 +12,7 @@ from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study, read_base
+from workflow_scripts.study.estimands import BOUND, complete
 from workflow_scripts.study.points import point_named_by
 
 
@@ -29,11 +30,13 @@ class Preregistration:
 
     @property
     def hypotheses(self) -> list[dict[str, Any]]:
-        """Hypotheses with their experiment and an id that is unique in the study (`E2.H1`)."""
-        return [
-            {**hypothesis, "id": f"{self.experiment}.{hypothesis['id']}", "experiment": self.experiment}
-            for hypothesis in self.front["hypotheses"]
-        ]
+        """Complete hypotheses with their experiment and ids that are unique in the study (`E2.H1`)."""
+        found = [complete(hypothesis) for hypothesis in self.front["hypotheses"]]
+        for item in found:
+            item |= {"id": f"{self.experiment}.{item['id']}", "experiment": self.experiment}
+            if how := item["how"]:
+                item[how] = [f"{self.experiment}.{part}" for part in item[how]]
+        return found
 
 
 def parse_front_matter(text: str, where: str) -> dict[str, Any]:
@@ -101,10 +104,23 @@ def _check_against(item: Preregistration, full: Study) -> None:
                 raise ConfigError(
                     f"{item.path}: the {kind} {name!r} is unknown; {schema.nearest(name, known)}"
                 )
-    for hypothesis in front["hypotheses"]:
+    above: dict[str, str] = {}
+    for hypothesis in map(complete, front["hypotheses"]):
         where = f"{item.path}: {hypothesis['id']}"
+        for part in hypothesis.get(hypothesis["how"], ()):
+            if part not in above:
+                raise ConfigError(f"{where} combines {part}, which must be a hypothesis above it")
+            if hypothesis["role"] == "confirmatory" != above[part]:
+                raise ConfigError(f"{where} is confirmatory but combines {part}, which is exploratory")
+        above[hypothesis["id"]] = hypothesis["role"]
+        if hypothesis["how"]:
+            continue
         arm, comparator, metric = hypothesis["arm"], hypothesis["comparator"], hypothesis["metric"]
-        if (arm, comparator) not in compared:
+        if hypothesis["test"] == BOUND and hypothesis["bound"]["low"] >= hypothesis["bound"]["high"]:
+            raise ConfigError(f"{where}: bound.low must be less than bound.high")
+        if comparator is None and arm not in arms:
+            raise ConfigError(f"{where}: the arm {arm!r} is unknown; {schema.nearest(arm, arms)}")
+        if comparator is not None and (arm, comparator) not in compared:
             raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
         if {"point", "sampler"} & metric.keys() and point_named_by(full.points, metric) is None:
             raise ConfigError(f"{where}: {asked_point(metric)} is not evaluated by {preset_file}")

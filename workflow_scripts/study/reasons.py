@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workflow_scripts.study.rule import BETTER, NEUTRAL, WORSE
+from workflow_scripts.study.estimands import BOUND, LEVEL, LIMIT, RATIO, SUPERIORITY, estimate, zone
+from workflow_scripts.study.rule import BETTER, FAILED, HELD, NEUTRAL, NOT_RUN, WORSE
 
 _METRIC_NAMES = {
     "fid": "FID",
@@ -17,23 +19,27 @@ _METRIC_NAMES = {
 }
 
 
-def decided(hypothesis: Mapping[str, Any], margin: float) -> str:
-    """Geometric means of both arms, relative change, interval, and the branch of the rule that applied."""
-    before, after = (number(_geometric_mean(hypothesis, side)) for side in ("comparator_value", "arm_value"))
-    low, high = (percent(end) for end in hypothesis["interval"])
+def decided(hypothesis: Mapping[str, Any]) -> str:
+    """Means of both arms, estimate, interval, and the branch of the rule that applied."""
+    low, high = (value_text(hypothesis, end) for end in hypothesis["interval"])
+    change, means = value_text(hypothesis, estimate(hypothesis)), ""
+    if hypothesis["estimand"] != LEVEL:
+        before, after = (number(_mean(hypothesis, side)) for side in ("comparator_value", "arm_value"))
+        means = f"{before} → {after}: "
     return (
-        f"{metric_name(hypothesis['metric_used']['metric'])} {before} → {after}: "
-        f"{percent(hypothesis['relative_change'])} ({100 * hypothesis['confidence']:.4g} % interval {low} to "
-        f"{high}, {_seeds(hypothesis)}); {_branch(hypothesis, margin)}."
+        f"{metric_name(hypothesis['metric_used']['metric'])} {means}{change} "
+        f"({100 * hypothesis['confidence']:.4g} % interval {low} to {high}, {_seeds(hypothesis)}); "
+        f"{_branch(hypothesis)}."
     )
 
 
 def undecidable(hypothesis: Mapping[str, Any], unusable: Sequence[int]) -> str:
-    """Why the rule does not apply: a value without a logarithm, or fewer than two paired seeds."""
+    """Why the rule does not apply: a value without a logarithm, or fewer than two seeds."""
     name, seeds = metric_name(hypothesis["metric_used"]["metric"]), _seeds(hypothesis)
     if unusable:
         return f"{name} is not positive for seed {_list(unusable)}, so no ratio can be formed ({seeds})."
-    return f"{name} was measured on both arms for {seeds}; an interval needs at least 2."
+    where = "" if hypothesis["estimand"] == LEVEL else " on both arms"
+    return f"{name} was measured{where} for {seeds}; an interval needs at least 2."
 
 
 def not_run(arms: Sequence[str], preset: str) -> str:
@@ -42,10 +48,40 @@ def not_run(arms: Sequence[str], preset: str) -> str:
 
 def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
     """How the confirmatory hypotheses came out, and that a rehearsal settles nothing."""
-    results = [f"{item['id']} is {item['outcome'].replace('_', ' ')}" for item in confirmatory]
-    sentence = _list(results) or "No hypothesis is confirmatory"
+    sentence = outcomes(confirmatory) or "No hypothesis is confirmatory"
     rehearsed = f"; a rehearsal on preset {preset}, not the preregistered test" if rehearsal else ""
     return f"{sentence}{rehearsed}."
+
+
+def outcomes(hypotheses: Sequence[Mapping[str, Any]]) -> str:
+    """`E2.H1 is better and E2.H2 held`."""
+    verbs = {HELD: "held", FAILED: "failed", NOT_RUN: "is not run"}
+    return _list(
+        [f"{item['id']} {verbs.get(item['outcome'], 'is ' + item['outcome'])}" for item in hypotheses]
+    )
+
+
+def claim(hypothesis: Mapping[str, Any]) -> str:
+    """What is claimed: `7 % lower`, `at most 0.02 lower`, `0.3 to 0.5`; a dash for a combination."""
+    test = hypothesis["test"]
+    if test is None:
+        return "–"
+    limit = hypothesis[LIMIT[test]]
+    ends = (limit["low"], limit["high"]) if test == BOUND else (limit,)
+    texts = [f"{100 * end:g} %" if hypothesis["estimand"] == RATIO else f"{end:g}" for end in ends]
+    size = " to ".join(texts).replace("-", "−")
+    rises = (hypothesis["direction"] == "higher") == (test == SUPERIORITY)
+    words = {BOUND: size, SUPERIORITY: f"{size} {'higher' if rises else 'lower'}"}
+    return words.get(test, f"at most {words[SUPERIORITY]}")
+
+
+def value_text(hypothesis: Mapping[str, Any], value: float | None) -> str:
+    """An estimate or an end of its interval: a signed percentage or number, or a level's number."""
+    if value is None:
+        return "–"
+    if hypothesis["estimand"] == RATIO:
+        return percent(value)
+    return f"{'+' if value >= 0 and hypothesis['estimand'] != LEVEL else ''}{number(value)}"
 
 
 def metric_name(metric: str) -> str:
@@ -62,15 +98,21 @@ def percent(relative: float) -> str:
 
 
 def number(value: float) -> str:
-    """A positive value to three significant digits, such as `12.0` or `3.10e-06`."""
+    """A value to three significant digits, such as `12.0`, `−3.10e-06` or `0`."""
+    if value <= 0:
+        return f"−{number(-value)}" if value else "0"
     if not 1e-3 <= value < 1e5:
         return f"{value:.2e}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
-def _branch(hypothesis: Mapping[str, Any], margin: float) -> str:
-    outcome, fell = hypothesis["outcome"], hypothesis["relative_change"] < 0
-    lower, higher = percent(math.expm1(-margin)), percent(math.expm1(margin))
+def _branch(hypothesis: Mapping[str, Any]) -> str:
+    outcome, fell = hypothesis["outcome"], estimate(hypothesis) < 0
+    if hypothesis["test"] != SUPERIORITY:
+        places = {HELD: "the whole interval lies within", FAILED: "the whole interval lies beyond"}
+        place = places.get(outcome, "the interval reaches across an end of")
+        return f"{place} the {LIMIT[hypothesis['test']]} ({claim(hypothesis)})"
+    lower, higher = (value_text(hypothesis, end) for end in zone(hypothesis))
     size = f"at least {(lower if fell else higher)[1:]} {'lower' if fell else 'higher'}"
     if outcome in (BETTER, WORSE):
         return f"{size} and the interval excludes zero change"
@@ -82,9 +124,9 @@ def _branch(hypothesis: Mapping[str, Any], margin: float) -> str:
     return f"the interval includes zero change and reaches beyond {lower} or {higher}"
 
 
-def _geometric_mean(hypothesis: Mapping[str, Any], side: str) -> float:
-    seeds = hypothesis["seeds"]
-    return math.exp(math.fsum(math.log(seed[side]) for seed in seeds) / len(seeds))
+def _mean(hypothesis: Mapping[str, Any], side: str) -> float:
+    mean = statistics.geometric_mean if hypothesis["estimand"] == RATIO else statistics.fmean
+    return mean(seed[side] for seed in hypothesis["seeds"])
 
 
 def _seeds(hypothesis: Mapping[str, Any]) -> str:

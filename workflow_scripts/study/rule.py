@@ -1,7 +1,7 @@
-"""The locked decision rule, and its simulated error rates: false verdicts, and power.
+"""The decision rules, and their simulated error rates: false verdicts, and power.
 
-A paired difference is d_s = log(arm value / comparator value) of one seed s. Everything here is on that log
-scale and oriented so that negative is good; relative numbers are exp(d) - 1.
+Everything here is about one number per seed on the scale of `estimands.scale_of`: negative is good, 0 is no
+difference or the middle of a bound, and `margin` is the edge. The first study locked superiority.
 
 The simulation draws differences from a normal distribution with the spread that was recorded between seeds.
 Every number is a pure function of its arguments; with N simulations a rate p has standard error sqrt(p (1 -
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.randomness import stream
+from workflow_scripts.study.estimands import BOUND, NONINFERIORITY, SUPERIORITY
 
 BETTER, WORSE, NEUTRAL, INCONCLUSIVE = "better", "worse", "neutral", "inconclusive"
-NOT_RUN = "not_run"
+HELD, FAILED, NOT_RUN = "held", "failed", "not_run"
 
 # A mean this close to the margin has reached it: 93 against 100 is 7 % lower, however it was rounded.
 ROUNDING = 1e-9
@@ -27,11 +28,6 @@ ROUNDING = 1e-9
 NUM_SEEDS = (3, 5, 10)
 NUM_SIMULATIONS = 20_000
 _SEED = 0
-
-
-def log_margin(threshold: float) -> float:
-    """The smallest change that counts, m = -log(1 - threshold), for a relative threshold in (0, 1)."""
-    return -math.log1p(-threshold)
 
 
 def confidence_for(role: str, num_confirmatory: int, confidence: float, multiplicity: str) -> float:
@@ -59,14 +55,23 @@ def t_interval(differences: np.ndarray, confidence: float) -> tuple[np.ndarray, 
     return mean, mean - half_width, mean + half_width
 
 
-def decide_outcomes(differences: np.ndarray, confidence: float, margin: float) -> np.ndarray:
-    """Better, worse, neutral or inconclusive for each set of paired differences [..., n]; returns [...].
+def decide_outcomes(
+    differences: np.ndarray, confidence: float, margin: float, test: str = SUPERIORITY
+) -> np.ndarray:
+    """The outcome of each set of differences [..., n]; returns [...]. Inconclusive unless stated here.
 
     Better: the mean reaches -margin and the interval lies below 0. Worse: the mean reaches +margin and the
-    interval lies above 0. Neutral: the whole interval lies inside (-margin, +margin). Otherwise inconclusive.
+    interval lies above 0. Neutral: the whole interval lies inside (-margin, +margin).
+    A bound has held when the whole interval lies inside (-margin, +margin), and failed when all of it lies
+    beyond one end. Noninferiority has the upper end only.
     """
     mean, low, high = t_interval(differences, confidence)
-    reached = margin - ROUNDING
+    reached, beyond = margin - ROUNDING, margin + ROUNDING
+    if test != SUPERIORITY:
+        one_sided = test == NONINFERIORITY
+        held = (high < reached) & (one_sided | (low > -reached))
+        failed = (low > beyond) | (not one_sided) & (high < -beyond)
+        return np.select([held, failed], [HELD, FAILED], default=INCONCLUSIVE)
     return np.select(
         [(mean <= -reached) & (high < 0), (mean >= reached) & (low > 0), (low > -reached) & (high < reached)],
         [BETTER, WORSE, NEUTRAL],
@@ -74,61 +79,89 @@ def decide_outcomes(differences: np.ndarray, confidence: float, margin: float) -
     )
 
 
-def study_outcome(outcomes: list[str]) -> str:
-    """Outcome of the study from its confirmatory hypotheses.
+def combined_outcome(how: str, outcomes: list[str]) -> str:
+    """Outcome of `all_of` or `any_of` several hypotheses.
 
-    Better when one is better and none worse, worse when one is worse and none better, neutral when all are,
-    else inconclusive.
+    Better and held show a claim; worse, failed and neutral (too small a change) refute it; inconclusive and
+    not run leave it open. `all_of` has held when all are shown, and failed once one is refuted; `any_of` has
+    held once one is shown, and failed when all are refuted. Else it is inconclusive, or not run if none was.
     """
-    if BETTER in outcomes and WORSE not in outcomes:
-        return BETTER
-    if WORSE in outcomes and BETTER not in outcomes:
-        return WORSE
-    return NEUTRAL if outcomes and all(outcome == NEUTRAL for outcome in outcomes) else INCONCLUSIVE
+    shown = [outcome in (BETTER, HELD) for outcome in outcomes]
+    refuted = [outcome in (WORSE, FAILED, NEUTRAL) for outcome in outcomes]
+    held, failed = (all(shown), any(refuted)) if how == "all_of" else (any(shown), all(refuted))
+    undecided = NOT_RUN if set(outcomes) == {NOT_RUN} else INCONCLUSIVE
+    return HELD if held else FAILED if failed else undecided
+
+
+def study_outcome(outcomes: list[str]) -> str:
+    """Outcome of the study from its confirmatory hypotheses, of which a combination stands for its parts.
+
+    Better when one is better and none worse or failed; beside these it is inconclusive. Without a better one,
+    worse when one is worse (that another held makes up for nothing), else failed when one failed. Without any
+    of these, held when one held and the rest held or are neutral, neutral when all are, else inconclusive.
+    """
+    found = set(outcomes)
+    if BETTER in found:
+        return INCONCLUSIVE if found & {WORSE, FAILED} else BETTER
+    rest = HELD if found and found <= {HELD, NEUTRAL} else INCONCLUSIVE
+    return WORSE if WORSE in found else FAILED if FAILED in found else NEUTRAL if found == {NEUTRAL} else rest
 
 
 def simulate_differences(
-    log_sd: float, num_seeds: int, true_difference: float = 0.0, member: int = 0
+    sd: float, num_seeds: int, true_difference: float = 0.0, member: int = 0
 ) -> np.ndarray:
-    """Paired log differences [NUM_SIMULATIONS, num_seeds]; each `member` of a family has its own draws."""
+    """Differences [NUM_SIMULATIONS, num_seeds]; each `member` of a family has its own draws."""
     normal = stream(_SEED, "error_rates", num_seeds, member).standard_normal((NUM_SIMULATIONS, num_seeds))
-    return true_difference + log_sd * normal
+    return true_difference + sd * normal
 
 
-def error_rates(log_sd: float, margin: float, confidence: float) -> dict[str, Any]:
-    """False verdict rate (better or worse without a true difference) and power, for 3, 5 and 10 seeds.
+# Per test, each rate: the true difference in margins, and the outcomes whose chance it is.
+_RATES = {
+    SUPERIORITY: {
+        "false_verdicts": (0.0, (BETTER, WORSE)),
+        "power_at_threshold": (-1.0, BETTER),
+        "power_at_twice_threshold": (-2.0, BETTER),
+    },
+    NONINFERIORITY: {"false_verdicts": (1.0, HELD), "power_at_no_difference": (0.0, HELD)},
+    BOUND: {"false_verdicts": (1.0, HELD), "power_at_middle": (0.0, HELD)},
+}
+Member = tuple[float, float, str]  # sd, margin, test
 
-    Power is the chance of `better` when the true log difference is the margin (7 %) or twice the margin
-    (13.5 %). At the margin it cannot pass one half: half of all estimates fall short of the truth.
+
+def error_rates(member: Member, confidence: float) -> dict[str, Any]:
+    """False verdict rate and power for 3, 5 and 10 seeds.
+
+    Superiority: false is better or worse without a true difference. Power is the chance of `better` when the
+    true difference is the margin (7 %) or twice the margin (13.5 %). At the margin it cannot pass one half:
+    half of all estimates fall short of the truth. A margin or bound: false is held when the truth lies at its
+    edge, and power is the chance of `held` without a difference, or in the middle of the bound.
     """
-
-    def outcomes(num_seeds: int, true_difference: float) -> np.ndarray:
-        return decide_outcomes(simulate_differences(log_sd, num_seeds, true_difference), confidence, margin)
-
     return {
-        "log_sd_of_paired_difference": log_sd,
         "num_simulations": NUM_SIMULATIONS,
         "monte_carlo_stderr_at_most": 0.5 / math.sqrt(NUM_SIMULATIONS),
         "by_num_seeds": [
-            {
-                "num_seeds": num_seeds,
-                "false_verdicts": float(np.isin(outcomes(num_seeds, 0.0), (BETTER, WORSE)).mean()),
-                "power_at_threshold": float((outcomes(num_seeds, -margin) == BETTER).mean()),
-                "power_at_twice_threshold": float((outcomes(num_seeds, -2 * margin) == BETTER).mean()),
-            }
-            for num_seeds in NUM_SEEDS
+            {"num_seeds": num}
+            | {rate: float(_occurs(rate, member, confidence, num).mean()) for rate in _RATES[member[2]]}
+            for num in NUM_SEEDS
         ],
     }
 
 
-def family_false_verdicts(members: Sequence[tuple[float, float]], confidence: float, num_seeds: int) -> float:
-    """Chance that any of several hypotheses comes out better or worse when none has a true difference.
+def family_false_verdicts(members: Sequence[Member], confidence: float, num_seeds: int) -> float:
+    """Chance that any of several hypotheses has a false verdict, as `error_rates` counts it.
 
-    `members` holds (log_sd, margin) of each. They are drawn independently, close to the worst case: measured
-    on the same runs they err together, and so fewer families hold an error. Bonferroni covers every case.
+    Members are drawn independently, close to the worst case: measured on the same runs they err together, and
+    so fewer families hold an error. Bonferroni covers every case.
     """
     any_false = np.zeros(NUM_SIMULATIONS, dtype=bool)
-    for member, (log_sd, margin) in enumerate(members):
-        differences = simulate_differences(log_sd, num_seeds, member=member)
-        any_false |= np.isin(decide_outcomes(differences, confidence, margin), (BETTER, WORSE))
+    for number, member in enumerate(members):
+        any_false |= _occurs("false_verdicts", member, confidence, num_seeds, number)
     return float(any_false.mean())
+
+
+def _occurs(rate: str, member: Member, confidence: float, num_seeds: int, number: int = 0) -> np.ndarray:
+    """Whether each simulated study [NUM_SIMULATIONS] has one of the outcomes that a rate counts."""
+    sd, margin, test = member
+    true, counted = _RATES[test][rate]
+    differences = simulate_differences(sd, num_seeds, true * margin, number)
+    return np.isin(decide_outcomes(differences, confidence, margin, test), counted)

@@ -154,6 +154,8 @@ def _explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "required":
         return f"{below}{next(name for name in wanted if name not in error.instance)} is missing"
     key = key or "the file"
+    if error.validator == "not":
+        return f"{key} has no place in a hypothesis of this kind; leave it out"
     if error.validator == "type":
         kinds = wanted if isinstance(wanted, list) else [wanted]
         return f"{key} is {value}, must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}"

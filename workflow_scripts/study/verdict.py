@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.study import reasons, rule
+from workflow_scripts.study import estimands, reasons, rule
+from workflow_scripts.study.estimands import ESTIMATE, LEVEL, RATIO, SD, scale_of, shown
 from workflow_scripts.study.points import point_named_by
 from workflow_scripts.study.results import DIVERGED, Row, flat, require_comparable
 
 # A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
 _COUNTS = ("num_samples", "num_probes")
-# Multiplied by it, negative differences are good.
-_ORIENTATION = {"lower": 1.0, "higher": -1.0}
 
 
 def decide(
@@ -33,27 +32,30 @@ def decide(
     identities would be compared.
     """
     _check_rows(rows, context)
-    # Hypotheses that this preset does not run count too.
-    num_confirmatory = Counter(item["experiment"] for item in hypotheses if item["role"] == "confirmatory")
-    decided = []
+    hypotheses = [estimands.complete(hypothesis) for hypothesis in hypotheses]
+    # Hypotheses that this preset does not run count too; a combination errs only where one of its parts does.
+    counted = [item for item in hypotheses if item["role"] == "confirmatory" and not item["how"]]
+    num_confirmatory = Counter(item["experiment"] for item in counted)
+    decided: dict[str, dict[str, Any]] = {}
     for hypothesis in hypotheses:
         siblings = num_confirmatory[hypothesis["experiment"]]
         confidence = rule.confidence_for(
             hypothesis["role"], siblings, analysis["confidence"], analysis["multiplicity"]
         )
-        decided.append(_decide_hypothesis(hypothesis, rows, confidence, context))
-    confirmatory = [hypothesis for hypothesis in decided if hypothesis["role"] == "confirmatory"]
+        parts = [decided[part] for part in hypothesis.get(hypothesis["how"], ())]
+        decided[hypothesis["id"]] = _decide_hypothesis(hypothesis, parts, rows, confidence, context)
+    confirmatory, heads = [decided[item["id"]] for item in counted], estimands.deciding(decided.values())
     return {
         **{name: context[name] for name in ("study", "preset", "preregistered_preset", "rehearsal")},
-        "outcome": rule.study_outcome([hypothesis["outcome"] for hypothesis in confirmatory]),
-        "reason": reasons.study_reason(confirmatory, context["preset"], context["rehearsal"]),
+        "outcome": rule.study_outcome([hypothesis["outcome"] for hypothesis in heads]),
+        "reason": reasons.study_reason(heads, context["preset"], context["rehearsal"]),
         "analysis": dict(analysis),
         # Each hypothesis states its own; with several experiments this is the strictest.
         "confidence_used": {
             "confirmatory": max((hypothesis["confidence"] for hypothesis in confirmatory), default=None),
             "exploratory": analysis["confidence"],
         },
-        "hypotheses": decided,
+        "hypotheses": list(decided.values()),
         "families": [_family(experiment, confirmatory) for experiment in sorted(num_confirmatory)],
     }
 
@@ -72,59 +74,64 @@ def _check_rows(rows: Sequence[Row], context: Mapping[str, Any]) -> None:
 
 
 def _decide_hypothesis(
-    hypothesis: Mapping[str, Any], rows: Sequence[Row], confidence: float, context: Mapping[str, Any]
+    hypothesis: Mapping[str, Any],
+    parts: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
+    confidence: float,
+    context: Mapping[str, Any],
 ) -> dict[str, Any]:
+    decided = dict(hypothesis) | dict.fromkeys(("metric_used", "interval", "error_rates"))
+    decided |= {"substitutions": [], "seeds": [], "missing_seeds": [], "diverged": []}
+    decided["confidence"] = confidence
+    if hypothesis["how"]:
+        outcome = rule.combined_outcome(hypothesis["how"], [part["outcome"] for part in parts])
+        return decided | {"outcome": outcome, "reason": f"{reasons.outcomes(parts)}."}
     used, substitutions = _metric_used(hypothesis, context)
-    decided = {
-        **hypothesis,
-        "metric_used": used,
-        "substitutions": substitutions,
-        "seeds": [],
-        "missing_seeds": list(context["seeds"]),
-        "diverged": [],
-        "relative_change": None,
-        "interval": None,
-        "confidence": confidence,
-        "error_rates": None,
-    }
-    not_run = [arm for arm in (hypothesis["arm"], hypothesis["comparator"]) if arm not in context["arms"]]
+    decided |= {"metric_used": used, "substitutions": substitutions, ESTIMATE[hypothesis["estimand"]]: None}
+    arms = [hypothesis["arm"], hypothesis["comparator"]][: 1 if hypothesis["estimand"] == LEVEL else 2]
+    not_run = [arm for arm in arms if arm not in context["arms"]]
+    decided["missing_seeds"] = list(context["seeds"])
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
-
-    pairs = _paired_values(hypothesis, used, rows, context)
-    differences = {
-        seed: math.log(arm) - math.log(comparator) if min(arm, comparator) > 0 else None
-        for seed, (arm, comparator) in pairs.items()
-    }
-    decided["seeds"] = [
-        {
-            "seed": seed,
-            "arm_value": arm,
-            "comparator_value": comparator,
-            "relative_change": None if differences[seed] is None else relative(differences[seed]),
-        }
-        for seed, (arm, comparator) in pairs.items()
-    ]
+    # the rows of a level are looked up as if it were compared with itself
+    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, context)
     decided["missing_seeds"] = [seed for seed in context["seeds"] if seed not in pairs]
     decided["diverged"] = [
         {"arm": row["arm"], "seed": row["seed"], "step": row["value"]}
         for row in rows
-        if row["metric"] == DIVERGED and row["arm"] in (hypothesis["arm"], hypothesis["comparator"])
+        if row["metric"] == DIVERGED and row["arm"] in arms
     ]
-    unusable = [seed for seed, difference in differences.items() if difference is None]
-    if unusable or len(pairs) < 2:
+    return decide_values(decided, {seed: pair[: len(arms)] for seed, pair in pairs.items()})
+
+
+def decide_values(hypothesis: Mapping[str, Any], values: Mapping[int, tuple[float, ...]]) -> dict[str, Any]:
+    """The hypothesis with outcome, numbers and reason; `values` are those of its arms by seed."""
+    estimand, confidence, decided = hypothesis["estimand"], hypothesis["confidence"], dict(hypothesis)
+    scaled, name = {seed: _on_scale(estimand, *sides) for seed, sides in values.items()}, ESTIMATE[estimand]
+    decided["seeds"] = [
+        {"seed": seed, **dict(zip(("arm_value", "comparator_value"), sides))}
+        | {name: None if scaled[seed] is None else shown(hypothesis, scaled[seed])}
+        for seed, sides in values.items()
+    ]
+    unusable = [seed for seed, value in scaled.items() if value is None]
+    if unusable or len(values) < 2:
         return decided | {"outcome": rule.INCONCLUSIVE, "reason": reasons.undecidable(decided, unusable)}
 
-    paired, margin = np.array(list(differences.values())), rule.log_margin(hypothesis["threshold"])
-    oriented = _ORIENTATION[hypothesis["direction"]] * paired
-    mean, low, high = (float(value) for value in rule.t_interval(paired, confidence))
-    decided |= {
-        "outcome": str(rule.decide_outcomes(oriented, confidence, margin)),
-        "relative_change": relative(mean),
-        "interval": [relative(low), relative(high)],
-        "error_rates": rule.error_rates(float(paired.std(ddof=1)), margin, confidence),
-    }
-    return decided | {"reason": reasons.decided(decided, margin)}
+    array, (centre, unit, margin) = np.array(list(scaled.values())), scale_of(hypothesis)
+    sd = float(array.std(ddof=1))
+    mean, low, high = (shown(hypothesis, float(value)) for value in rule.t_interval(array, confidence))
+    outcomes = rule.decide_outcomes((array - centre) / unit, confidence, margin, hypothesis["test"])
+    rates = rule.error_rates(_member(hypothesis, sd), confidence)
+    decided |= {"outcome": str(outcomes), name: mean, "interval": [low, high]}
+    decided["error_rates"] = {SD[estimand]: sd, **rates}
+    return decided | {"reason": reasons.decided(decided)}
+
+
+def _on_scale(estimand: str, arm: float, *comparator: float) -> float | None:
+    """The estimand of one seed on its scale; None for a ratio without a logarithm."""
+    if estimand != RATIO:
+        return arm - sum(comparator)
+    return math.log(arm) - math.log(*comparator) if min(arm, *comparator) > 0 else None
 
 
 def _metric_used(
@@ -207,7 +214,7 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     """The chance that an experiment's confirmatory hypotheses together give any false verdict."""
     own = [hypothesis for hypothesis in confirmatory if hypothesis["experiment"] == experiment]
     members = [
-        (hypothesis["error_rates"]["log_sd_of_paired_difference"], rule.log_margin(hypothesis["threshold"]))
+        _member(hypothesis, hypothesis["error_rates"][SD[hypothesis["estimand"]]])
         for hypothesis in own
         if hypothesis["error_rates"] is not None  # undecided ones have no spread to simulate with
     ]
@@ -227,6 +234,6 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
-def relative(difference: float) -> float:
-    """exp(d) - 1 of a log difference d, capped so that it fits a float."""
-    return math.expm1(min(difference, 700.0))
+def _member(hypothesis: Mapping[str, Any], sd: float) -> rule.Member:
+    _, unit, margin = scale_of(hypothesis)
+    return sd / abs(unit), margin, hypothesis["test"]

@@ -182,7 +182,33 @@ def hypotheses(rehearsal: bool = True) -> list[dict[str, Any]]:
     ]
 
 
-def verdict(report: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def every_kind(rehearsal: bool = True) -> list[dict[str, Any]]:
+    """Hypotheses of every estimand and test; those before the last two are confirmatory."""
+    distance, _, *_ = hypotheses(rehearsal)
+    recall = distance | {"metric": distance["metric"] | {"name": "recall"}, "direction": "higher"}
+    without = {key: value for key, value in recall.items() if key not in ("threshold", "direction")}
+    level = {key: value for key, value in without.items() if key != "comparator"}
+    kinds = [
+        distance,
+        recall | {"estimand": "difference", "threshold": 0.1},
+        without | {"estimand": "difference", "test": "noninferiority", "margin": 0.05, "direction": "higher"},
+        without | {"estimand": "difference", "test": "bound", "bound": {"low": 0.02, "high": 0.1}},
+        without | {"test": "noninferiority", "margin": 0.05, "direction": "higher"},
+        without | {"test": "bound", "bound": {"low": -0.01, "high": 0.01}},
+        level | {"estimand": "level", "test": "bound", "bound": {"low": 0.7, "high": 0.9}},
+        {"experiment": "B", "statement": "Both.", "all_of": ["B.H2", "B.H3"]},
+        {"experiment": "B", "statement": "Either.", "any_of": ["B.H1", "B.H4"]},
+    ]
+    roles = ["confirmatory"] * 7 + ["exploratory"] * 2
+    return [
+        kind | {"id": f"B.H{number}", "role": role}
+        for number, (kind, role) in enumerate(zip(kinds, roles, strict=True), start=1)
+    ]
+
+
+def verdict(
+    report: dict[str, Any], rows: list[dict[str, Any]], asked: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """verdict.json as the pipeline's own rule decides it."""
     context = {
         **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal", "seeds")},
@@ -193,7 +219,7 @@ def verdict(report: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any
         "arms": [arm["name"] for arm in report["arms"]],
     }
     lines = "".join(canonical_json(row) + "\n" for row in rows)
-    decided = decide(hypotheses(report["rehearsal"]), rows, ANALYSIS, context)
+    decided = decide(asked or hypotheses(report["rehearsal"]), rows, ANALYSIS, context)
     return decided | {"results_sha256": sha256_text(lines)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.text
@@ -84,6 +85,21 @@ def test_draws_from_nothing_and_says_so(name, tmp_path):
     saved(figure, frame, tmp_path)
     assert frame.empty
     assert any(word in texts_of(figure) for word in ("No ", "Not measured"))
+
+
+def test_hypotheses_of_every_kind_share_an_axis_in_margins(full, tmp_path):
+    rows = made_up.result_rows(full.report, "better")
+    verdict = made_up.verdict(full.report, rows, made_up.every_kind())
+    figure, frame = draw("hypotheses", replace(full, verdict=verdict))
+    saved(figure, frame, tmp_path)
+    assert list(frame["claim"])[:4] == ["7 % lower", "0.1 higher", "at most 0.05 lower", "0.02 to 0.1"]
+    diamonds = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "D"]
+    # 20 % lower, in margins of 7 %; 0 in 0.02 to 0.1; 0 % in −1 % to 1 % of a logarithm; 0.76 in 0.7 to 0.9
+    ratio = math.log(0.8) / -math.log(0.93)
+    assert diamonds == pytest.approx([ratio, 0, 0, -1.5, 0, 0.005, -0.4], abs=1e-6)
+    text = texts_of(figure)
+    assert "B.H7: weighted γ=5\nrecall, ddpm, NFE 50, 40 samples: 0.7 to 0.9" in text
+    assert "B.H9 (exploratory): any of B.H1, B.H4" in text and "margins from no difference" in text
 
 
 def test_frechet_data_are_the_geometric_mean_and_its_t_interval(full):

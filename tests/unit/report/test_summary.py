@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
 from workflow_scripts.report.tables import as_markdown, markdown
 from workflow_scripts.steps import write_summary
-from workflow_scripts.study import rule
+from workflow_scripts.study import reasons, rule
 from workflow_scripts.study.results import flat
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "reports" / "templates" / "summary.md.j2"
@@ -65,7 +66,8 @@ def about(**choices) -> str:
     """The paragraph on a hypothesis with a threshold of 7 %."""
     report = made_up.report_settings()
     item = made_up.verdict(report, made_up.result_rows(report))["hypotheses"][0]
-    return plain(interpretation.hypothesis_paragraph(report, item | choices))
+    item |= choices
+    return plain(interpretation.hypothesis_paragraph(report, item | {"reason": reasons.decided(item)}))
 
 
 def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identity) -> tuple[float, ...]:
@@ -87,7 +89,7 @@ def recomputed(context: ReportContext, metric: str, arm: str, t: float, **identi
         ("better", "and the interval excludes zero change"),
         ("worse", "and the interval excludes zero change"),
         ("neutral", "smaller ones are not"),
-        ("inconclusive", "none of these can be excluded"),
+        ("inconclusive", "Neither zero change nor a relevant one can be excluded"),
     ],
 )
 def test_words_and_numbers_are_those_of_the_rows(outcome, must_say, tmp_path):
@@ -102,7 +104,7 @@ def test_words_and_numbers_are_those_of_the_rows(outcome, must_say, tmp_path):
         change, low, high = recomputed(context, arm=arm, t=t, **identity)
         words = paragraph(text, name)
         assert f"interval {percent(low)} to {percent(high)}" in words
-        assert f"{100 * abs(change):.1f} % {'lower' if change < 0 else 'higher'} than" in words
+        assert f": {percent(change)} (" in words
         assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high)
         row = next(line for line in section(text, "Verdict").splitlines() if line.startswith(f"| {name} |"))
         assert f"| {percent(change)} |" in row and f"{percent(low)} to {percent(high)}" in row
@@ -126,10 +128,10 @@ def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, thres
     if array.std() < 1e-6:
         return
     mean, low, high = (math.expm1(end) for end in rule.t_interval(array, 0.95))
-    outcome = str(rule.decide_outcomes(array, 0.95, rule.log_margin(threshold)))
+    outcome = str(rule.decide_outcomes(array, 0.95, -math.log1p(-threshold)))
     words = about(outcome=outcome, threshold=threshold, relative_change=mean, interval=[low, high])
     assert bool(re.search(CLAIMS, words)) == (not low <= 0 <= high), words
-    assert f"{'lower' if mean < 0 else 'higher'} than" in words
+    assert f": {percent(mean)} (" in words
     if "Every value inside the interval exceeds" in words:
         margin = -math.log(1 - threshold)
         assert math.log1p(high) <= -margin or math.log1p(low) >= margin
@@ -140,18 +142,8 @@ def test_no_interval_with_zero_inside_is_ever_called_a_change(differences, thres
     [
         ("better", [-0.10, -0.08], "Every value inside the interval exceeds the threshold."),
         ("better", [-0.15, -0.02], "also contains changes smaller than the threshold"),
-        (
-            "inconclusive",
-            [-0.06, -0.01],
-            "only decreases, but the estimate does not reach the threshold of −7.0 %",
-        ),
-        (
-            "inconclusive",
-            [0.01, 0.06],
-            "only increases, but the estimate does not reach the threshold of +7.5 %",
-        ),
-        ("inconclusive", [-0.20, 0.01], "The interval contains zero change and a decrease beyond −7.0 %:"),
-        ("inconclusive", [-0.01, 0.20], "The interval contains zero change and an increase beyond +7.5 %:"),
+        ("inconclusive", [-0.06, -0.01], "zero change, but the estimate is not at least 7.0 % lower"),
+        ("inconclusive", [-0.20, 0.01], "reaches beyond −7.0 % or +7.5 %. Neither zero change"),
         # A threshold of 7 % allows +7.4 % upwards, so changes as large as 7 % are not excluded.
         ("neutral", [-0.06, 0.074], "lies between −7.0 % and +7.5 %"),
         ("neutral", [0.01, 0.02], "The interval excludes zero: there is a difference"),
@@ -197,6 +189,62 @@ def test_in_the_terminal_every_hypothesis_is_an_aligned_line_with_its_numbers(re
         assert all(
             f"  {line}"[start : start + 2].isspace() and line[start] != " " for line in (header, *rows)
         )
+
+
+def test_every_estimand_test_and_combination_is_shown(tmp_path):
+    report, inputs = made_up.write_study(tmp_path, outcome="better")
+    rows = made_up.result_rows(report, "better")
+    context = replace(
+        ReportContext.load(report, inputs), verdict=made_up.verdict(report, rows, made_up.every_kind())
+    )
+    lines = verdict_table(context.verdict).splitlines()
+    assert lines[1].split()[-4:] == ["claim", "estimate", "interval", "verdict"]
+    for number, (*words, outcome) in enumerate(
+        (
+            ("B_weighted / A_plain", "7 % lower", "−20.0 %", "better"),
+            ("B_weighted / A_plain", "0.1 higher", "+0 to +0 (99.29 %)", "neutral"),
+            ("at most 0.05 lower", "held"),
+            ("  0.02 to 0.1  ", "failed"),
+            ("at most 5 % lower", "+0.0 % to +0.0 % (99.29 %)", "held"),
+            ("−1 % to 1 %", "held"),
+            ("B_weighted  ", "0.7 to 0.9", "0.760 ", "inconclusive"),
+            ("(exploratory)", "all of B.H2, B.H3", "failed"),
+            ("(exploratory)", "any of B.H1, B.H4", "held"),
+        )
+    ):
+        assert all(word in lines[3 + number] for word in words) and lines[3 + number].endswith(outcome)
+    text = text_of(context)
+    assert paragraph(text, "B.H3") == (
+        "**B.H3** (confirmatory): held. “weighted γ=5” / “plain”: recall 0.760 → 0.760: +0 (99.29 % "
+        "interval +0 to +0, 3 seeds); the whole interval lies within the margin (at most 0.05 lower)."
+    )
+    assert "recall 0.760 → 0.760: +0 (99.29 % interval +0 to +0" in paragraph(text, "B.H2")
+    assert "**B.H7** (confirmatory): inconclusive. “weighted γ=5”: recall 0.760 (" in paragraph(text, "B.H7")
+    assert "held. any of B.H1, B.H4: B.H1 is better and B.H4 failed." in paragraph(text, "B.H9")
+    assert "opposite directions" in section(text, "Interpretation")
+    assert "| sd between seeds | seeds | false verdicts | power at middle | power at no difference |" in text
+    power = context.verdict["hypotheses"][6]["error_rates"]["by_num_seeds"][0]["power_at_middle"]
+    assert f"| B.H7 | 0.010 | 3 | 0.4 % | {100 * power:.1f} % | – | – | – |" in text
+
+
+@pytest.mark.parametrize(
+    ("kept", "start"),
+    [
+        ((3,), "Held, in this rehearsal: “weighted γ=5” / “plain”: recall 0.760 → 0.760: +0 (95 % interval"),
+        ((4,), "Failed, in this rehearsal: “weighted γ=5” / “plain”: recall 0.760"),
+        ((2, 3), "Held, in this rehearsal: “weighted γ=5” / “plain”: recall"),
+        (
+            (2,),
+            "Neutral, in this rehearsal: in 1 preregistered comparison the interval lies within the changes",
+        ),
+    ],
+)
+def test_the_answer_to_claims_names_what_decided(kept, start):
+    report = made_up.report_settings()
+    asked = [item for item in made_up.every_kind() if int(item["id"].removeprefix("B.H")) in kept]
+    verdict = made_up.verdict(report, made_up.result_rows(report, "better"), asked)
+    assert plain(interpretation.answer(report, verdict)).startswith(start)
+    assert interpretation.STUDY_WORDS[verdict["outcome"]] in interpretation.study_paragraph(report, verdict)
 
 
 def test_tables_are_means_over_seeds(tmp_path):
@@ -311,7 +359,7 @@ def test_a_failed_arm_is_named_and_nothing_is_said_about_it(tmp_path):
     assert "**Missing.** “weighted γ=5” has no results, so nothing is said about it." in text
     assert "0 of 3 seeds, missing 11, 12 and 13" in paragraph(text, "B.H1")
     assert not re.search(CLAIMS, paragraph(text, "B.H1"))
-    assert "**Answer.** Inconclusive" in text and "There is no estimate for FD (fd_toy)" in text
+    assert "**Answer.** Inconclusive" in text and "Estimates: none for FD (fd_toy)" in text
 
 
 def test_one_seed_has_no_interval_and_no_claim(tmp_path):

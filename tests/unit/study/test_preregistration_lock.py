@@ -34,6 +34,18 @@ def _command(root, *arguments):
     lock_study.main([*arguments, "--study", STUDY], root=root)
 
 
+LEVEL = """
+  - id: H3
+    statement: The distance is small.
+    role: exploratory
+    arm: E2_minsnr_linear
+    estimand: level
+    test: bound
+    bound: {low: 0, high: 9.5}
+    metric: {name: fid, sampler: ddpm, nfe: 50, num_samples: 10000, ema: true, step: final}
+"""
+
+
 @pytest.fixture
 def locked(project):
     _command(project, "lock")
@@ -204,6 +216,47 @@ def test_results_that_exist_are_recorded_whatever_the_author_says(locked, edit):
         ("preset: cifar10", "preset: cifar", "did you mean 'cifar10'?"),
         ("seeds: [1077, 1078, 1079]", "seeds: [1077]", f"differ from {CIFAR10}"),
         ("---\n", "", "must start with front matter"),
+        ("threshold: 0.07", "threshold: 7", "threshold is 7, must be less than 1"),
+        ("threshold: 0.07", "margin: 0.07", "hypotheses.0.threshold is missing"),
+        ("threshold: 0.07", "test: noninferiority", "hypotheses.0.margin is missing"),
+        ("    threshold: 0.07", "    test: bound\n    bound: {low: 0, high: 1}", "direction has no place in"),
+        ("threshold: 0.07", "estimand: level", "hypotheses.0.test is missing"),
+        (
+            "    direction: lower\n    threshold: 0.07",
+            "    estimand: level\n    test: bound\n    bound: {low: 0, high: 1}",
+            "comparator has no place in",
+        ),
+        ("threshold: 0.07", "threshold: 0.07\n    all_of: [H1, H2]", "hypotheses.0.arm has no place in"),
+        (
+            "    direction: lower\n    threshold: 0.07",
+            "    test: bound\n    bound: {low: 0.1, high: 0.1}",
+            "H1: bound.low must be less than bound.high",
+        ),
+        (
+            "    direction: lower\n    threshold: 0.07",
+            "    test: bound\n    bound: {low: -1, high: 0.1}",
+            "low is -1, must be more than -1",
+        ),
+        (
+            "analysis:",
+            "  - {id: H3, statement: x, role: confirmatory, all_of: [H1, H4]}\nanalysis:",
+            "H3 combines H4, which must be a hypothesis above it",
+        ),
+        (
+            "analysis:",
+            "  - {id: H3, statement: x, role: confirmatory, all_of: [H1, H2], any_of: [H2, H1]}\nanalysis:",
+            "hypotheses.2.any_of has no place in",
+        ),
+        (
+            "analysis:",
+            LEVEL.replace("E2_minsnr_linear", "E2_minsnr_liner") + "analysis:",
+            "did you mean 'E2_minsnr_linear'?",
+        ),
+        (
+            "analysis:",
+            LEVEL + "  - {id: H4, statement: x, role: confirmatory, any_of: [H1, H3]}\nanalysis:",
+            "H4 is confirmatory but combines H3, which is exploratory",
+        ),
     ],
 )
 def test_front_matter_mistakes_are_one_line(project, old, new, message, edit):
@@ -214,6 +267,17 @@ def test_front_matter_mistakes_are_one_line(project, old, new, message, edit):
     with pytest.raises(ConfigError) as error:
         read_preregistrations(project, STUDY)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_every_kind_of_hypothesis_can_be_preregistered(project, edit):
+    both = "  - {id: H4, statement: x, role: exploratory, all_of: [H1, H3]}\n"
+    edit(E2_PRE, "analysis:", LEVEL + both + "analysis:")
+    edit(E2_PRE, "threshold: 0.07", "estimand: difference\n    threshold: 7")
+    edit(E2_PRE, "threshold: 0.1", "test: noninferiority\n    margin: 0.1")
+    found = read_preregistrations(project, STUDY)[1].hypotheses
+    kinds = [(item["estimand"], item["test"]) for item in found]
+    assert kinds[:3] == [("difference", "superiority"), ("ratio", "noninferiority"), ("level", "bound")]
+    assert found[3]["all_of"] == ["E2.H1", "E2.H3"] and found[3]["how"] == "all_of"
 
 
 def test_an_arm_that_nobody_preregistered_is_refused(project):

@@ -11,17 +11,21 @@ from scipy import stats
 from workflow_scripts.study.rule import (
     NUM_SEEDS,
     NUM_SIMULATIONS,
+    combined_outcome,
     confidence_for,
     decide_outcomes,
     error_rates,
     family_false_verdicts,
-    log_margin,
     simulate_differences,
     study_outcome,
     t_interval,
 )
 
 MARGIN = 0.1
+
+
+def log_margin(threshold):
+    return -math.log1p(-threshold)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975])
@@ -75,6 +79,27 @@ def test_every_branch_and_its_boundaries(mean, half_width, outcome):
     assert decide_outcomes(spread(mean, half_width), 0.95, MARGIN) == outcome
 
 
+@pytest.mark.parametrize(
+    "mean, half_width, noninferiority, bound",
+    [
+        (0.00, 0.09, "held", "held"),
+        (-0.20, 0.09, "held", "failed"),  # negative is good: no end there for noninferiority
+        (-0.05, 0.06, "held", "inconclusive"),
+        (0.05, 0.06, "inconclusive", "inconclusive"),
+        (0.05, 0.0499, "held", "held"),
+        (0.05, 0.05, "inconclusive", "inconclusive"),  # an end exactly on the margin is not inside it
+        (0.15, 0.0501, "inconclusive", "inconclusive"),
+        (0.15, 0.0499, "failed", "failed"),
+        (0.10, 0.00, "inconclusive", "inconclusive"),  # nor beyond it
+        (0.00, 0.30, "inconclusive", "inconclusive"),
+    ],
+)
+def test_a_claim_holds_within_its_margin_or_bound_and_fails_beyond(mean, half_width, noninferiority, bound):
+    differences = spread(mean, half_width)
+    assert decide_outcomes(differences, 0.95, MARGIN, "noninferiority") == noninferiority
+    assert decide_outcomes(differences, 0.95, MARGIN, "bound") == bound
+
+
 def test_each_row_of_a_stack_is_decided_and_a_higher_confidence_needs_more_evidence():
     stack = np.stack([spread(-0.2, 0.19), spread(0.2, 0.1), spread(0.0, 0.05)])
     assert decide_outcomes(stack, 0.95, MARGIN).tolist() == ["better", "worse", "neutral"]
@@ -105,10 +130,37 @@ def test_bonferroni_shares_the_error_between_confirmatory_hypotheses_only():
         (["neutral", "inconclusive"], "inconclusive"),
         (["neutral", "not_run"], "inconclusive"),
         ([], "inconclusive"),
+        (["better", "held", "inconclusive"], "better"),
+        (["better", "failed"], "inconclusive"),
+        (["worse", "held", "failed"], "worse"),
+        (["failed", "held", "neutral", "not_run"], "failed"),
+        (["held", "held"], "held"),
+        (["held", "neutral"], "held"),
+        (["held", "inconclusive"], "inconclusive"),
+        (["held", "not_run"], "inconclusive"),
     ],
 )
 def test_outcome_of_the_study(outcomes, expected):
     assert study_outcome(outcomes) == expected
+
+
+@pytest.mark.parametrize(
+    "outcomes, all_of, any_of",
+    [
+        (["better", "held"], "held", "held"),
+        (["held", "inconclusive"], "inconclusive", "held"),
+        (["held", "not_run"], "inconclusive", "held"),
+        (["held", "neutral"], "failed", "held"),
+        (["failed", "inconclusive"], "failed", "inconclusive"),
+        (["worse", "not_run"], "failed", "inconclusive"),
+        (["failed", "worse", "neutral"], "failed", "failed"),
+        (["inconclusive", "not_run"], "inconclusive", "inconclusive"),
+        (["not_run", "not_run"], "not_run", "not_run"),
+    ],
+)
+def test_outcome_of_a_combination(outcomes, all_of, any_of):
+    assert combined_outcome("all_of", outcomes) == all_of
+    assert combined_outcome("any_of", outcomes) == any_of
 
 
 # --- simulated error rates, against closed forms and against rules that fail
@@ -125,7 +177,7 @@ def stderr(rate):
 @pytest.mark.parametrize("log_sd", LOG_SDS)
 def test_false_verdicts_stay_within_the_level(log_sd, threshold):
     # 3 Monte Carlo standard errors of a 5 % rate are 0.46 percentage points
-    for entry in error_rates(log_sd, log_margin(threshold), 0.95)["by_num_seeds"]:
+    for entry in error_rates((log_sd, log_margin(threshold), "superiority"), 0.95)["by_num_seeds"]:
         assert entry["false_verdicts"] <= 0.05 + 3 * stderr(0.05)
 
 
@@ -154,20 +206,23 @@ def test_simulated_differences_are_normal_with_the_given_spread(num_seeds):
 def test_with_a_large_spread_the_rate_is_the_intervals_own_error(confidence):
     # every estimate is then beyond the margin, so a false verdict is an interval that misses zero
     expected = 1 - confidence
-    for entry in error_rates(100.0, log_margin(0.07), confidence)["by_num_seeds"]:
+    for entry in error_rates((100.0, log_margin(0.07), "superiority"), confidence)["by_num_seeds"]:
         assert entry["false_verdicts"] == pytest.approx(expected, abs=4 * stderr(expected))
 
 
 def test_with_a_tiny_spread_power_has_its_closed_form():
     # the estimate reaches a margin that is the truth in half of all cases, and half the truth in all of them
-    for entry in error_rates(1e-6, log_margin(0.07), 0.95)["by_num_seeds"]:
+    for entry in error_rates((1e-6, log_margin(0.07), "superiority"), 0.95)["by_num_seeds"]:
         assert entry["false_verdicts"] == 0
         assert entry["power_at_threshold"] == pytest.approx(0.5, abs=4 * stderr(0.5))
         assert entry["power_at_twice_threshold"] == 1
 
 
 def test_power_grows_with_seeds_and_falls_with_spread():
-    by_sd = {log_sd: error_rates(log_sd, log_margin(0.07), 0.975)["by_num_seeds"] for log_sd in (0.03, 0.1)}
+    by_sd = {
+        log_sd: error_rates((log_sd, log_margin(0.07), "superiority"), 0.975)["by_num_seeds"]
+        for log_sd in (0.03, 0.1)
+    }
     for entries in by_sd.values():
         powers = [entry["power_at_twice_threshold"] for entry in entries]
         assert powers == sorted(powers) and powers[0] < powers[-1]
@@ -179,7 +234,7 @@ def test_power_grows_with_seeds_and_falls_with_spread():
 @pytest.mark.parametrize("log_sd", LOG_SDS)
 @pytest.mark.parametrize("num_members", [1, 2, 5])
 def test_a_family_together_errs_at_most_5_percent(num_members, log_sd):
-    members = [(log_sd, log_margin(0.07))] * num_members
+    members = [(log_sd, log_margin(0.07), "superiority")] * num_members
     confidence = 1 - 0.05 / num_members
     for num_seeds in NUM_SEEDS:
         assert family_false_verdicts(members, confidence, num_seeds) <= 0.05 + 3 * stderr(0.05)
@@ -187,6 +242,49 @@ def test_a_family_together_errs_at_most_5_percent(num_members, log_sd):
 
 def test_a_family_without_bonferroni_fails_the_same_check_as_theory_says():
     # two independent intervals at 95 % miss with 1 - 0.95² = 9.75 %; members sharing draws would give 5 %
-    rate = family_false_verdicts([(100.0, 0.07)] * 2, 0.95, 5)
+    rate = family_false_verdicts([(100.0, 0.07, "superiority")] * 2, 0.95, 5)
     assert rate > 0.05 + 3 * stderr(0.05)
     assert rate == pytest.approx(0.0975, abs=4 * stderr(0.0975))
+
+
+def chance_of_held(test, truth, sd, num_seeds, confidence):
+    """P(held) for a truth in units of a margin of 1, from the distributions of Student's t and of the sd."""
+    quantile, df = stats.t.ppf((1 + confidence) / 2, num_seeds - 1), num_seeds - 1
+    if test == "noninferiority":
+        return stats.nct.sf(quantile, df, (1 - truth) * math.sqrt(num_seeds) / sd)
+    # given the sample's sd, the mean is normal and must stay half a width away from both ends
+    chances = (np.arange(20_000) + 0.5) / 20_000
+    half = quantile * sd * np.sqrt(stats.chi2.ppf(chances, df) / df / num_seeds)
+    room, scale = np.maximum(1 - half, 0), sd / math.sqrt(num_seeds)
+    inside = stats.norm.cdf((room - truth) / scale) - stats.norm.cdf((-room - truth) / scale)
+    return inside[half < 1].sum() / len(chances)
+
+
+@pytest.mark.parametrize("sd", [0.05, 0.4, 1.0])
+@pytest.mark.parametrize(
+    "test, power", [("noninferiority", "power_at_no_difference"), ("bound", "power_at_middle")]
+)
+def test_rates_of_margins_and_bounds_are_those_of_students_t(test, power, sd):
+    rates = error_rates((sd * MARGIN, MARGIN, test), 0.95)["by_num_seeds"]
+    assert [entry["num_seeds"] for entry in rates] == list(NUM_SEEDS)
+    for entry in rates:
+        for rate, truth in (("false_verdicts", 1.0), (power, 0.0)):
+            expected = chance_of_held(test, truth, sd, entry["num_seeds"], 0.95)
+            assert entry[rate] == pytest.approx(expected, abs=4 * stderr(expected) + 1e-4), rate
+        assert entry["false_verdicts"] <= 0.025 + 3 * stderr(0.025)
+
+
+def test_rates_of_differences_are_those_of_ratios_with_the_same_spread_in_margins():
+    # a margin of 1e-9 in the metric's unit counts no less than one of 0.1
+    small, large = (error_rates((scale * 0.3, scale, "superiority"), 0.95) for scale in (1.0, 1e3))
+    assert small == large
+
+
+def test_a_family_of_every_kind_errs_as_its_members_together():
+    # far from each margin but for the interval's own error: 5 % of both sides, and 2.5 % of one side
+    members = [(100.0, 0.07, "superiority"), (0.01, 1.0, "noninferiority"), (0.01, 1.0, "bound")]
+    expected = 1 - 0.95 * 0.975 * 0.975
+    for num_seeds in NUM_SEEDS:
+        rate = family_false_verdicts(members, 0.95, num_seeds)
+        assert rate == pytest.approx(expected, abs=4 * stderr(expected))
+        assert family_false_verdicts(members, 1 - 0.05 / 3, num_seeds) <= 0.05 + 3 * stderr(0.05)

@@ -139,6 +139,176 @@ def test_direction_higher_swaps_better_and_worse_and_keeps_the_numbers():
     assert decide_one(rows_with((1.0, 1.01, 0.99)), higher)["outcome"] == "neutral"
 
 
+def rows_by(differences, base=2.0):
+    """Rows of both arms, of one arm `base` + the seed's number, of the other that plus the difference."""
+    pairs = [(seed, base + index) for index, seed in enumerate(SEEDS)]
+    rows = [fd_row(arm=BASE, seed=seed, value=value) for seed, value in pairs]
+    sums = zip(pairs, differences, strict=True)
+    return rows + [fd_row(arm=MIN_SNR, seed=seed, value=value + more) for (seed, value), more in sums]
+
+
+def kind(estimand, test, **limit):
+    """E2.H1 with another estimand and test."""
+    hypothesis = fid_hypothesis(estimand=estimand, test=test, **limit)
+    needed = {"superiority": {"threshold"}, "noninferiority": {"margin"}, "bound": {"bound"}}[
+        test
+    ] | limit.keys()
+    if estimand == "level":
+        hypothesis |= {"comparator": None, "arm": MIN_SNR}
+    return {key: value for key, value in hypothesis.items() if key in needed or key != "threshold"}
+
+
+AT_MOST = {"direction": "lower", "margin": 0.5}
+AROUND = {"bound": {"low": 2.5, "high": 4.0}}
+
+
+@pytest.mark.parametrize(
+    "hypothesis, differences, outcome, words",
+    [
+        (
+            kind("difference", "superiority", threshold=0.5),
+            (-0.61, -0.6, -0.62),
+            "better",
+            "3.00 → 2.39: −0.610 (95 % interval −0.635 to −0.585, 3 seeds); at least 0.500 lower and the "
+            "interval excludes zero change.",
+        ),
+        (
+            kind("difference", "superiority", threshold=0.5, direction="higher"),
+            (-0.61, -0.6, -0.62),
+            "worse",
+            "at least 0.500 lower and the interval excludes zero change.",
+        ),
+        (
+            kind("difference", "superiority", threshold=0.5),
+            (0.01, 0, 0.02),
+            "neutral",
+            "the whole interval lies between −0.500 and +0.500.",
+        ),
+        (kind("difference", "superiority", threshold=0.5), (-0.4, -0.41, -0.42), "neutral", "and +0.500."),
+        (
+            kind("difference", "noninferiority", **AT_MOST),
+            (0.4, 0.41, 0.42),
+            "held",
+            "+0.410 (95 % interval +0.385 to +0.435, 3 seeds); the whole interval lies within the margin "
+            "(at most 0.5 higher).",
+        ),
+        (
+            kind("difference", "noninferiority", **AT_MOST),
+            (0.6, 0.61, 0.62),
+            "failed",
+            "the whole interval lies beyond the margin (at most 0.5 higher).",
+        ),
+        (
+            kind("difference", "noninferiority", **AT_MOST | {"direction": "higher"}),
+            (0.6, 0.61, 0.62),
+            "held",
+            "the whole interval lies within the margin (at most 0.5 lower).",
+        ),
+        (
+            kind("difference", "noninferiority", **AT_MOST),
+            (0.4, 0.5, 0.6),
+            "inconclusive",
+            "the interval reaches across an end of the margin (at most 0.5 higher).",
+        ),
+        (
+            kind("difference", "bound", bound={"low": -0.1, "high": 0.5}),
+            (0.2, 0.2, 0.2),
+            "held",
+            "the whole interval lies within the bound (−0.1 to 0.5).",
+        ),
+        (
+            kind("level", "bound", bound={"low": 0, "high": 6}),
+            (0, 0, 0),
+            "held",
+            "FD (fd_digits) 3.00 (95 % interval 0.516 to 5.48, 3 seeds); the whole interval lies within the "
+            "bound (0 to 6).",
+        ),
+        (
+            kind("level", "bound", **AROUND),
+            (0, 0, 0),
+            "inconclusive",
+            "across an end of the bound (2.5 to 4).",
+        ),
+        (kind("level", "bound", **AROUND), (-9, -9, -9), "failed", "lies beyond the bound (2.5 to 4)."),
+        (
+            kind("ratio", "noninferiority", direction="lower", margin=0.5),
+            (0.8, 1.25, 1.6),
+            "held",
+            "the whole interval lies within the margin (at most 50 % higher).",
+        ),
+        (
+            kind("ratio", "noninferiority", direction="higher", margin=0.3),
+            (-0.8, -1.2, -1.6),
+            "failed",
+            "the whole interval lies beyond the margin (at most 30 % lower).",
+        ),
+        (
+            kind("ratio", "bound", bound={"low": -0.5, "high": 0.5}),
+            (0.8, 1.25, 1.6),
+            "held",
+            "the whole interval lies within the bound (−50 % to 50 %).",
+        ),
+    ],
+)
+def test_every_estimand_and_test_with_its_sentence(hypothesis, differences, outcome, words):
+    result = decide_one(rows_by(differences), hypothesis)
+    assert result["outcome"] == outcome
+    assert result["reason"].endswith(words)
+
+
+def test_numbers_of_differences_and_levels_are_students_t_in_the_metrics_unit():
+    rows, differences = rows_by((0.4, 0.1, 0.3)), np.array([0.4, 0.1, 0.3])
+    difference = decide_one(rows, kind("difference", "superiority", threshold=0.5))
+    level = decide_one(rows, kind("level", "bound", bound={"low": 0, "high": 6}))
+    for result, values, name, sd in (
+        (difference, differences, "difference", "sd_of_paired_difference"),
+        (level, np.add(differences, [2, 3, 4]), "level", "sd_of_level"),
+    ):
+        expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+        assert result["interval"] == pytest.approx([expected.low, expected.high], rel=1e-9)
+        assert result[name] == pytest.approx(values.mean(), rel=1e-9)
+        assert [seed[name] for seed in result["seeds"]] == pytest.approx(list(values), rel=1e-9)
+        assert result["error_rates"][sd] == pytest.approx(values.std(ddof=1), rel=1e-9)
+        assert "relative_change" not in result
+    assert {"arm_value"} == level["seeds"][0].keys() - {"seed", "level"}
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("differences", [(-0.61, -0.6, -0.62), (0.5, 0.5, 0.5), (0.4, 0.5, 0.6)])
+@pytest.mark.parametrize("test, key", [("superiority", "threshold"), ("noninferiority", "margin")])
+def test_a_difference_is_decided_alike_in_any_unit(test, key, differences, scale):
+    rows = rows_by(differences)
+    expected = decide_one(rows, kind("difference", test, **{key: 0.5}))["outcome"]
+    rows = [row | {"value": row["value"] * scale} for row in rows]
+    assert decide_one(rows, kind("difference", test, **{key: 0.5 * scale}))["outcome"] == expected
+
+
+def test_a_level_needs_its_own_arm_only():
+    level = kind("level", "bound", bound={"low": 0, "high": 6})
+    own = [row for row in rows_by((0, 0, 0)) if row["arm"] == MIN_SNR]
+    assert decide_one(own, level, arms=[MIN_SNR])["outcome"] == "held"
+    assert decide_one([], level, arms=[BASE])["outcome"] == "not_run"
+    assert "was measured for 1 of 3 seeds" in decide_one(own[:1], level)["reason"]
+
+
+def test_a_combination_stands_for_its_parts_and_takes_no_share_of_the_error():
+    parts = [
+        fid_hypothesis(),
+        kind("difference", "noninferiority", **AT_MOST | {"margin": 5}) | {"id": "E2.H2"},
+    ]
+    both = {"id": "E2.H3", "statement": "Both.", "role": "confirmatory", "experiment": "E2"}
+    verdict = decide([*parts, both | {"all_of": ["E2.H1", "E2.H2"]}], BETTER, ANALYSIS, context())
+    assert [item["outcome"] for item in verdict["hypotheses"]] == ["better", "held", "held"]
+    assert verdict["hypotheses"][2]["reason"] == "E2.H1 is better and E2.H2 held."
+    assert verdict["outcome"] == "held"
+    assert verdict["reason"].startswith("E2.H3 held; a rehearsal")
+    assert verdict["confidence_used"]["confirmatory"] == pytest.approx(0.975)
+    assert verdict["families"][0]["hypotheses"] == ["E2.H1", "E2.H2"]
+    assert verdict["families"][0]["num_simulated"] == 2
+    exploratory = both | {"role": "exploratory", "any_of": ["E2.H1", "E2.H2"]}
+    assert decide([*parts, exploratory], BETTER, ANALYSIS, context())["outcome"] == "better"
+
+
 def test_a_missing_seed_is_named_and_the_rest_decides():
     result = decide_one([row for row in BETTER if (row["arm"], row["seed"]) != (MIN_SNR, 1079)])
     assert result["missing_seeds"] == [1079]

@@ -1,4 +1,4 @@
-"""Forest plot: relative change with its interval per hypothesis, against the threshold."""
+"""Forest plot: every estimate with its interval, in margins so that all units share one axis."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.labels import (
     MINUS,
     OUTCOME_WORDS,
-    change_text,
+    arms_text,
     estimand_label,
+    estimate_text,
     interval_text,
-    margins,
-    threshold_text,
 )
+from workflow_scripts.study.estimands import BOUND, NONINFERIORITY, estimate, in_margins
+from workflow_scripts.study.reasons import claim
 
-# Few seeds can give intervals that reach far up; beyond a doubling an arrow stands for them and the axis
+# Few seeds can give intervals that reach far; beyond so many margins an arrow stands for them and the axis
 # stays readable.
-WIDEST = 1.0
+WIDEST = 10.0
 COLUMNS = [
     "id",
     "role",
     "arm",
     "comparator",
-    "threshold",
-    "relative_change",
+    "estimand",
+    "test",
+    "claim",
+    "estimate",
     "low",
     "high",
     "confidence",
@@ -46,52 +49,50 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     if not hypotheses:
         style.say_nothing(axes, "No verdict yet.")
         return figure, pd.DataFrame(columns=COLUMNS)
-    records, limits = [], _limits(hypotheses)
+    ends = [abs(in_margins(item, end)) for item in hypotheses for end in item["interval"] or ()]
+    widest = 1.05 * min(max([2.0, *ends]), WIDEST)
+    axes.set_xlim(-widest, widest)
+    records = []
     for row, hypothesis in enumerate(hypotheses):
-        _draw_row(axes, row, hypothesis, limits[1])
+        _draw_row(axes, row, hypothesis)
         low, high = hypothesis.get("interval") or (None, None)
-        records.append([{**hypothesis, "low": low, "high": high}.get(column) for column in COLUMNS])
-    axes.set_xlim(*limits)
+        more = {"low": low, "high": high, "claim": claim(hypothesis), "estimate": estimate(hypothesis)}
+        records.append([{**hypothesis, **more}.get(column) for column in COLUMNS])
     axes.axvline(0.0, color=style.TEXT, lw=1.0, zorder=1)
     axes.set_yticks(range(len(hypotheses)), [_row_label(context, hypothesis) for hypothesis in hypotheses])
     axes.set_ylim(len(hypotheses) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(
-        lambda value, _: f"{100 * value:+.0f} %".replace("-", MINUS).replace("+0 %", "0 %")
-    )
-    axes.set_xlabel("relative change of arm against comparator")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", MINUS))
+    axes.set_xlabel("thresholds or margins from no difference; in a bound, half widths from its middle")
     note = (
         "Bars: paired t intervals over seeds, at the level stated. Grey band: changes smaller than the "
-        "threshold. Line at its edge: the change the hypothesis claims."
+        "threshold, or where a margin or bound holds. Lines: the change that is claimed, or the edges."
     )
     style.finish(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
 
-def _limits(hypotheses: list[dict[str, Any]]) -> tuple[float, float]:
-    """Room for every interval and threshold, up to WIDEST."""
-    ends = [0.0]
-    for hypothesis in hypotheses:
-        threshold = hypothesis["threshold"]
-        ends += [-2 * threshold, 2 * threshold, *(hypothesis.get("interval") or [])]
-    pad = 0.05 * (min(max(ends), WIDEST) - min(ends))
-    return min(ends) - pad, max(ends) + pad if max(ends) <= WIDEST else WIDEST
-
-
-def _draw_row(axes: Axes, row: int, hypothesis: dict[str, Any], axes_limit: float) -> None:
-    lower, upper = margins(hypothesis["threshold"])
-    axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color=style.BAND, lw=0, zorder=0)
-    claimed = lower if hypothesis["direction"] == "lower" else upper
-    axes.plot([claimed, claimed], [row - 0.36, row + 0.36], color=style.EDGE, lw=1.6, zorder=1)
-    outcome = hypothesis["outcome"]
+def _draw_row(axes: Axes, row: int, hypothesis: dict[str, Any]) -> None:
+    outcome, test, (left, right) = hypothesis["outcome"], hypothesis["test"], axes.get_xlim()
     color = style.OUTCOME_COLORS.get(outcome, style.MUTED)
-    change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
-    if interval is not None:
+    is_lower = hypothesis["direction"] == "lower"
+    claimed, lower, upper = [-1.0 if is_lower else 1.0], -1.0, 1.0
+    if test == BOUND:
+        claimed = [lower, upper]
+    elif test == NONINFERIORITY:
+        claimed, lower, upper = ([upper], left, upper) if is_lower else ([lower], lower, right)
+    if test is not None:
+        axes.fill_betweenx([row - 0.36, row + 0.36], lower, upper, color=style.BAND, lw=0, zorder=0)
+        for end in claimed:
+            axes.plot([end, end], [row - 0.36, row + 0.36], color=style.EDGE, lw=1.6, zorder=1)
+    if hypothesis["interval"] is not None:
+        values = estimate(hypothesis), *hypothesis["interval"]
+        change, *interval = (in_margins(hypothesis, value) for value in values)
         axes.plot(interval, [row, row], color=color, lw=2.2, marker="|", ms=9, mew=1.6, zorder=2)
-        if interval[1] > axes_limit:
-            axes.plot(axes_limit, row, marker=">", ms=8, color=color, zorder=3, clip_on=False)
-    if change is not None and change <= axes_limit:
+        for beyond, end, marker in ((interval[1] > right, right, ">"), (interval[0] < left, left, "<")):
+            if beyond:
+                axes.plot(end, row, marker=marker, ms=8, color=color, zorder=3, clip_on=False)
         filling = color if hypothesis["role"] == "confirmatory" else "white"
         axes.plot(change, row, marker="D", ms=7, color=color, mfc=filling, mew=1.6, zorder=3)
     beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
@@ -102,16 +103,15 @@ def _draw_row(axes: Axes, row: int, hypothesis: dict[str, Any], axes_limit: floa
 
 def _numbers(hypothesis: dict[str, Any]) -> str:
     """Estimate and interval in figures."""
-    change, interval = hypothesis.get("relative_change"), hypothesis.get("interval")
-    if interval is None:
-        return "" if hypothesis["outcome"] == "not_run" else "no estimate"
-    return f"{change_text(change)} ({100 * hypothesis['confidence']:.4g} %: {interval_text(interval)})"
+    if hypothesis.get("interval") is None:
+        return "" if hypothesis["outcome"] == "not_run" or hypothesis["how"] else "no estimate"
+    level = f"{100 * hypothesis['confidence']:.4g} %"
+    return f"{estimate_text(hypothesis)} ({level}: {interval_text(hypothesis)})"
 
 
 def _row_label(context: ReportContext, hypothesis: dict[str, Any]) -> str:
     names = {arm["name"]: arm["label"] for arm in context.report["arms"]}
-    arm, comparator = (names.get(hypothesis[key], hypothesis[key]) for key in ("arm", "comparator"))
-    metric = estimand_label(hypothesis.get("metric_used") or hypothesis["metric"])
+    arms = arms_text(hypothesis, lambda arm: names.get(arm, arm)).replace(" / ", "\nagainst ")
     role = "" if hypothesis["role"] == "confirmatory" else " (exploratory)"
-    threshold = threshold_text(hypothesis["threshold"])
-    return f"{hypothesis['id']}{role}: {arm}\nagainst {comparator}\n{metric}, threshold {threshold}"
+    claimed = f"\n{estimand_label(hypothesis['metric_used'])}: {claim(hypothesis)}"
+    return f"{hypothesis['id']}{role}: {arms}{'' if hypothesis['how'] else claimed}"
