@@ -111,9 +111,7 @@ EDITS = {
         "workflow_scripts/metrics/frechet.py",
         "def ",
         "def unused() -> None:\n    return None\n\n\ndef ",
-        {"compute_reference"}
-        | per_sample("measure_finite_sample", RUNS, MAIN)
-        | from_metrics(RUNS, ["frechet_distance"]),
+        {"compute_reference"} | per_sample("measure_finite_sample", RUNS, MAIN) | from_metrics(RUNS),
     ),
     "one metric": (
         "workflow_scripts/metrics/measures/precision_recall.py",
@@ -124,8 +122,8 @@ EDITS = {
     # sampling imports no method, so that its code may change without new samples
     "the method": (
         "workflow_scripts/methods/diffusion.py",
-        "dropped = ",
-        "dropped_labels = ",
+        "unknown = ",
+        "not_known = unknown = ",
         from_training(RUNS),
     ),
     "a plot": (

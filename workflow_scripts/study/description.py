@@ -76,8 +76,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
             "metric": study.shared("extractor")["name"],
             "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
-            "arms": [arm.name for arm in study.arms],
-            "seeds": list(study.seeds),
+            "arms": {arm.name: list(arm.seeds) for arm in study.arms},
         },
     }
 

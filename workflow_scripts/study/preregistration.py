@@ -91,10 +91,14 @@ def _check_against(item: Preregistration, full: Study) -> None:
     settings = list(dict.fromkeys(key for arm in full.arms for key in flatten(arm.settings)))
     if front["study"] != full.name:
         raise ConfigError(f"{item.path}: study is {front['study']!r}, the configuration says {full.name!r}")
-    if front["seeds"] != list(full.seeds):
-        raise ConfigError(
-            f"{item.path}: seeds {front['seeds']} differ from {preset_file}: {list(full.seeds)}"
-        )
+    judged = [hypothesis.get(side) for hypothesis in front["hypotheses"] for side in ("arm", "comparator")]
+    judged = judged or front["arms"]
+    for arm in full.arms:
+        if arm.name in judged and front["seeds"] != list(arm.seeds):
+            raise ConfigError(
+                f"{item.path}: seeds {front['seeds']} differ from those of {arm.name} in {preset_file}: "
+                f"{list(arm.seeds)}"
+            )
     compared = [(comparison["arm"], comparison["comparator"]) for comparison in front["comparisons"]]
     named = [*front["arms"], *chain(*compared), *filter(None, [front["comparator"]])]
     factors = chain(*(comparison["factor"] for comparison in front["comparisons"]))

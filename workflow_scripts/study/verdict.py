@@ -62,9 +62,9 @@ def decide(
 
 def _check_rows(rows: Sequence[Row], context: Mapping[str, Any]) -> None:
     known = {name: [context[name]] for name in ("study", "preset")}
-    known |= {"arm": context["arms"], "seed": context["seeds"]}
+    known |= {"arm": list(context["arms"])}
     for row in rows:
-        for name, valid in known.items():
+        for name, valid in (known | {"seed": context["arms"].get(row["arm"], ())}).items():
             if row[name] not in valid:
                 raise PipelineError(
                     f"the results hold a row with {name} {row[name]!r}, but study {context['study']}, "
@@ -90,12 +90,15 @@ def _decide_hypothesis(
     decided |= {"metric_used": used, "substitutions": substitutions, ESTIMATE[hypothesis["estimand"]]: None}
     arms = [hypothesis["arm"], hypothesis["comparator"]][: 1 if hypothesis["estimand"] == LEVEL else 2]
     not_run = [arm for arm in arms if arm not in context["arms"]]
-    decided["missing_seeds"] = list(context["seeds"])
+    # those that all its arms have
+    planned = [seed for arm in arms for seed in context["arms"].get(arm, ())]
+    planned = [seed for seed, times in Counter(planned).items() if times == len(set(arms))]
+    decided["missing_seeds"] = planned
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
     # the rows of a level are looked up as if it were compared with itself
-    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, context)
-    decided["missing_seeds"] = [seed for seed in context["seeds"] if seed not in pairs]
+    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, planned)
+    decided["missing_seeds"] = [seed for seed in planned if seed not in pairs]
     decided["diverged"] = [
         {"arm": row["arm"], "seed": row["seed"], "step": row["value"]}
         for row in rows
@@ -173,14 +176,14 @@ def _metric_used(
 
 
 def _paired_values(
-    hypothesis: Mapping[str, Any], used: Mapping[str, Any], rows: Sequence[Row], context: Mapping[str, Any]
+    hypothesis: Mapping[str, Any], used: Mapping[str, Any], rows: Sequence[Row], seeds: Sequence[int]
 ) -> dict[int, tuple[float, float]]:
     """(arm value, comparator value) of every seed that has both; all rows taken must be comparable."""
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
     # A hypothesis may name another point for the comparator: then all that follows from the point may differ.
     may_differ = ("point", "sampler", "eta", "nfe") if used["point"] != used["comparator_point"] else ()
-    for seed in context["seeds"]:
+    for seed in seeds:
         sides = (("arm", "point"), ("comparator", "comparator_point"))
         found = [_find_row(rows, hypothesis[side], seed, used, used[point]) for side, point in sides]
         for row in found:

@@ -211,12 +211,12 @@ def verdict(
 ) -> dict[str, Any]:
     """verdict.json as the pipeline's own rule decides it."""
     context = {
-        **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal", "seeds")},
+        **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal")},
         "final_step": 200,
         "metric": "fd_toy",
         "points": {point["name"]: point for point in report["points"]},
         "num_probes": 16,
-        "arms": [arm["name"] for arm in report["arms"]],
+        "arms": {arm["name"]: arm["seeds"] for arm in report["arms"]},
     }
     lines = "".join(canonical_json(row) + "\n" for row in rows)
     decided = decide(asked or hypotheses(report["rehearsal"]), rows, ANALYSIS, context)

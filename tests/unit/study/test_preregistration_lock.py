@@ -214,7 +214,7 @@ def test_results_that_exist_are_recorded_whatever_the_author_says(locked, edit):
         ("loss.weighting", "loss.weigthing", "did you mean 'loss.weighting'?"),
         ("study: MS1_min_snr", "study: MS2", "the configuration says 'MS1_min_snr'"),
         ("preset: cifar10", "preset: cifar", "did you mean 'cifar10'?"),
-        ("seeds: [1077, 1078, 1079]", "seeds: [1077]", f"differ from {CIFAR10}"),
+        ("seeds: [1077, 1078, 1079]", "seeds: [1077]", "[1077] differ from those of E1_baseline_linear"),
         ("---\n", "", "must start with front matter"),
         ("threshold: 0.07", "threshold: 7", "threshold is 7, must be less than 1"),
         ("threshold: 0.07", "margin: 0.07", "hypotheses.0.threshold is missing"),

@@ -62,8 +62,7 @@ def context(**changes):
         **counts,
         "points": {"ddpm_nfe0050": own},
         "metric": "fd_digits",
-        "arms": [BASE, MIN_SNR],
-        "seeds": list(SEEDS),
+        "arms": {BASE: list(SEEDS), MIN_SNR: list(SEEDS)},
         **changes,
     }
 
@@ -286,8 +285,8 @@ def test_a_difference_is_decided_alike_in_any_unit(test, key, differences, scale
 def test_a_level_needs_its_own_arm_only():
     level = kind("level", "bound", bound={"low": 0, "high": 6})
     own = [row for row in rows_by((0, 0, 0)) if row["arm"] == MIN_SNR]
-    assert decide_one(own, level, arms=[MIN_SNR])["outcome"] == "held"
-    assert decide_one([], level, arms=[BASE])["outcome"] == "not_run"
+    assert decide_one(own, level, arms={MIN_SNR: list(SEEDS)})["outcome"] == "held"
+    assert decide_one([], level, arms={BASE: list(SEEDS)})["outcome"] == "not_run"
     assert "was measured for 1 of 3 seeds" in decide_one(own[:1], level)["reason"]
 
 
@@ -340,7 +339,7 @@ def test_a_value_that_has_no_logarithm_decides_nothing_and_is_still_reported(arm
 
 @pytest.mark.parametrize("arms", [[BASE], [MIN_SNR], []])
 def test_an_arm_or_comparator_that_the_preset_leaves_out_is_not_run(arms):
-    result = decide_one([row for row in BETTER if row["arm"] in arms], arms=arms)
+    result = decide_one([row for row in BETTER if row["arm"] in arms], arms=dict.fromkeys(arms, list(SEEDS)))
     assert result["outcome"] == "not_run"
     assert result["reason"].startswith("Preset digits does not run E")
     assert result["seeds"] == []
@@ -489,3 +488,13 @@ def test_the_entry_point_refuses_rows_of_another_preset_and_writes_nothing(tmp_p
     with pytest.raises(PipelineError, match="preset 'digits', but study MS1_min_snr, preset smoke"):
         run_step(tmp_path, BETTER, preset="smoke")
     assert not (tmp_path / "verdict.json").exists()
+
+
+def test_a_hypothesis_is_about_the_seeds_that_both_its_arms_have():
+    """Exploratory arms may have fewer, and the arms of a hypothesis more."""
+    arms = {BASE: [*SEEDS, 9], MIN_SNR: list(SEEDS[:2])}
+    rows = [row for row in rows_with((0.8, 0.8, 0.8)) if row["seed"] in arms[row["arm"]]]
+    result = decide_one(rows, arms=arms)
+    assert [seed["seed"] for seed in result["seeds"]] == list(SEEDS[:2]) and result["missing_seeds"] == []
+    with pytest.raises(PipelineError, match=f"a row with seed {SEEDS[2]}"):
+        decide_one(rows_with((0.8, 0.8, 0.8)), arms=arms)
