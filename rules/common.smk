@@ -62,6 +62,7 @@ FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
+ON_A_GPU = {"train_model", "sample_images", "extract_features", "probe_checkpoint", "judge_checkpoints"}
 # Enough for 8x8 images; torch alone takes about 500 MB.
 SMALL = {"runtime": 30, "mem_mb": 2000}
 
@@ -191,7 +192,7 @@ def before_the_first_job():
     require_writable([path for job in jobs for path in (*job.output, *job.log)])
     # On a cluster each job checks its own node for a GPU.
     if MACHINE["device"] == "cuda" and executor_name(workflow) == "local":
-        if not names.isdisjoint({"train_model", "sample_images", "extract_features", "probe_checkpoint"}):
+        if not names.isdisjoint(ON_A_GPU):
             run_check("check_machine", "--machine", "device", MACHINE["device"])
     check_outputs(jobs)
     for line in lock_differences(ROOT, PACKAGES):

@@ -2,6 +2,17 @@
 SAMPLES = f"{RUN}/samples/{{point}}.npz"
 
 
+def generator_settings(wildcards):
+    """What decides an image, but for the seed and the point."""
+    return {
+        "arm": wildcards.arm,
+        "sampling": shared_but("sampling", "samplers", "num_samples"),
+        **image_shape(wildcards.arm),
+        **sections(wildcards, "method", "model", "diffusion"),
+        "loads": arm_modules(wildcards.arm, "model.name"),
+    }
+
+
 rule sample_images:
     input:
         checkpoint=FINAL_CHECKPOINT,
@@ -16,13 +27,9 @@ rule sample_images:
         **code_of_arm("sample_images", "model.name"),
         settings=lambda wildcards: canonical_json(
             {
-                "arm": wildcards.arm,
                 "seed": int(wildcards.seed),
                 **point_settings(wildcards.point),
-                "sampling": shared_but("sampling", "samplers", "num_samples"),
-                **image_shape(wildcards.arm),
-                **sections(wildcards, "method", "model", "diffusion"),
-                "loads": arm_modules(wildcards.arm, "model.name"),
+                **generator_settings(wildcards),
             }
         ),
     shell:

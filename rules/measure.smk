@@ -219,11 +219,58 @@ PROBED = [
 ]
 
 
+JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
+JUDGED = [arm for arm in ARMS if STUDY.by_step_of(arm) and CHECKPOINT_STEPS[:-1]]
+
+
+def judged_images(wildcards):
+    """{steps, point, num_samples} of the checkpoints but the last, which frechet_distance judges."""
+    name = STUDY.by_step_of(wildcards.arm)
+    of_point = point_settings(name)
+    return {**of_point, "steps": CHECKPOINT_STEPS[:-1], "point": {"name": name, **of_point["point"]}}
+
+
+# All checkpoints in one process, which imports torch and prepares the network and the extractor once.
+rule judge_checkpoints:
+    input:
+        **{name: MEASURED[name] for name in inputs_of("frechet_distance") if name != "features"},
+        checkpoints=lambda wildcards: expand(
+            CHECKPOINT, step=map("{:07d}".format, CHECKPOINT_STEPS[:-1]), **wildcards
+        ),
+        weights=f"{RESULTS}/extractor/extractor.pt",
+    output:
+        metrics=JUDGED_CHECKPOINTS,
+    log:
+        f"{RESULTS}/logs/judge_checkpoints/{{arm}}_seed{{seed}}.log",
+    priority: 1
+    resources:
+        **limits("sampling"),
+    params:
+        **code_of_arm("judge_checkpoints", "model.name"),
+        settings=lambda wildcards: canonical_json(
+            {
+                **run_identity(wildcards),
+                **judged_images(wildcards),
+                **generator_settings(wildcards),
+                **FEATURE_SETTINGS,
+            }
+        ),
+    shell:
+        step(
+            "judge_checkpoints",
+            "checkpoints weights extractor_info reference reference_info",
+            "metrics",
+            wildcards="arm seed",
+            machine="device",
+        )
+
+
 rule collect_run:
     input:
         rows=lambda wildcards: [
             *expand([f"{RUN}/metrics/{file_of(name)}.json" for name in METRICS], **wildcards),
             *expand(PROBES if wildcards.arm in PROBED else [], **wildcards),
+            *expand([JUDGED_CHECKPOINTS] if wildcards.arm in JUDGED else [], **wildcards),
         ],
         status=f"{RUN}/status.json",
     output:

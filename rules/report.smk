@@ -31,19 +31,14 @@ FIGURES = {
     "curvature_vs_frechet": {"results": f"{RESULTS}/results.jsonl"},
     "snr_and_weights": {},
     "training_curves": {"logs": EVERY_LOG},
+    "frechet_vs_step": {"results": f"{RESULTS}/results.jsonl"},
     "timestep_mse": {"probes": FINAL_PROBES},
 }
-
-
-SHOWS = {
-    **dict.fromkeys(("curvature_vs_step", "curvature_vs_frechet", "timestep_mse"), "curvature"),
-    "frechet_vs_nfe": "frechet_distance",
-}
-FIGURES = {name: sources for name, sources in FIGURES.items() if SHOWS.get(name) in (None, *STUDY.metrics)}
+FIGURES = {name: FIGURES[name] for name in FIGURES if FIGURE_INFO[name].metric in (None, *STUDY.metrics)}
 
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
-FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURES}
+FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURE_INFO}
 WEIGHTINGS = {module for arm in ARMS for module in arm_modules(arm, "loss.weighting")}
 FIGURE_MODULES["snr_and_weights"] += sorted(WEIGHTINGS)
 
@@ -204,9 +199,10 @@ rule build_report:
 
 def every_output():
     """Every file that the study keeps, intermediate ones included."""
-    names = [rule.name for rule in workflow.rules if rule.name not in ("all", "measure_finite_sample")]
+    of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints")
+    names = [rule.name for rule in workflow.rules if rule.name not in of_some_runs]
     patterns = [str(path) for name in names for path in getattr(rules, name).output]
-    found = {*FINITE_SAMPLES, *EVERY_PROBE}
+    found = {*FINITE_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
     for arm in ARMS:
         points = STUDY.points_of(arm)
         of_arm = [pattern for pattern in patterns if "{step}" not in pattern]

@@ -162,6 +162,18 @@ EDITS = {
         f"arms: [{E1}, {E2}, {E3}]",
         GATE | from_training(E3_RUNS) | RENDERED,
     ),
+    "the distance by step": (
+        SMOKE,
+        "title: Smoke",
+        "title: Smoke\nby_step: [direct, ddpm_nfe0010]\n"
+        "metrics: [frechet_distance, kernel_distance, precision_recall, curvature, frechet_by_step]",
+        GATE
+        | per_run("judge_checkpoints", RUNS)
+        | per_run("collect_run", RUNS)
+        | AFTER_COLLECTING
+        | RENDERED
+        | {"draw_frechet_vs_step"},
+    ),
     "another seed": (
         SMOKE,
         "seeds: [1077, 1078]",

@@ -35,7 +35,7 @@ class ChunkedWork:
         self.folder = chunk_folder(step.output(output))
         self._own = self.folder / sha256_text(canonical_json(key))[:16]
 
-    def complete(self, make: Make, label: str) -> list[Arrays]:
+    def complete(self, make: Make, label: str, unit: str = "images") -> list[Arrays]:
         """Return the arrays of each chunk in order: kept ones, and new ones from `make`, kept at once.
 
         `make(chunk, on_images)` returns arrays of `len(chunk)` rows by name, and calls `on_images` with the
@@ -45,8 +45,8 @@ class ChunkedWork:
         found = {chunk: arrays for chunk in self.chunks if (arrays := self._load(chunk)) is not None}
         done = sum(map(len, found))
         if done:
-            self.step.say(f"{label}: going on after {done} images")
-        progress = Progress(label, sum(map(len, self.chunks)), "images", self.step.log, start=done)
+            self.step.say(f"{label}: going on after {done} {unit}")
+        progress = Progress(label, sum(map(len, self.chunks)), unit, self.step.log, start=done)
         for chunk in self.chunks:
             if chunk not in found:
                 found[chunk] = make(chunk, lambda images, before=done: progress.update(before + images))

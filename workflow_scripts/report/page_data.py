@@ -144,6 +144,8 @@ class Lineage:
         run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
         if row["metric"] == DIVERGED:
             return f"{run}/status.json"
+        if "point" in row and row["step"] not in (0, self.context.report["final_step"]):
+            return f"{run}/metrics/frechet_by_step.json"
         for pattern, file in self.context.report["metric_files"].items():
             if fnmatchcase(row["metric"], pattern):
                 return f"{run}/{file}"

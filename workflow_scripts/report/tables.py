@@ -26,7 +26,7 @@ Table = dict[str, list[Any]]
 # A column: its title, the rows of all arms, and what makes a cell of one arm's rows.
 ArmColumn = tuple[str, pd.DataFrame, Callable[[pd.DataFrame], str]]
 NONE = "–"
-SETTING_SECTIONS = tuple(section for section in SECTIONS if section != "points")
+SETTING_SECTIONS = tuple(section for section in SECTIONS if section not in ("points", "by_step"))
 
 
 class Cell(str):

@@ -13,10 +13,19 @@ from torch import Tensor
 from workflow_scripts.core.capture import send
 from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
-from workflow_scripts.nets.precision import Network
+from workflow_scripts.nets.precision import Network, can_compile
 from workflow_scripts.sampling.conditional import DirectSampling, of_classes
 from workflow_scripts.sampling.noise import DeviceNoise, SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
+
+# From this many images times calls on, a GPU's network is compiled: a smaller set would gain too little
+# (docs/gpu.md).
+COMPILED_FROM = 500_000
+
+
+def compiles(settings: Mapping[str, Any], device: torch.device) -> bool:
+    """Whether the network is compiled to draw `num_samples` images at `point`."""
+    return settings["num_samples"] * settings["point"]["nfe"] >= COMPILED_FROM and can_compile(device)
 
 
 class Generator:

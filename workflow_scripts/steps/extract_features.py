@@ -18,7 +18,7 @@ from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.extractors import BATCH_SIZE, Extractor, load_extractor
 from workflow_scripts.training.device import device_of
 
-# Whole batches, since convolutions may round differently for another batch size.
+# Whole batches.
 CHUNK_SIZE = 5 * BATCH_SIZE
 
 
@@ -34,15 +34,7 @@ def main(step: Step) -> None:
         return load_extractor(step.setting("extractor"), weights, expected, lambda: device_of(step))
 
     def extract(chunk: range, on_images: Callable[[int], None]) -> Arrays:
-        batches = []
-        for start in range(chunk.start, chunk.stop, BATCH_SIZE):
-            stop = min(start + BATCH_SIZE, chunk.stop)
-            batches.append(extractor().features_and_logits(images[start:stop]))
-            on_images(stop - chunk.start)
-        features, logits = zip(*batches)
-        arrays = {"features": np.concatenate(features)}
-        if logits[0] is not None:
-            arrays["logits"] = np.concatenate(logits)
+        arrays = extractor().in_batches(images[chunk.start : chunk.stop], on_images)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise PipelineError(f"features of {samples} are not finite; check the extractor's weights")
         return arrays

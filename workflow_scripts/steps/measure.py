@@ -16,17 +16,10 @@ import numpy as np
 
 from workflow_scripts.core import registry
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import (
-    EXTRACTOR_INFO,
-    REFERENCE_INFO,
-    read_document,
-    read_npz,
-    sha256_file,
-    write_json,
-)
+from workflow_scripts.core.files import read_npz, sha256_file, write_json
 from workflow_scripts.core.step import Step, run
+from workflow_scripts.metrics.given import given_by_study
 from workflow_scripts.metrics.measures import Measured
-from workflow_scripts.metrics.statistics import load_statistics
 from workflow_scripts.study.measures import PER_POINT, inputs_of, needs_of
 from workflow_scripts.study.results import check_row
 
@@ -40,7 +33,7 @@ def main(step: Step) -> None:
     source: dict[str, Any] = {"step": step.setting("step")}
     if "checkpoint" in step.inputs:
         source |= {"weights": "ema", "checkpoint_sha256": sha256_file(step.input("checkpoint"))}
-    shared, on = _shared(step, needs)
+    shared, on = given_by_study(step, needs)
     if "log" in needs:
         found = function(**shared, log=_read_log(step.input("log")))
         rows += _rows(metric, found, {**common, "on": on, "from": {**source, "weights": "last"}}, step)
@@ -95,44 +88,6 @@ def _of_point(step: Step, needs: tuple[str, ...], number: int, num_samples: int)
             )
         given[need] = values[:num_samples]
     return given
-
-
-def _shared(step: Step, needs: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the metric needs of the study, and the part of the rows' `on` that tells it."""
-    given: dict[str, Any] = {}
-    on: dict[str, Any] = {}
-    extractor = None
-    if "extractor_info" in step.inputs:
-        extractor = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
-        on |= {"extractor": extractor["name"], "extractor_sha256": extractor["extractor_sha256"]}
-    if "extractor" in needs:
-        given["extractor"] = extractor["name"]
-    for need, hashed in (("reference", "reference_sha256"), ("reference_features", "features_sha256")):
-        if need in needs:
-            path = step.input(need)
-            on["reference_sha256"] = _checked_info(step, extractor, hashed, path)[hashed]
-            given[need] = load_statistics(path) if need == "reference" else read_npz(path, "features")[0]
-    for need, name in (("real", "train"), ("targets", "test")):
-        if need in needs:
-            (given[need],) = read_npz(step.input(name), "images")
-            on[f"{need}_sha256"] = sha256_file(step.input(name))
-    return given, on
-
-
-def _checked_info(step: Step, extractor: dict[str, Any], hashed: str, path: Path) -> dict[str, Any]:
-    """The reference's description, if it belongs to this file and this extractor."""
-    info = read_document(step.input("reference_info"), REFERENCE_INFO)
-    for where, name, expected in (
-        (step.input("reference_info"), "metric", extractor["name"]),
-        (step.input("reference_info"), "extractor_sha256", extractor["extractor_sha256"]),
-        (path, hashed, sha256_file(path)),
-    ):
-        if expected != info[name]:
-            raise PipelineError(
-                f"{where}: {name} is {info[name]}, expected {expected}; "
-                "the reference statistics are of another run, delete their folder and run again"
-            )
-    return info
 
 
 def _read_log(path: Path) -> dict[str, np.ndarray]:

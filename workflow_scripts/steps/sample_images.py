@@ -13,36 +13,32 @@ from workflow_scripts.core.chunks import ChunkedWork
 from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.core.files import sha256_file, write_npz
 from workflow_scripts.core.step import Step, run
-from workflow_scripts.nets.precision import Network, can_compile, frozen
-from workflow_scripts.sampling.generator import Generator
+from workflow_scripts.nets.precision import Network, frozen
+from workflow_scripts.sampling.generator import Generator, compiles
 from workflow_scripts.training.checkpoints import load_ema_model
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 
 # These settings and the checkpoint's content decide every pixel. `num_samples` decides how many there are
 # and, through that, whether the network is compiled, which changes the last bits.
 DECIDES = ("seed", "method", "model", "data", "diffusion", "point")
-# From this many images times calls on, a GPU's network is compiled: a smaller set would gain too little
-# (docs/gpu.md).
-COMPILED_FROM = 500_000
 
 
 def main(step: Step) -> None:
     """Draw `num_samples` images batch by batch and write them as uint8; none of a run that is not finite."""
     device = device_of(step)
-    work = step.setting("num_samples") * step.setting("point.nfe")
-    compiles = work >= COMPILED_FROM and can_compile(device)
+    compiled = compiles(step.settings, device)
     if device.type == "cuda":
         # Only there: a CPU's forward pass is always deterministic, and the check costs 0.7 s of start-up.
         require_determinism(device)
         # For the manifest: images with and without agree to rounding only.
-        step.machine["compiled"] = "yes" if compiles else "no"
+        step.machine["compiled"] = "yes" if compiled else "no"
     key = {
         **{name: step.setting(name) for name in DECIDES},
         **{name: step.setting(f"sampling.{name}") for name in ("clip_x_start", "precision")},
         "checkpoint": sha256_file(step.input("checkpoint")),
         "code": step.code_sha256,
         "device": kind_of(device),
-        "compiled": compiles,
+        "compiled": compiled,
     }
 
     def network() -> Network:
@@ -50,9 +46,9 @@ def main(step: Step) -> None:
         # images.
         must_agree = ("seed", "method", "model", "diffusion")
         loaded = load_ema_model(step.input("checkpoint"), step.settings, must_agree)
-        if compiles:
+        if compiled:
             step.say("compiling the network for this GPU")
-        return frozen(loaded, device, step.setting("sampling.precision"), compiles)
+        return frozen(loaded, device, step.setting("sampling.precision"), compiled)
 
     generator = Generator(step.settings, network, device)
     # One chunk per batch, since a network's convolutions may round differently for another batch size.

@@ -21,7 +21,7 @@ from workflow_scripts.study.points import fits, merge, points_of
 
 SECTIONS = (
     *("data", "extractor", "method", "model", "diffusion", "loss", "training", "sampling", "points"),
-    *("curvature", "metrics"),
+    *("by_step", "curvature", "metrics"),
 )
 DEFAULTS = "config/defaults.yaml"
 
@@ -108,6 +108,11 @@ class Study:
         settings = self.arms[0].settings
         inception = settings["extractor"]["kind"] == "inception"
         return [name for name in settings["metrics"] if inception or "logits" not in needs_of(name)]
+
+    def by_step_of(self, arm: str) -> str | None:
+        """The point at which frechet_by_step judges an arm's checkpoints; None if there is none."""
+        points = self.arms[0].settings.get("by_step", ()) if "frechet_by_step" in self.metrics else ()
+        return next((point for point in points if point in self.points_of(arm)), None)
 
     def main_point_of(self, arm: str, main: str) -> str:
         """The study's main point, or the first one at which the arm can generate."""

@@ -9,6 +9,7 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.limits import check_gamma, check_method
 from workflow_scripts.study.points import calls_per_step, points_of
+from workflow_scripts.study.schema import nearest
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -22,6 +23,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         _check_training(settings["training"])
         _check_data(settings["data"])
         _check_points(settings)
+        _check_by_step(settings)
         check_method(settings["method"], settings["model"], settings["data"])
         _check_extractor(settings["extractor"], settings["data"])
     except (ValueError, ConfigError) as error:
@@ -85,6 +87,18 @@ def _check_points(settings: dict[str, Any]) -> None:
             raise ValueError(f"{where}: ddim needs eta (0 is deterministic)")
         if own["sampler"] != "ddim" and own["eta"] is not None:
             raise ValueError(f"{where}: {own['sampler']} has no eta; remove it")
+
+
+def _check_by_step(settings: dict[str, Any]) -> None:
+    if "frechet_by_step" not in settings["metrics"]:
+        return
+    if "by_step" not in settings:
+        raise ValueError("by_step is missing; the metric frechet_by_step needs points to judge at")
+    if "frechet_distance" not in settings["metrics"]:
+        raise ValueError("metrics: frechet_by_step needs frechet_distance, which judges the last checkpoint")
+    for point in settings["by_step"]:
+        if point not in (points := points_of(settings)):
+            raise ValueError(f"by_step {point} is no point; {nearest(point, [*points])}")
 
 
 def _check_extractor(extractor: dict[str, Any], data: dict[str, Any]) -> None:

@@ -110,6 +110,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "look": arm.look,
                 "seeds": list(arm.seeds),
                 "points": list(study.points_of(arm.name)),
+                "by_step": study.by_step_of(arm.name),
                 "main_point": study.main_point_of(arm.name, main),
                 "experiment": arm.experiment,
                 "baseline": arm.baseline,
@@ -121,7 +122,11 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "final_step": study.shared("training")["num_steps"],
         # A list, because settings are handed on with sorted keys.
         "points": [{"name": name, **point} for name, point in study.points.items()],
-        **{section: study.shared(section) for section in SECTIONS if section not in ("points", "metrics")},
+        **{
+            section: study.shared(section)
+            for section in SECTIONS
+            if section not in ("points", "by_step", "metrics")
+        },
         "metrics": study.metrics,
         "sections": list(study.sections),
     }

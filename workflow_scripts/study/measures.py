@@ -41,6 +41,7 @@ PER_POINT = ("features", "samples")
 # Metrics that are rules of their own (rules/measure.smk), by the metrics of their rows.
 STAGES = {
     "curvature": {"hessian_trace": {"better": "lower"}, "hessian_top_eigenvalue": {"better": "lower"}},
+    "frechet_by_step": {},  # those of frechet_distance
 }
 
 
@@ -71,4 +72,4 @@ def file_of(metric: str) -> str:
 
 def rows_of(metric: str) -> dict[str, dict[str, Any]]:
     """The metrics of its rows, with the direction and unit of each."""
-    return STAGES.get(metric) or constant_of("metrics", metric, "ROWS")
+    return STAGES[metric] if metric in STAGES else constant_of("metrics", metric, "ROWS")

@@ -182,7 +182,8 @@ def _paired_values(
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
     # A hypothesis may name another point for the comparator: then all that follows from the point may differ.
-    may_differ = ("point", "sampler", "eta", "nfe") if used["point"] != used["comparator_point"] else ()
+    of_points = ("point", "sampler", "eta", "nfe", "guidance_scale")
+    may_differ = of_points if used["point"] != used["comparator_point"] else ()
     for seed in seeds:
         sides = (("arm", "point"), ("comparator", "comparator_point"))
         found = [_find_row(rows, hypothesis[side], seed, used, used[point]) for side, point in sides]

@@ -92,6 +92,7 @@ def report_settings(
                 "seeds": list(seeds),
                 "points": list(POINTS),
                 "main_point": "ddpm_nfe0050",
+                "by_step": "ddpm_nfe0050",
                 "experiment": name[0],
             }
             for look, (name, (label, diffusion, loss)) in enumerate(zip(ARMS, arms), start=1)
@@ -143,6 +144,9 @@ def result_rows(
             rows.append(images | {"metric": "fd_toy", "value": value})
             rows.append(images | {"metric": "kd_toy", "value": kernel, **errors})
             rows.append(images | {"metric": "recall", "value": 0.75 + 0.01 * index})
+        own = {"point": "ddpm_nfe0050", "sampler": "ddpm", "nfe": 50}
+        of_step = {"on": judge, "from": {"step": 100, **trained, **own}}
+        rows.append(base | of_step | {"metric": "fd_toy", "value": 10 * factor})
         for step in (100, 200):
             for metric, scale in (("hessian_trace", 900.0), ("hessian_top_eigenvalue", 40.0)):
                 value = factor * scale * (200 / step) ** 0.5 * (1 + 0.03 * index)

@@ -18,6 +18,7 @@ from workflow_scripts.data.images import to_uint8
 from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.nets.build import build_model
 from workflow_scripts.nets.precision import frozen
+from workflow_scripts.sampling import generator
 from workflow_scripts.sampling.noise import SampleNoise
 from workflow_scripts.sampling.sample import SamplingLoop
 from workflow_scripts.steps import sample_images
@@ -192,8 +193,8 @@ def test_a_network_is_compiled_where_the_whole_set_is_worth_it(
         asked.append(fuse)
         return frozen(network, device, precision)
 
-    monkeypatch.setattr(sample_images, "COMPILED_FROM", 7 * 4)  # images times calls
-    monkeypatch.setattr(sample_images, "can_compile", lambda device: True)
+    monkeypatch.setattr(generator, "COMPILED_FROM", 7 * 4)  # images times calls
+    monkeypatch.setattr(generator, "can_compile", lambda device: True)
     monkeypatch.setattr(sample_images, "frozen", frozen_as_it_is)
     draw(checkpoint, num_samples=num_samples)
     assert asked == [compiles]

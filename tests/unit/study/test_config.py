@@ -170,6 +170,16 @@ MISTAKES = {
     ],
     BASE: [
         ("beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
+        (
+            "loss:",
+            "metrics: [frechet_by_step]\nloss:",
+            "by_step is missing; the metric frechet_by_step",
+        ),
+        (
+            "loss:",
+            "metrics: [frechet_distance, frechet_by_step]\nby_step: [ddpm_nfe050]\nloss:",
+            "by_step ddpm_nfe050 is no point; did you mean 'ddpm_nfe0050'?",
+        ),
         ("_type: eps", "_type: epsilon", "diffusion.prediction_type is 'epsilon'; did you mean 'eps'?"),
         ("docs/experiments/E1", "../E1", "preregistrations.0 is '../E1_pre_reg.md', must match"),
     ],

@@ -339,7 +339,7 @@ def test_a_value_that_has_no_logarithm_decides_nothing_and_is_still_reported(arm
 
 @pytest.mark.parametrize("arms", [[BASE], [MIN_SNR], []])
 def test_an_arm_or_comparator_that_the_preset_leaves_out_is_not_run(arms):
-    result = decide_one([row for row in BETTER if row["arm"] in arms], arms=dict.fromkeys(arms, list(SEEDS)))
+    result = decide_one([row for row in BETTER if row["arm"] in arms], arms=dict.fromkeys(arms, SEEDS))
     assert result["outcome"] == "not_run"
     assert result["reason"].startswith("Preset digits does not run E")
     assert result["seeds"] == []

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class FigureInfo(NamedTuple):
-    """Titles and alt text; `section` is the heading in report.html and in Snakemake's own report."""
+    """Titles and alt text; `section` is the heading in report.html and in Snakemake's own report.
+
+    A figure of one `metric` is drawn only for studies that list it.
+    """
 
     section: str
     title: str
     alt: str
+    metric: str | None = None
 
 
 FIGURES = {
@@ -43,6 +47,7 @@ FIGURES = {
         "Fréchet distance against network calls",
         "Line charts, one panel per sampler: Fréchet distance against the number of network calls per image, "
         "one line per arm with intervals over seeds.",
+        "frechet_distance",
     ),
     "sample_grid": FigureInfo(
         "Samples",
@@ -55,22 +60,32 @@ FIGURES = {
         "Three line charts over training steps: the arm's own loss, the unweighted squared error, "
         "the gradient norm.",
     ),
+    "frechet_vs_step": FigureInfo(
+        "Training",
+        "Fréchet distance during training",
+        "Line chart over training steps: Fréchet distance of images from each checkpoint, one line per arm "
+        "with the range over seeds.",
+        "frechet_by_step",
+    ),
     "timestep_mse": FigureInfo(
         "Training",
         "Error per timestep",
         "Two line charts over the diffusion timestep: the noise prediction error of each arm, "
         "and its ratio to the baseline.",
+        "curvature",
     ),
     "curvature_vs_step": FigureInfo(
         "Curvature",
         "Curvature during training",
         "Three line charts over training steps: Hessian trace on the common objective, "
         "Hessian trace on the arm's own objective, and the largest eigenvalue on the common objective.",
+        "curvature",
     ),
     "curvature_vs_frechet": FigureInfo(
         "Curvature",
         "Curvature against Fréchet distance",
         "Scatter plot of the Fréchet distance against the Hessian trace, one point per run, coloured by arm.",
+        "curvature",
     ),
 }
 
