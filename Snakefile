@@ -19,6 +19,7 @@ wildcard_constraints:
     arm="|".join(arm.name for arm in STUDY.arms),
     seed="|".join(sorted({str(seed) for _, seed in STUDY.runs})),
     point="|".join(STUDY.points),
+    network="|".join(one.name for one in STUDY.networks) or "none",
     step=r"\d{7}",
 
 

@@ -62,7 +62,14 @@ FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
-ON_A_GPU = {"train_model", "sample_images", "extract_features", "probe_checkpoint", "judge_checkpoints"}
+ON_A_GPU = {
+    "train_network",
+    "train_model",
+    "sample_images",
+    "extract_features",
+    "probe_checkpoint",
+    "judge_checkpoints",
+}
 # Enough for 8x8 images; torch alone takes about 500 MB.
 SMALL = {"runtime": 30, "mem_mb": 2000}
 
@@ -109,6 +116,7 @@ def inputs_as_words(wildcards, input):
     return " ".join(
         f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"
         for name, paths in input.items()
+        if paths
     )
 
 

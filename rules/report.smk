@@ -206,5 +206,9 @@ def every_output():
     for arm in ARMS:
         points = STUDY.points_of(arm)
         of_arm = [pattern for pattern in patterns if "{step}" not in pattern]
-        found.update(every_run(of_arm, [arm], notebook=NOTEBOOKS, point=points))
+        found.update(
+            every_run(
+                of_arm, [arm], notebook=NOTEBOOKS, point=points, network=[n.name for n in STUDY.networks]
+            )
+        )
     return sorted(found)

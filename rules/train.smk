@@ -6,9 +6,59 @@ CHECKPOINT_STEPS = STUDY.arms[0].settings["training"]["checkpoint_steps"]
 TRAINED_OBJECTS = ("method.name", "model.name", "method.discriminator.name", "loss.weighting")
 
 
+NETWORK = f"{RESULTS}/networks/{{network}}"
+
+
+def training_settings(name, seed):
+    """What decides a run, or a shared network, but for its inputs."""
+    settings = STUDY.arm(name).settings
+    return {
+        "arm": name,
+        "seed": int(seed),
+        **image_shape(name),
+        **{part: settings[part] for part in ("method", "model", "diffusion", "loss", "training")},
+        "loads": arm_modules(name, *TRAINED_OBJECTS),
+    }
+
+
+def shared_network(wildcards):
+    """The input `network` of an arm whose method names one."""
+    name = STUDY.arm(wildcards.arm).settings["method"].get("network")
+    return [] if name is None else f"{RESULTS}/networks/{name}/checkpoint.pt"
+
+
+# Trained once for all arms that name it.
+rule train_network:
+    input:
+        train=f"{RESULTS}/data/train.npz",
+    output:
+        log=f"{NETWORK}/log.csv",
+        checkpoints=f"{NETWORK}/checkpoint.pt",
+        status=f"{NETWORK}/status.json",
+        timing=f"{NETWORK}/timing.json",
+    log:
+        f"{RESULTS}/logs/train_network/{{network}}.log",
+    priority: 3
+    resources:
+        **limits("training"),
+    params:
+        source=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["source"],
+        packages=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["packages"],
+        settings=lambda w: canonical_json(training_settings(w.network, STUDY.arm(w.network).seeds[0])),
+    shell:
+        step(
+            "train_model",
+            "train",
+            "log checkpoints status timing",
+            wildcards="network",
+            machine="device save_every_s",
+        )
+
+
 rule train_model:
     input:
         train=f"{RESULTS}/data/train.npz",
+        network=shared_network,
     output:
         log=f"{RUN}/log.csv",
         checkpoints=[f"{RUN}/checkpoints/step{number:07d}.pt" for number in CHECKPOINT_STEPS],
@@ -21,20 +71,13 @@ rule train_model:
         **limits("training"),
     params:
         **code_of_arm("train_model", *TRAINED_OBJECTS),
-        settings=lambda wildcards: canonical_json(
-            {
-                "arm": wildcards.arm,
-                "seed": int(wildcards.seed),
-                **image_shape(wildcards.arm),
-                **sections(wildcards, "method", "model", "diffusion", "loss", "training"),
-                "loads": arm_modules(wildcards.arm, *TRAINED_OBJECTS),
-            }
-        ),
+        settings=lambda wildcards: canonical_json(training_settings(wildcards.arm, wildcards.seed)),
+        inputs=inputs_as_words,
     shell:
         step(
             "train_model",
-            "train",
-            "log checkpoints status timing",
+            outputs="log checkpoints status timing",
             wildcards="arm seed",
             machine="device save_every_s",
         )
+        + " {params.inputs}"

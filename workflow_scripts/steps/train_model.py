@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from workflow_scripts.core.errors import PipelineError, StopSignals
 from workflow_scripts.core.files import remove_leftovers, sha256_file, write_csv, write_json
@@ -14,7 +15,7 @@ from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.training.checkpoints import save_checkpoint
+from workflow_scripts.training.checkpoints import load_checkpoint, load_ema_model, save_checkpoint
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import Session, train
@@ -25,8 +26,8 @@ from workflow_scripts.training.step import initial_state
 def main(step: Step) -> None:
     """Settings: arm, seed, data.image_size, data.channels, model, diffusion, loss, training.
 
-    Input `train`; outputs `checkpoints` (one per training.checkpoint_steps, in that order), `log`, `status`
-    (json: diverged_at, a step or null), `timing`.
+    Inputs `train`, and `network`, a checkpoint, of a method that names one; outputs `checkpoints` (one per
+    training.checkpoint_steps, in that order), `log`, `status` (json: diverged_at, a step or null), `timing`.
     They appear together at the end; until then the hidden folder `.training` beside the log holds what a
     killed run resumes from. A run that diverges ends there: its log reaches to that step, `status` names it,
     and the checkpoints after it hold no weights.
@@ -55,7 +56,7 @@ def _train(
     stop: StopSignals,
 ) -> None:
     settings, num_steps = step.settings, step.setting("training.num_steps")
-    state = initial_state(settings, device)
+    state = initial_state(settings, device, _shared_network(step))
     log = TrainingLog(step.setting("training.log_every"), state.method.columns)
     networks = [trained.network for trained in state.trained.values()]
     num_parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
@@ -94,11 +95,19 @@ def _identity(step: Step, device: torch.device) -> dict[str, Any]:
     """Everything that decides the bytes of the result; a saved state is used only if all of it is equal."""
     return {
         "settings": step.settings,
-        "train": sha256_file(step.input("train")),
+        "inputs": {name: [sha256_file(path) for path in paths] for name, paths in step.inputs.items()},
         "code": step.code_sha256,
         "device": kind_of(device),
         "threads": step.threads,
     }
+
+
+def _shared_network(step: Step) -> nn.Module | None:
+    """The network that the method names, with its EMA weights, not to be trained; None if it names none."""
+    if "network" not in step.inputs:
+        return None
+    path = step.input("network")
+    return load_ema_model(path, load_checkpoint(path)["settings"], ()).requires_grad_(False)
 
 
 def _checkpoint_paths(step: Step) -> dict[int, Path]:

@@ -68,13 +68,14 @@ class Study:
     resources: dict[str, dict[str, int]]
     sections: tuple[str, ...]
     published_summary: str
+    networks: tuple[Arm, ...] = ()
 
     @property
     def preset_file(self) -> str:
         return preset_path(self.name, self.preset)
 
     def arm(self, name: str) -> Arm:
-        return next(arm for arm in self.arms if arm.name == name)
+        return next(arm for arm in (*self.arms, *self.networks) if arm.name == name)
 
     @cached_property
     def varied(self) -> set[str]:
@@ -166,11 +167,18 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     }
     if unknown := [name for name in scale.get("arm_seeds", {}) if name not in scale.get("arms", own)]:
         raise ConfigError(f"{preset_file}: arm_seeds: the preset has no arm {unknown[0]!r}")
+    networks = _networks(layers, merge(base.get("networks", {}), scale.get("networks", {})), preset_file)
+    if twice := own.keys() & {network.name for network in networks}:
+        raise ConfigError(f"{preset_file}: networks: {min(twice)} is the name of an arm; choose another")
     arms: list[Arm] = []
     for name in scale.get("arms", own):
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
         settings, files = _resolve({**layers, f"{folder}/{name}.yaml": own[name]}, preset_file)
+        known, network = [one.name for one in networks], settings["method"].get("network")
+        if network is not None and network not in known:
+            hint = schema.nearest(network, known) if known else "networks lists none"
+            raise ConfigError(f"{files['method.network']}: method.network {network} is unknown; {hint}")
         label, baseline = own[name].get("label", name), own[name].get("baseline", False)
         seeds = tuple(scale.get("arm_seeds", {}).get(name, scale["seeds"]))
         arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
@@ -197,6 +205,7 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         resources=scale.get("resources", {}),
         sections=_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
+        networks=networks,
     )
 
 
@@ -208,6 +217,18 @@ def _sections(base: Mapping[str, Any], where: str, metrics: list[str]) -> tuple[
             if metric not in metrics:
                 raise ConfigError(f"{where}: sections: {name} shows {metric}, which metrics does not list")
     return tuple(base.get("sections", ()))
+
+
+def _networks(
+    layers: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]], preset_file: str
+) -> tuple[Arm, ...]:
+    """The networks that arms share, resolved and checked as arms are; only the last checkpoint is kept."""
+    found = []
+    for name, own in given.items():
+        settings, files = _resolve({**layers, f"networks.{name} in {preset_file}": own}, preset_file)
+        settings["training"]["checkpoint_steps"] = [settings["training"]["num_steps"]]
+        found.append(Arm(name, (own["seed"],), name, False, 0, settings, files))
+    return tuple(found)
 
 
 def preset_path(study: str, preset: str) -> str:

@@ -35,11 +35,13 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
     full = study if study.preset == preset else load_study(root, study.name, preset)
     arms = {
         arm.name: {k: v for k, v in flatten(arm.settings).items() if k not in MACHINE_KEYS}
+        | _network_of(full, arm.settings["method"].get("network"))
         | ({} if arm.seeds == full.seeds else {"seeds": list(arm.seeds)})
         for arm in full.arms
     }
-    common = {k: v for k, v in next(iter(arms.values())).items() if k not in full.varied}
-    own = {name: {k: v for k, v in arm.items() if k in full.varied} for name, arm in arms.items()}
+    first, others = next(iter(arms.values())), list(arms.values())[1:]
+    common = {k: v for k, v in first.items() if all(k in arm and arm[k] == v for arm in others)}
+    own = {name: {k: v for k, v in arm.items() if k not in common} for name, arm in arms.items()}
     return {
         "format": FORMAT,
         "study": study.name,
@@ -48,6 +50,15 @@ def current_state(root: Path, study: Study, preregistrations: list[Preregistrati
         "preregistrations": {item.path: item.sha256 for item in preregistrations},
         "settings": {"every_arm": common, "arms": own},
     }
+
+
+def _network_of(study: Study, name: str | None) -> dict[str, Any]:
+    """What decides the network that an arm names, by dotted key; nothing for an arm that names none."""
+    if name is None:
+        return {}
+    network = study.arm(name)
+    parts = {part: network.settings[part] for part in ("method", "model", "diffusion", "loss", "training")}
+    return flatten({"networks": {name: {"seed": network.seeds[0], **parts}}})
 
 
 def read_lock(root: Path, study: str) -> dict[str, Any]:

@@ -75,9 +75,14 @@ class TrainingState:
         self.step = state["step"]
 
 
-def initial_state(settings: Mapping[str, Any], device: torch.device) -> TrainingState:
-    """The state before the first update, the same for arms with the same networks and seed."""
-    own = dict(settings["method"])
+def initial_state(
+    settings: Mapping[str, Any], device: torch.device, network: nn.Module | None = None
+) -> TrainingState:
+    """The state before the first update, the same for arms with the same networks and seed.
+
+    `network` is the trained one that `method.network` names.
+    """
+    own = dict(settings["method"]) | ({} if network is None else {"network": network.to(device)})
     method = registry.load("method.name", own.pop("name"))(settings, **own)
     torch.manual_seed(torch_seed(settings["seed"], "init"))
     return state_of(method, method.networks(), settings["training"], device)

@@ -26,6 +26,7 @@ from workflow_scripts.study.description import (
     report_settings,
     setting_files,
 )
+from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.study.schema import parse_yaml
 
@@ -343,3 +344,22 @@ def test_points_add_to_the_samplers_list_and_change_single_ones(project, edit):
     edit(DIGITS, "nfe: 200", "nfe: 2000")
     with pytest.raises(ConfigError, match="points.slow: nfe 2000 is more than diffusion.num_timesteps 1000"):
         load_study(project, STUDY, "digits")
+
+
+def test_a_shared_network_counts_for_the_arms_that_name_it(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    base, arm = tmp_path / BASE, tmp_path / E2
+    own = "networks:\n  teacher: {seed: 5, training: {num_steps: 20, log_every: 5}}\n"
+    base.write_text(base.read_text() + own.replace("20,", "20, checkpoint_steps: [20],"))
+    method = "method: {name: 'tests.house.distilled:Distilled', network: teacher}\n"
+    arm.write_text(method + arm.read_text())
+    study = load_study(tmp_path, STUDY, "cifar10")
+    preregistrations = read_preregistrations(ROOT, STUDY)
+    locked = current_state(tmp_path, study, preregistrations)["settings"]
+    assert locked["arms"]["E2_minsnr_linear"]["networks.teacher.training.num_steps"] == 20
+    assert not any(key.startswith("networks") for key in locked["every_arm"])
+    (network,) = study.networks
+    assert network.seeds == (5,) and network.settings["model"] == study.arms[0].settings["model"]
+    arm.write_text(arm.read_text().replace("network: teacher", "network: techer"))
+    with pytest.raises(ConfigError, match="method.network techer is unknown; did you mean 'teacher'"):
+        load_study(tmp_path, STUDY, "cifar10")

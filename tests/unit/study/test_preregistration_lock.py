@@ -298,6 +298,20 @@ def test_an_arm_of_a_rehearsal_only_is_neither_locked_nor_preregistered(project,
     assert list(lock.read_lock(project, STUDY)["settings"]["arms"]) == arms
 
 
+def test_an_arms_own_seeds_are_locked_and_must_be_those_of_its_preregistration(project, edit):
+    _command(project, "lock")
+    preregistrations = read_preregistrations(project, STUDY)
+    edit(CIFAR10, "seeds:", "arm_seeds: {E2_minsnr_linear: [1, 2]}\nseeds:")
+    study = load_study(project, STUDY, "cifar10")
+    assert dict(study.runs)["E2_minsnr_linear"] == 2 and dict(study.runs)["E1_baseline_linear"] == 1079
+    with pytest.raises(
+        PipelineError, match="E2_minsnr_linear: seeds has drifted from the lock: locked absent"
+    ):
+        lock.require_unchanged(project, STUDY, lock.current_state(project, study, preregistrations))
+    with pytest.raises(ConfigError, match="differ from those of E2_minsnr_linear in .*cifar10.yaml: .1, 2."):
+        read_preregistrations(project, STUDY)
+
+
 def test_charter_thresholds_and_main_metric():
     study = load_study(ROOT, STUDY, "cifar10")
     preregistrations = read_preregistrations(ROOT, STUDY)

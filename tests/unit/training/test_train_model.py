@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny_run import tiny_settings
+from tests.tiny_run import tiny_settings, trained
 from workflow_scripts.core.errors import NotFiniteError
 from workflow_scripts.core.files import write_npz
 from workflow_scripts.core.step import run
 from workflow_scripts.steps.train_model import main
 from workflow_scripts.training.checkpoints import load_checkpoint, load_ema_model
 from workflow_scripts.training.loop import Session
+from workflow_scripts.training.step import initial_state
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = tiny_settings(training={"num_steps": 6, "batch_size": 4, "checkpoint_steps": [4, 6]})
@@ -184,3 +185,24 @@ def test_a_full_disk_leaves_nothing_half_written_and_a_rerun_the_same_bytes(tmp_
     assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert _train(folder, data) == 0
     assert _bytes(folder) == _bytes(tmp_path / "undisturbed")
+
+
+def test_a_method_gets_the_averaged_weights_of_the_network_that_it_names(data, tmp_path):
+    for name in ("one", "other", "a", "b"):
+        (tmp_path / name).mkdir()
+    assert _train(tmp_path / "one", data) == _train(tmp_path / "other", data, SETTINGS | {"seed": 6}) == 0
+    method = {"name": "tests.house.distilled:Distilled", "network": "teacher"}
+    settings = SETTINGS | {"method": method, "model": SETTINGS["model"] | {"dropout": 0.0}}
+    for folder, of in (("a", "one"), ("b", "other")):
+        teacher = ("--input", "network", str(tmp_path / of / "6.pt"))
+        assert _train(tmp_path / folder, data, settings, *teacher) == 0
+    logs = [(tmp_path / folder / "log.csv").read_text() for folder in ("a", "b")]
+    assert logs[0] != logs[1]
+    network = load_ema_model(tmp_path / "one/6.pt", SETTINGS, ())
+    state = initial_state(settings, torch.device("cpu"), network.requires_grad_(False))
+    assert state.method.teacher is network and not network.training
+    before = [value.clone() for value in network.state_dict().values()]
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    _, rows = trained(settings, 2, state, images=images)
+    assert all(map(torch.equal, before, network.state_dict().values()))
+    assert rows[0][1] > rows[0][2]  # the loss has the term that the squared error lacks
