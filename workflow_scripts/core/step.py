@@ -20,7 +20,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -53,8 +53,8 @@ class Step:
     log: TextIO | None = None
     threads: int = 1
     machine: dict[str, str] = field(default_factory=dict)
-    afterwards: list[Callable[[], None]] = field(default_factory=list)
     rule: str | None = None
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
     input_lineage_sha256: str | None = None
     code_sha256: str | None = None
 
@@ -140,33 +140,14 @@ def _run(
 ) -> None:
     inputs, outputs = _named(arguments.input), _named(arguments.output)
     machine = dict(arguments.machine)
+    step = Step(name, arguments.settings, inputs, outputs, log, arguments.threads, machine, arguments.rule)
     # By name, not by an import statement: recording a step is no part of its computation
     # (provenance/recorder.py).
     recorder = importlib.import_module("workflow_scripts.provenance.recorder").Recorder(
-        name,
-        arguments.settings,
-        inputs,
-        outputs,
-        rule=arguments.rule,
-        wildcards=dict(arguments.wildcard),
-        data_root=arguments.data_root,
-        threads=arguments.threads,
-        volatile=volatile,
-        machine_settings=machine,
+        step, dict(arguments.wildcard), arguments.data_root, volatile
     )
-    step = Step(
-        name,
-        arguments.settings,
-        inputs,
-        outputs,
-        log,
-        arguments.threads,
-        machine,
-        rule=arguments.rule,
-        input_lineage_sha256=recorder.input_lineage_sha256,
-        code_sha256=recorder.code_sha256,
-    )
-    main(step)
+    sums = {name: getattr(recorder, name) for name in ("input_lineage_sha256", "code_sha256")}
+    main(replace(step, **sums))
     recorder.finish()
     for tidy_up in step.afterwards:
         tidy_up()

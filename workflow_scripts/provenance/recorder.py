@@ -21,6 +21,7 @@ from typing import Any
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file
 from workflow_scripts.core.memory import peak_resident_bytes
+from workflow_scripts.core.step import Step
 from workflow_scripts.provenance import manifest
 from workflow_scripts.provenance.lineage import StepIndex
 from workflow_scripts.provenance.manifest import portable_path
@@ -31,46 +32,35 @@ ROOT = Path(os.path.abspath(__file__)).parents[2]
 _NVIDIA = Path("/proc/driver/nvidia")
 # For a step in a test, which is not an entry point of the project.
 _NO_CODE = {"source": {"digest": None, "files": {}}, "packages": {"digest": None, "versions": {}}}
-Paths = Mapping[str, Sequence[Path]]
 
 
 class Recorder:
     """The record of one call of a step. Make it before the work; call `finish` after the work succeeded.
 
-    `rule` None means that the step was called by hand: its lineage is known, and nothing is written.
+    A step without a rule was called by hand: its lineage is known, and nothing is written.
     """
 
     def __init__(
-        self,
-        entry: str,
-        settings: dict[str, Any],
-        inputs: Paths,
-        outputs: Paths,
-        *,
-        rule: str | None = None,
-        wildcards: Mapping[str, str] | None = None,
-        data_root: Path | None = None,
-        threads: int = 1,
-        volatile: Sequence[str] = (),
-        machine_settings: Mapping[str, str] | None = None,
+        self, step: Step, wildcards: dict[str, str], data_root: Path | None, volatile: Sequence[str]
     ):
         self.started, self._clock = _now(), time.monotonic()
-        self._data_root, self._volatile_names, self._outputs = data_root, volatile, outputs
-        first = next((path for paths in outputs.values() for path in paths), None)
-        self._path = manifest.manifest_path(first) if rule is not None and first is not None else None
+        self._data_root, self._volatile_names = data_root, volatile
+        self._outputs = [(name, path) for name, paths in step.outputs.items() for path in paths]
+        by_rule = step.rule is not None and self._outputs
+        self._path = manifest.manifest_path(self._outputs[0][1]) if by_rule else None
         if self._path is not None:
             self._remove_old_manifests()
         self._steps = StepIndex(ROOT)
-        self._stats = {path: _stat(path) for paths in inputs.values() for path in paths}
+        self._stats = {path: _stat(path) for paths in step.inputs.values() for path in paths}
         self._volatile_inputs: list[dict[str, Any]] = []
-        is_entry = (ROOT / PACKAGE / "steps" / f"{entry}.py").is_file()
+        is_entry = (ROOT / PACKAGE / "steps" / f"{step.name}.py").is_file()
         self._lineage = {
-            "rule": rule,
-            "wildcards": dict(wildcards or {}),
-            "entry": entry,
-            "settings": settings,
-            **(code_of(ROOT, entry, settings) if is_entry else _NO_CODE),
-            "inputs": [self._input(name, path) for name, paths in inputs.items() for path in paths],
+            "rule": step.rule,
+            "wildcards": wildcards,
+            "entry": step.name,
+            "settings": step.settings,
+            **(code_of(ROOT, step.name, step.settings) if is_entry else _NO_CODE),
+            "inputs": [self._input(name, path) for name, paths in step.inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
         self.code_sha256 = manifest.digest(
@@ -81,8 +71,8 @@ class Recorder:
             "python": platform.python_version(),
             "snakemake": installed_version("snakemake"),
             "machine": machine(),
-            "threads": threads,
-            "machine_settings": machine_settings or {},  # the step writes its choice for `auto` into it
+            "threads": step.threads,
+            "machine_settings": step.machine,  # the step writes its choice for `auto` into it
         }
 
     def finish(self) -> None:
@@ -95,7 +85,7 @@ class Recorder:
         if self._path is None:
             return
         outputs, volatile_outputs = [], []
-        for name, path in ((name, path) for name, paths in self._outputs.items() for path in paths):
+        for name, path in self._outputs:
             described = self._describe(name, path)
             if described["sha256"] is None:
                 raise PipelineError(
@@ -128,7 +118,7 @@ class Recorder:
             if self._path.is_file():
                 os.replace(self._path, self._previous)
             earlier = StepIndex(ROOT)
-            for path in (path for paths in self._outputs.values() for path in paths):
+            for _, path in self._outputs:
                 manifest.manifest_path(path).unlink(missing_ok=True)
                 for maker in earlier.makers(portable_path(path, ROOT, self._data_root)):
                     (ROOT / maker.path).unlink(missing_ok=True)

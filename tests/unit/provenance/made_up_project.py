@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workflow_scripts.core.step import Step
 from workflow_scripts.provenance import recorder
 
 ENTRY = "collect_results"
@@ -21,14 +22,19 @@ def make_project(root: Path) -> Path:
     return root
 
 
-def record(inputs, outputs, write=None, settings=None, **options) -> recorder.Recorder:
-    """Record a step whose work is to write `write` (path -> text, by default "made" to every output)."""
-    options = {"rule": "collect", "wildcards": {"seed": "1"}, **options}
+def begin(inputs, outputs, settings, rule="collect", wildcards=None, data_root=None, volatile=(), **options):
+    """The record of a step that is about to begin."""
     named = [
         {name: [Path(path) for path in paths] for name, paths in files.items()} for files in (inputs, outputs)
     ]
-    made = recorder.Recorder(ENTRY, settings or {}, *named, **options)
-    for path, text in (write or {str(path): "made" for paths in named[1].values() for path in paths}).items():
+    step = Step(ENTRY, settings, *named, rule=rule, **options)
+    return recorder.Recorder(step, wildcards or {"seed": "1"}, data_root, volatile)
+
+
+def record(inputs, outputs, write=None, settings=None, **options) -> recorder.Recorder:
+    """Record a step whose work is to write `write` (path -> text, by default "made" to every output)."""
+    made = begin(inputs, outputs, settings or {}, **options)
+    for path, text in (write or {path: "made" for paths in outputs.values() for path in paths}).items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
     made.finish()

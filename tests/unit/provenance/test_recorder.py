@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.provenance.made_up_project import ENTRY, make_project, record
+from tests.unit.provenance.made_up_project import ENTRY, begin, make_project, record
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
 from workflow_scripts.provenance import manifest, recorder, source_closure
@@ -73,9 +73,7 @@ def test_an_input_that_changes_while_the_step_runs_is_an_error(root):
 
 def test_a_new_file_time_alone_is_no_change_and_an_old_manifest_is_gone_while_the_step_works(root):
     record({"rows": ["rows.json"]}, {"results": ["out"]})
-    made = recorder.Recorder(
-        ENTRY, {}, {"rows": [Path("rows.json")]}, {"results": [Path("out")]}, rule="collect"
-    )
+    made = begin({"rows": ["rows.json"]}, {"results": ["out"]}, {})
     assert not Path("out.manifest.json").exists()
     os.utime("rows.json", (1, 1))
     made.finish()
