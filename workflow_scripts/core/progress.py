@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from pathlib import Path
 from typing import TextIO
 
 # A line follows the last one after this share of the time so far, so that the log of a long run stays short.
@@ -58,11 +57,3 @@ def say(line: str, log: TextIO | None = None) -> None:
         # On a full disk the log cannot be written, and the line on the terminal says so.
         with contextlib.suppress(OSError):
             print(line, file=log, flush=True)
-
-
-def open_log(path: str | Path | None) -> TextIO | None:
-    """Open a step's log for writing, line by line, so that it is complete when the step is killed."""
-    if path is None:
-        return None
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return open(path, "w", encoding="utf-8", buffering=1)

@@ -27,7 +27,7 @@ from typing import Any, TextIO
 
 from workflow_scripts.core.errors import PipelineError, Stopped
 from workflow_scripts.core.memory import keep_freed_memory
-from workflow_scripts.core.progress import open_log, say
+from workflow_scripts.core.progress import say
 
 # The answers of a file system without locks (NFS without its lock service, Lustre mounted without flock).
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -93,18 +93,19 @@ def run(main: Callable[[Step], None], argv: list[str] | None = None, volatile: S
     `volatile` names the outputs that hold measurements (a duration), which differ between two equal runs.
     """
     name = Path(sys.argv[0]).stem if argv is None else main.__module__.rsplit(".", 1)[-1]
-    arguments = _parse(name, sys.modules[main.__module__].__doc__, argv)
+    arguments = parse(name, sys.modules[main.__module__].__doc__, argv)
     # Not imported here: torch must not become a package of the steps that never load it.
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     keep_freed_memory()
+    lock = log = None
     try:
-        # Before the log is opened, because that empties the log of the step we wait for.
-        lock = arguments.log and take_turn(
-            arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}")
-        )
-        log = open_log(arguments.log)
+        if arguments.log:
+            # Before the log is opened, because that empties the log of the step we wait for.
+            lock = take_turn(arguments.log.with_suffix(".lock"), lambda line: say(f"{name}: {line}"))
+            # Line by line, so that it is complete when the step is killed.
+            log = open(arguments.log, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
     except OSError as error:
         print(f"error: {name}: cannot write the log {arguments.log}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
@@ -153,7 +154,8 @@ def _run(
         tidy_up()
 
 
-def _parse(name: str, description: str | None, argv: list[str] | None) -> argparse.Namespace:
+def parse(name: str, description: str | None, argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line of the entry point `name`; exits with code 2 for bad usage."""
     parser = argparse.ArgumentParser(prog=f"python -m workflow_scripts.steps.{name}", description=description)
     pairs: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--settings", required=True, help="settings as JSON, or the path of a JSON file")

@@ -8,7 +8,6 @@ as JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import shlex
@@ -24,6 +23,7 @@ from snakemake_interface_logger_plugins.common import LogEvent, logger_plugin_mo
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from workflow_scripts.core.errors import PipelineError, shorten
+from workflow_scripts.core.step import parse
 from workflow_scripts.provenance.manifest import portable_path
 
 COMMAND = "python -m workflow_scripts.steps."
@@ -95,12 +95,7 @@ def _planned(job: dict[str, Any], root: Path) -> PlannedJob:
 def parse_command(call: str, root: Path, reason: str = "") -> PlannedJob:
     """Read back a step's command line (core/step.py), from the entry point's name on."""
     entry, *words = shlex.split(call)
-    parser = argparse.ArgumentParser(add_help=False)
-    for flag in ("--settings", "--rule", "--data-root"):
-        parser.add_argument(flag)
-    for flag in ("--input", "--output", "--wildcard"):
-        parser.add_argument(flag, nargs="+", action="append", default=[])
-    arguments, _ = parser.parse_known_args(words)
+    arguments = parse(entry, None, words)
     data_root = root / arguments.data_root if arguments.data_root else None
 
     def named(groups: list[list[str]]) -> list[tuple[str, str]]:
@@ -112,7 +107,7 @@ def parse_command(call: str, root: Path, reason: str = "") -> PlannedJob:
         entry,
         arguments.rule,
         dict(arguments.wildcard),
-        json.loads(arguments.settings),
+        arguments.settings,
         named(arguments.input),
         named(arguments.output),
         reason,
