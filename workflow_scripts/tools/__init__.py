@@ -1,6 +1,11 @@
 """The commands for people: python -m workflow_scripts.tools.<name>."""
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workflow_scripts.core.errors import PipelineError
 
 
 def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -14,3 +19,13 @@ def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
         "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
     )
     return parser
+
+
+@contextmanager
+def errors_in_one_line(code: int = 1) -> Iterator[None]:
+    """Decorate a tool's `main`, or surround a part of it: print a PipelineError and exit with `code`."""
+    try:
+        yield
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(code)

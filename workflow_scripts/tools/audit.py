@@ -31,7 +31,7 @@ from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.verification import Problem, Verification, verify
 from workflow_scripts.study.config import parse_overrides, read_config
-from workflow_scripts.tools import command_line
+from workflow_scripts.tools import command_line, errors_in_one_line
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     if (arguments.rerun_check or arguments.expect) and not arguments.paths:
         parser.error("--rerun-check and --expect need a PATH")
     started = time.monotonic()
-    try:
+    with errors_in_one_line(2):
         study, preset, data_root = read_config(root, parse_overrides(arguments.config))
         found = Verification([], [], {})
         targets = resolve(root, arguments.paths, found)
@@ -57,9 +57,6 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
                 f"nothing of {study}, preset {preset}, has been computed; "
                 f"run `make report PRESET={preset}` first"
             )
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     data_root = root / data_root
     lineage = _audit(root, targets, not arguments.paths, arguments.config, data_root, found)
     makers = {path: step for path in targets if (step := lineage.maker(path))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
@@ -13,11 +12,13 @@ from workflow_scripts.report.comparison import Side, as_page, as_text, compare
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.results import flat, read_rows
 from workflow_scripts.study.schema import nearest
+from workflow_scripts.tools import errors_in_one_line
 
 TEMPLATES = ("page.html.j2", "compare.html.j2")
 PROJECT = Path(__file__).parents[2]
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.compare", description=__doc__)
     where = "STUDY/PRESET of this project, or the path of a results or report folder of any checkout"
@@ -27,19 +28,15 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
         "--output", type=Path, help="where to write the page; default: reports/comparisons/<A>_and_<B>.html"
     )
     arguments = parser.parse_args(argv)
-    try:
-        folders = [find_results(root, text, name) for name, text in (("A", arguments.A), ("B", arguments.B))]
-        if folders[0].resolve() == folders[1].resolve():
-            raise PipelineError(f"A and B are both {arguments.A}; give two different reports")
-        a, b = (load_side(folder) for folder in folders)
-        sections = compare(a, b)
-        name = "_and_".join(f"{side.name.replace('/', '.')}.{side.results_sha256[:8]}" for side in (a, b))
-        output = arguments.output or root / "reports" / "comparisons" / f"{name}.html"
-        page = as_page(a, b, sections, [PROJECT / "reports" / "templates" / name for name in TEMPLATES])
-        write_text(output, page)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    folders = [find_results(root, text, name) for name, text in (("A", arguments.A), ("B", arguments.B))]
+    if folders[0].resolve() == folders[1].resolve():
+        raise PipelineError(f"A and B are both {arguments.A}; give two different reports")
+    a, b = (load_side(folder) for folder in folders)
+    sections = compare(a, b)
+    name = "_and_".join(f"{side.name.replace('/', '.')}.{side.results_sha256[:8]}" for side in (a, b))
+    output = arguments.output or root / "reports" / "comparisons" / f"{name}.html"
+    page = as_page(a, b, sections, [PROJECT / "reports" / "templates" / name for name in TEMPLATES])
+    write_text(output, page)
     print(f"{as_text(sections)}\n\ncomparison: {output}")
 
 

@@ -16,18 +16,15 @@ from workflow_scripts.provenance.crate import check_crate, write_crate
 from workflow_scripts.provenance.lineage import trace
 from workflow_scripts.provenance.verification import verify
 from workflow_scripts.study.config import load_study, parse_overrides, read_config
-from workflow_scripts.tools import command_line
+from workflow_scripts.tools import command_line, errors_in_one_line
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser = command_line("crate", __doc__)
     parser.add_argument("--check", type=Path, metavar="CRATE", help="verify this crate and write nothing")
     arguments = parser.parse_args(argv)
-    try:
-        return _check(arguments.check) if arguments.check else _export(root, arguments.config)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return _check(arguments.check) if arguments.check else _export(root, arguments.config)
 
 
 def _check(path: Path) -> int:

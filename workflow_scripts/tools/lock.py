@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import preregistered_preset, read_preregistrations
+from workflow_scripts.tools import errors_in_one_line
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.lock", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -29,11 +30,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
                 "--results-seen", required=True, choices=["yes", "no"], help="had you seen any result?"
             )
     arguments = parser.parse_args(argv)
-    try:
-        print(_lock(root, arguments.study) if arguments.command == "lock" else _amend(root, arguments))
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    print(_lock(root, arguments.study) if arguments.command == "lock" else _amend(root, arguments))
 
 
 def _state(root: Path, name: str | None) -> tuple[str, dict[str, Any]]:

@@ -27,32 +27,29 @@ from workflow_scripts.study.config import load_study, parse_overrides, read_conf
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
-from workflow_scripts.tools import command_line
+from workflow_scripts.tools import command_line, errors_in_one_line
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser = command_line("plan", __doc__)
     parser.add_argument("--cores", type=int, default=1, help="how many jobs would run at once")
     arguments = parser.parse_args(argv)
     if arguments.cores < 1 or any("=" not in word for word in arguments.config):
         parser.error("--cores is at least 1, and --config takes KEY=VALUE")
-    try:
-        name, preset, data_root = read_config(root, parse_overrides(arguments.config))
-        study = load_study(root, name, preset)
-        jobs = planned_jobs(root, arguments.config)
-        manifests = study_manifests(root, name, preset)
-        explained = explain(jobs, root, data_root, mean_seconds(manifests))
-        downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
-        gate = gate_settings(root, study, read_preregistrations(root, name))
-        remade = {path for job in jobs for path in job.output_paths}
-        edited = [said for path, said in edited_outputs(root, manifests).items() if path not in remade]
-        stops = [*_refusal(open_gate, root, gate), *edited, *stops]
-        packages = {
-            name for job in jobs for name in code_of(root, job.entry, job.settings)["packages"]["versions"]
-        }
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    name, preset, data_root = read_config(root, parse_overrides(arguments.config))
+    study = load_study(root, name, preset)
+    jobs = planned_jobs(root, arguments.config)
+    manifests = study_manifests(root, name, preset)
+    explained = explain(jobs, root, data_root, mean_seconds(manifests))
+    downloads, stops = supply_words(root, jobs, data_root, study.shared("extractor").get("weights"))
+    gate = gate_settings(root, study, read_preregistrations(root, name))
+    remade = {path for job in jobs for path in job.output_paths}
+    edited = [said for path, said in edited_outputs(root, manifests).items() if path not in remade]
+    stops = [*_refusal(open_gate, root, gate), *edited, *stops]
+    packages = {
+        name for job in jobs for name in code_of(root, job.entry, job.settings)["packages"]["versions"]
+    }
     total = f"{len(jobs)} jobs, {total_words(explained, arguments.cores)}" if jobs else "nothing to do"
     print(f"{name}, preset {preset}: {total}")
     for line in plan_lines(explained):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
@@ -18,18 +17,16 @@ from workflow_scripts.study.preregistration import (
     preregistered_preset,
     read_preregistrations,
 )
+from workflow_scripts.tools import errors_in_one_line
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.tools.publish", description=__doc__)
     parser.add_argument("--study", help="default: the study in config/config.yaml")
     parser.add_argument("--preset", help="only the preregistered one is published; default: that one")
     arguments = parser.parse_args(argv)
-    try:
-        print(publish(root, arguments.study, arguments.preset))
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    print(publish(root, arguments.study, arguments.preset))
 
 
 def publish(root: Path, study_name: str | None, preset: str | None) -> str:

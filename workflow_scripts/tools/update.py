@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
-from workflow_scripts.tools import command_line
+from workflow_scripts.tools import command_line, errors_in_one_line
 
 
+@errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser = command_line("update", __doc__)
     parser.add_argument("--cores", type=int, default=1, help="how many jobs run at once")
@@ -25,11 +25,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     planned_before: set[str] = set()
     number = 0
     while True:
-        try:
-            jobs = planned_jobs(root, arguments.config)
-        except PipelineError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        jobs = planned_jobs(root, arguments.config)
         if not jobs:
             print("nothing left to do")
             return 0
