@@ -37,7 +37,5 @@ def download(url: str, *, sha256: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise PipelineError(f"{url} sends more than the {MAX_BYTES:,} bytes allowed; nothing of it was kept")
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise PipelineError(
-            f"{url} sent a file with sha256 {found}, expected {sha256}; nothing of it was kept"
-        )
+        raise PipelineError(f"{url} sent a file of sha256 {found}, expected {sha256}; nothing of it was kept")
     return bytes(content)

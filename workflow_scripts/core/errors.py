@@ -39,9 +39,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        self._before = {
-            number: signal.signal(number, self._keep) for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._before = {which: signal.signal(which, self._keep) for which in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_: object) -> None:

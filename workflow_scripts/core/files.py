@@ -75,8 +75,7 @@ def require_writable(paths: Iterable[str | Path]) -> None:
                 pass
         except OSError as error:
             raise PipelineError(
-                f"cannot write in {folder}: {error.strerror or error}; "
-                "make room or fix the permissions and run again"
+                f"cannot write in {folder}: {error.strerror or error}; make room or fix the permissions"
             ) from error
 
 

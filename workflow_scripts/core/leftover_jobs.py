@@ -7,11 +7,11 @@ jobs' targets.
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Set
+from itertools import takewhile
 from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
@@ -67,9 +67,7 @@ def targets_of(script: str) -> set[str]:
     if "--target-jobs" not in words:
         return set()
     after = words[words.index("--target-jobs") + 1 :]
-    jobs = [
-        word.partition(":") for word in itertools.takewhile(lambda word: not word.startswith("--"), after)
-    ]
+    jobs = [word.partition(":") for word in takewhile(lambda word: not word.startswith("--"), after)]
     return {f"{rule}:{','.join(sorted(wildcards.split(',')))}" for rule, _, wildcards in jobs}
 
 

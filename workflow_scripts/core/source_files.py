@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -87,12 +88,8 @@ def check_name(name: str, where: Path) -> str:
     """Drop "." parts and a closing "/"; PipelineError for a name that leads outside or cannot be printed."""
     # a backslash or a drive letter is a path on other systems
     outside = name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":"
-    if outside or any(
-        ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name
-    ):
-        raise PipelineError(
-            f"{where}: the name {name!r} leads outside the dataset or cannot be printed; rename it"
-        )
+    if outside or re.search("[\0-\x1f\x7f\ud800-\udfff]", name):
+        raise PipelineError(f"{where}: {name!r} leads outside the dataset or cannot be printed; rename it")
     return str(PurePosixPath(name))
 
 

@@ -67,11 +67,9 @@ class Step:
         return self._single(self.outputs, "--output", name)
 
     def _single(self, paths: dict[str, list[Path]], flag: str, name: str) -> Path:
-        if len(paths.get(name, [])) != 1:
-            raise PipelineError(
-                f"{self.name} needs exactly one {flag} {name} PATH, got {len(paths.get(name, []))}"
-            )
-        return paths[name][0]
+        if len(found := paths.get(name, [])) != 1:
+            raise PipelineError(f"{self.name} needs exactly one {flag} {name} PATH, got {len(found)}")
+        return found[0]
 
     def setting(self, dotted: str) -> Any:
         """A setting by dotted key, such as `data.source`; PipelineError when it was not given."""

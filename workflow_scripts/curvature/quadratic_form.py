@@ -86,9 +86,7 @@ class _Tape(TorchFunctionMode):
     def operations(self, value: Tensor) -> list[tuple[list[int | None], list[int], Rule]]:
         """List (slots of the inputs, slots of the outputs, rule) of each call that `value` depends on."""
         if any(tensor._version != version for tensor, version in self._kept):
-            raise ValueError(
-                "the loss changes a tensor in place; curvature needs a network without in-place operations"
-            )
+            raise ValueError("the loss changes a tensor in place; curvature needs out-of-place operations")
         made = [tensor for call in self._calls for tensor in call.made]
         adjoints = iter(torch.autograd.grad(value, made, allow_unused=True))
         operations = []

@@ -64,9 +64,7 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
         raise PipelineError(f"{where} does not decode ({shorten(error) or type(error).__name__})") from error
     mode = image.mode
     if mode not in MODES:
-        raise PipelineError(
-            f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB, without transparency"
-        )
+        raise PipelineError(f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB without alpha")
     if mode != rule.mode:
         image = image.convert(rule.mode)
     if rule.resize is not None:

@@ -131,9 +131,7 @@ def _read_mnist(path: Path, name: str) -> bytes:
         with gzip.open(path) if packed else open(path, "rb") as handle:
             content = handle.read(MNIST_MAX_BYTES)
     except (OSError, EOFError, zlib.error) as error:
-        raise PipelineError(
-            f"{path} is truncated or damaged ({error}); get {MNIST_URL}{name}.gz again"
-        ) from error
+        raise PipelineError(f"{path} is damaged ({error}); get {MNIST_URL}{name}.gz again") from error
     if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != MNIST_MD5[name]:
         raise PipelineError(
             f"{path} is not MNIST's {name}: unpacked it has md5 {found}, the published file "

@@ -25,9 +25,7 @@ def loss_weights(snr: np.ndarray, prediction_type: str, weighting: str, gamma: f
     given = {} if gamma is None else {"gamma": gamma}
     weights = np.asarray(function(np.asarray(snr, dtype=np.float64), prediction_type, **given))
     if weights.shape != np.shape(snr) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError(
-            f"loss.weighting {weighting} gave weights that are not {len(snr)} finite numbers >= 0"
-        )
+        raise ValueError(f"loss.weighting {weighting} gave other than {len(snr)} finite weights >= 0")
     return weights.astype(np.float64)
 
 

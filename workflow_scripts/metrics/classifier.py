@@ -45,9 +45,8 @@ class Classifier(nn.Module):
             if large:
                 layers += _convolution(wider, wider, 1, normalised=True)
             width, side = wider, (side + 1) // 2
-        self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(width * side * side, feature_dim), nn.SiLU()
-        )
+        layers += [nn.Flatten(), nn.Linear(width * side * side, feature_dim), nn.SiLU()]
+        self.body = nn.Sequential(*layers)
         self.head = nn.Linear(feature_dim, num_classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:

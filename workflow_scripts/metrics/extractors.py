@@ -62,9 +62,7 @@ def load_extractor(
     hash and, when the extractor is called, for images that do not fit.
     """
     if expected_sha256 is not None and sha256_file(path) != expected_sha256:
-        raise PipelineError(
-            f"{path} is not the file that its extractor.json describes; delete both and run again"
-        )
+        raise PipelineError(f"{path} is not the file of its extractor.json; delete both and run again")
     is_inception = settings_extractor["kind"] == "inception"
     extractor = _inception(path, choose_device()) if is_inception else _classifier(path)
     if settings_extractor["feature_dim"] != extractor.feature_dim:
@@ -100,14 +98,11 @@ def _inception(path: str | Path, device: torch.device) -> Extractor:
     @torch.no_grad()
     def extract(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
-            raise PipelineError(
-                f"Inception takes uint8 [N, H, W, 1 or 3], got {images.dtype} {list(images.shape)}"
-            )
+            raise PipelineError(f"Inception takes uint8 [N, H, W, 1 or 3], got {images.dtype} {images.shape}")
         x = torch.from_numpy(images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).to(device)
         pieces = x.split(CPU_BATCH) if device.type == "cpu" else (x,)
-        features, logits = (
-            torch.cat(parts).cpu().numpy() for parts in zip(*map(network, pieces), strict=True)
-        )
+        made = zip(*map(network, pieces), strict=True)
+        features, logits = (torch.cat(parts).cpu().numpy() for parts in made)
         return features, logits
 
     return Extractor(FEATURE_DIM, extract)

@@ -33,9 +33,7 @@ def kernel_distance(generated: np.ndarray, reference: np.ndarray) -> tuple[float
     """
     size = min(MAX_SUBSET_SIZE, len(generated), len(reference))
     if size < 3:
-        raise PipelineError(
-            f"a kernel distance needs 3 feature vectors on each side, got {size}; use more images"
-        )
+        raise PipelineError(f"a kernel distance needs 3 feature vectors a side, got {size}; use more images")
     generated, reference = generated.astype(np.float64), reference.astype(np.float64)
     random = np.random.RandomState(SEED)
     chosen, chosen_reference = (np.zeros((NUM_SUBSETS, len(side))) for side in (generated, reference))
@@ -108,9 +106,7 @@ def precision_and_recall(generated: np.ndarray, reference: np.ndarray) -> tuple[
     """
     smaller = min(len(generated), len(reference))
     if smaller <= NUM_NEIGHBOURS:
-        raise PipelineError(
-            f"precision and recall need {NUM_NEIGHBOURS + 1} images on each side, got {smaller}"
-        )
+        raise PipelineError(f"precision and recall need {NUM_NEIGHBOURS + 1} images a side, got {smaller}")
     generated, reference = generated.astype(np.float64), reference.astype(np.float64)
     radii, reference_radii = _squared_radii(generated), _squared_radii(reference)
     precise, covered = np.zeros(len(generated), dtype=bool), np.zeros(len(reference), dtype=bool)
@@ -144,9 +140,7 @@ def inception_score(logits: np.ndarray) -> tuple[float, float]:
     p(y)). The logits lack the last layer's bias, as in the paper's code. PipelineError below ten images.
     """
     if len(logits) < NUM_SPLITS:
-        raise PipelineError(
-            f"the Inception Score needs at least {NUM_SPLITS} images, got {len(logits)}; use more samples"
-        )
+        raise PipelineError(f"the Inception Score needs {NUM_SPLITS} images, got {len(logits)}; sample more")
     # Here because only Inception's logits need it: importing torch takes longer than the other metrics.
     import torch
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric

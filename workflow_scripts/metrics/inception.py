@@ -65,9 +65,7 @@ def published_weights(path: Path) -> Path:
     """
     if path.is_file():
         if sha256_file(path) != SHA256:
-            raise PipelineError(
-                f"{path} is not the published file of Inception weights; delete it, then {REMEDY}"
-            )
+            raise PipelineError(f"{path} is not the published file of weights; delete it, then {REMEDY}")
         return path
     try:
         write_bytes(path, download(URL_INCEPTION_V3, sha256=SHA256))

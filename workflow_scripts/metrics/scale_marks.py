@@ -36,9 +36,7 @@ def reference_and_scale_marks(
     covariance.
     """
     if len(train) < 4 or len(test) < 2:
-        raise PipelineError(
-            f"scale marks need 4 training and 2 test images, got {len(train)} and {len(test)}"
-        )
+        raise PipelineError(f"scale marks need 4 training, 2 test images, got {len(train)} and {len(test)}")
     in_first_half = _random_mask("scale_mark_halves", len(train), len(train) // 2)
     kept = _random_mask("reference_features", len(train), MAX_REFERENCE_FEATURES)
     halves = (StreamingStatistics(feature_dim), StreamingStatistics(feature_dim))

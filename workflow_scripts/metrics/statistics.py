@@ -45,8 +45,7 @@ class StreamingStatistics:
         dim = self._mean.shape[0]
         if features.ndim != 2 or features.shape[1] != dim:
             raise PipelineError(
-                f"features must have shape [N, {dim}], got {list(features.shape)}; "
-                "check extractor.feature_dim"
+                f"features must have shape [N, {dim}], got {features.shape}; check extractor.feature_dim"
             )
         if not np.isfinite(features).all():
             raise PipelineError("features hold values that are not finite; check the extractor's weights")
@@ -72,9 +71,7 @@ class StreamingStatistics:
     def result(self) -> GaussianStatistics:
         """The statistics so far, covariance with ddof=1 as in `np.cov`; PipelineError below two vectors."""
         if self.count < 2:
-            raise PipelineError(
-                f"a covariance needs at least 2 feature vectors, got {self.count}; use more images"
-            )
+            raise PipelineError(f"a covariance needs 2 feature vectors, got {self.count}; use more images")
         return GaussianStatistics(self._mean.copy(), self._scatter / (self.count - 1), self.count)
 
 

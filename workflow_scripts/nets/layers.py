@@ -67,9 +67,8 @@ class ResidualBlock(nn.Module):
         self.norm2 = AdaptiveGroupNorm(norm_groups, out_channels)
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.conv2 = zero_initialised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
-        self.shortcut = (
-            nn.Identity() if in_channels == out_channels else PointwiseConv(in_channels, out_channels)
-        )
+        same = in_channels == out_channels
+        self.shortcut = nn.Identity() if same else PointwiseConv(in_channels, out_channels)
 
     def forward(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         h = self.norm2(self.conv1(silu(self.norm1(x))), scale, shift)

@@ -72,14 +72,11 @@ class UNet(nn.Module):
             self.down_blocks.append(nn.ModuleList(block(width, width, side) for _ in range(num_res_blocks)))
         self.middle = block(widths[-1], widths[-1], sides[-1])
         self.up_blocks, self.reducers = nn.ModuleList(), nn.ModuleList()
-        for level in reversed(range(len(widths))):
+        for level, (width, side) in reversed(list(enumerate(zip(widths, sides)))):
             if level < len(widths) - 1:
-                self.reducers.append(PointwiseConv(widths[level + 1], widths[level]))
-            self.up_blocks.append(
-                nn.ModuleList(
-                    block(2 * widths[level], widths[level], sides[level]) for _ in range(num_res_blocks)
-                )
-            )
+                self.reducers.append(PointwiseConv(widths[level + 1], width))
+            blocks = (block(2 * width, width, side) for _ in range(num_res_blocks))
+            self.up_blocks.append(nn.ModuleList(blocks))
         self.film = Film(embedding_dim, modulated)
         self.norm_out = nn.GroupNorm(norm_groups, widths[0])
         self.conv_out = zero_initialised(nn.Conv2d(widths[0], channels, 3, padding=1))

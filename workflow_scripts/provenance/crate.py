@@ -198,7 +198,7 @@ def check_crate(path: Path) -> list[str]:
         names = [part["@id"] for part in (parts if isinstance(parts, list) else [parts])]
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise PipelineError(
-            f"{path} is not an RO-Crate: {METADATA} is missing or broken ({error or 'empty'})"
+            f"{path} is no RO-Crate: {METADATA} is missing or broken ({error or 'empty'})"
         ) from error
     problems = []
     for name in names:

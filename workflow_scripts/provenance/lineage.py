@@ -171,9 +171,7 @@ def trace(root: Path, targets: Iterable[str]) -> Lineage:
             lineage.makers[path] = step.path
             waiting.extend(file.path for file in reversed([*step.outputs, *step.inputs]))
     # a damaged manifest of another file in the same folder does not belong to this lineage
-    lineage.damaged = {
-        path: said for path, said in index.damaged.items() if path.removesuffix(SUFFIX) in seen
-    }
+    lineage.damaged = {path: why for path, why in index.damaged.items() if path.removesuffix(SUFFIX) in seen}
     return lineage
 
 
@@ -249,10 +247,8 @@ def tree_lines(
             words = "training images {:.12}, test images {:.12}, source files {:.12}".format(*parts)
             yield f"{deeper}{branch} dataset {data['title']}: {words}"
         for file in step.inputs:
-            last = file is step.inputs[-1]
-            yield from lines(
-                file.path, deeper + ("└─ " if last else "├─ "), deeper + ("   " if last else "│  ")
-            )
+            branch, gap = ("└─ ", "   ") if file is step.inputs[-1] else ("├─ ", "│  ")
+            yield from lines(file.path, deeper + branch, deeper + gap)
 
     return [line for target in lineage.targets for line in lines(target, "", "")]
 

@@ -114,9 +114,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "check out the code that wrote it, or run its step again"
         )
     if version is None or not _is_manifest(manifest):
-        raise PipelineError(
-            f"{path} is not a step's manifest, or parts of it are missing; run its step again"
-        )
+        raise PipelineError(f"{path} is not a step's manifest, or parts are missing; run its step again")
     return manifest
 
 

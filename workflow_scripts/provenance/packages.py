@@ -98,8 +98,7 @@ def _distribution(module: str, path: str, locked: dict[str, _Locked]) -> str:
     name = _normalised(_DISTRIBUTION.get(module, module))
     if name not in locked:
         raise PipelineError(
-            f"{path} imports {module}, which {LOCK} does not hold; "
-            "add it to envs/requirements.in and run make relock"
+            f"{path} imports {module}, which {LOCK} lacks; add it to envs/requirements.in and run make relock"
         )
     return name
 

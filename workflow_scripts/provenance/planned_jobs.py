@@ -58,9 +58,8 @@ def planned_jobs(root: Path, config: Sequence[str] = (), *arguments: str) -> lis
     Snakemake's planning. Raises PipelineError when the workflow cannot be planned, or when a job calls no
     step.
     """
-    return [
-        _planned(job, root) for job in dry_run(root, config, *arguments) if job["output"] or job["shellcmd"]
-    ]
+    jobs = dry_run(root, config, *arguments)
+    return [_planned(job, root) for job in jobs if job["output"] or job["shellcmd"]]
 
 
 def planned_files(root: Path, config: Sequence[str] = ()) -> dict[str, PlannedJob]:
@@ -74,9 +73,8 @@ def planned_files(root: Path, config: Sequence[str] = ()) -> dict[str, PlannedJo
 def dry_run(root: Path, config: Sequence[str], *arguments: str) -> list[dict[str, Any]]:
     """Return {rule, input, output, reason, shellcmd} of every job of a dry run below `root`, in order."""
     command = [sys.executable, "-m", "workflow_scripts.provenance.planned_jobs", *arguments]
-    done = subprocess.run(
-        [*command, *(["--config", *config] if config else [])], cwd=root, capture_output=True, text=True
-    )
+    command += ["--config", *config] if config else []
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or "Snakemake gives no reason").splitlines()[-1]
         raise PipelineError(f"the workflow cannot be planned: {said.removeprefix('error: ')}")
@@ -86,9 +84,7 @@ def dry_run(root: Path, config: Sequence[str], *arguments: str) -> list[dict[str
 def _planned(job: dict[str, Any], root: Path) -> PlannedJob:
     _, found, call = (job["shellcmd"] or "").partition(COMMAND)
     if not found:
-        raise PipelineError(
-            f"rule {job['rule']} cannot be planned: its shell command must call {COMMAND}<name>"
-        )
+        raise PipelineError(f"rule {job['rule']} cannot be planned: its command must call {COMMAND}<name>")
     return parse_command(call, root, job["reason"])
 
 

@@ -63,9 +63,8 @@ class Recorder:
             "inputs": [self._input(name, path) for name, paths in step.inputs.items() for path in paths],
         }
         self.input_lineage_sha256 = manifest.digest(self._lineage)
-        self.code_sha256 = manifest.digest(
-            [self._lineage["source"]["digest"], self._lineage["packages"]["digest"]]
-        )
+        code = [self._lineage[part]["digest"] for part in ("source", "packages")]
+        self.code_sha256 = manifest.digest(code)
         self._circumstances = {
             **commit(ROOT),
             "python": platform.python_version(),
@@ -88,9 +87,7 @@ class Recorder:
         for name, path in self._outputs:
             described = self._describe(name, path)
             if described["sha256"] is None:
-                raise PipelineError(
-                    f"{self._lineage['entry']} ended without writing {path}; this is a bug, report it"
-                )
+                raise PipelineError(f"{self._lineage['entry']} ended without writing {path}; report the bug")
             if name in self._volatile_names:
                 volatile_outputs.append(described)
                 described = {**described, "size": None, "sha256": None}
@@ -104,9 +101,8 @@ class Recorder:
             "volatile_outputs": volatile_outputs,
             "reproduces": self._reproduced(outputs),
         }
-        manifest.write_manifest(
-            self._path, {**self._lineage, "outputs": outputs}, {**self._circumstances, **measured}
-        )
+        lineage = {**self._lineage, "outputs": outputs}
+        manifest.write_manifest(self._path, lineage, {**self._circumstances, **measured})
         self._previous.unlink(missing_ok=True)
 
     def _remove_old_manifests(self) -> None:
@@ -124,8 +120,7 @@ class Recorder:
                     (ROOT / maker.path).unlink(missing_ok=True)
         except OSError as error:
             raise PipelineError(
-                f"cannot write in {self._path.parent}: {error.strerror or error}; "
-                "fix the permissions and run again"
+                f"cannot write in {self._path.parent}: {error.strerror or error}; fix the permissions"
             ) from error
 
     @property

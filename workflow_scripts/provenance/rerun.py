@@ -28,9 +28,8 @@ def rerun(lineage: Lineage, step: StepRecord, data_root: Path | None) -> list[Pr
         _lay_out(lineage, step, scratch)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONPATH", None)
-        done = subprocess.run(
-            _command(step, data_root), cwd=scratch, env=environment, capture_output=True, text=True
-        )
+        command = _command(step, data_root)
+        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
         if done.returncode:
             said = (done.stderr.strip() or "no error message").splitlines()[-1]
             return [Problem(step.path, "rerun", f"{step.label} failed when it was run again: {said}")]

@@ -154,12 +154,9 @@ def _boxes(
     """
     boxes: dict[tuple, dict[str, Any]] = {}
     for number, (step, level) in enumerate(zip(steps, levels)):
-        column, entry, arm = max(levels) - level, step["entry"], step["wildcards"].get("arm")
-        box = boxes.setdefault(
-            (column, entry, arm), {"entry": entry, "arm": arm, "column": column, "steps": []}
-        )
-        box["steps"].append(number)
-        step["box"] = list(boxes).index((column, entry, arm))
+        key = {"entry": step["entry"], "arm": step["wildcards"].get("arm"), "column": max(levels) - level}
+        boxes.setdefault(tuple(key.values()), {**key, "steps": []})["steps"].append(number)
+        step["box"] = list(boxes).index(tuple(key.values()))
     found = {box["arm"] for box in boxes.values()}
     top = 0
     for arm in [None, *arms, *sorted(found - {None, *arms})]:

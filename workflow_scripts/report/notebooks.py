@@ -36,9 +36,7 @@ LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipytho
 
 def open_results(report: dict[str, Any], inputs: Mapping[str, Sequence[str]]) -> ReportContext:
     """Read the results that `execute` gave to the notebook."""
-    return ReportContext.load(
-        report, {name: [Path(path) for path in paths] for name, paths in inputs.items()}
-    )
+    return ReportContext.load(report, {name: list(map(Path, paths)) for name, paths in inputs.items()})
 
 
 def show(content: str | tables.Table) -> Markdown:
@@ -147,8 +145,7 @@ def _clean(notebook: nbformat.NotebookNode, name: str) -> list[str]:
         for place in {sys.prefix, str(PROJECT), os.getcwd()} - {"/"}:
             if place in text:
                 raise PipelineError(
-                    f"{name}, cell {index}: the output contains the path {place} of this machine; change the "
-                    "cell"
+                    f"{name}, cell {index}: the output contains the path {place} of this machine; change it"
                 )
     return warnings
 

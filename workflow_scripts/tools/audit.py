@@ -38,12 +38,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser = command_line("audit", __doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument(
-        "--rerun-check", action="store_true", help="also make each PATH again and compare the bytes"
-    )
-    parser.add_argument(
-        "--expect", metavar="SHA256", help="fail unless this is the lineage_sha256 behind one PATH"
-    )
+    parser.add_argument("--rerun-check", action="store_true", help="make each PATH again, compare the bytes")
+    parser.add_argument("--expect", metavar="SHA256", help="the lineage_sha256 that one PATH must have")
     arguments = parser.parse_args(argv)
     if (arguments.rerun_check or arguments.expect) and not arguments.paths:
         parser.error("--rerun-check and --expect need a PATH")
@@ -54,8 +50,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         targets = resolve(root, arguments.paths, found)
         if not arguments.paths and not (targets := computed_files(root, study, preset)):
             raise PipelineError(
-                f"nothing of {study}, preset {preset}, has been computed; "
-                f"run `make report PRESET={preset}` first"
+                f"nothing of {study}, preset {preset}, has been computed; run `make report PRESET={preset}`"
             )
     data_root = root / data_root
     lineage = _audit(root, targets, not arguments.paths, arguments.config, data_root, found)
@@ -95,9 +90,7 @@ def resolve(root: Path, named: Iterable[Path], found: Verification) -> list[str]
         name = portable_path(path, root)
         study = study_of(name if name.count("/") > 2 else f"{name}/")
         if study is None and path.is_dir() and not name.startswith(ELSEWHERE):
-            raise PipelineError(
-                f"{path} holds nothing that a step made; name a file or folder below results/ or reports/"
-            )
+            raise PipelineError(f"{path} holds nothing that a step made; name a PATH in results/ or reports/")
         if study is None:
             targets += _copied_figure(root, path, found)
         elif path.is_dir():

@@ -43,9 +43,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
 def find_results(root: Path, text: str, name: str) -> Path:
     """Return the results folder that `text` names; raise PipelineError if there is none. `name` is A or B."""
     if not text:
-        raise PipelineError(
-            f"{name} is missing: make compare A=STUDY/PRESET B=STUDY/PRESET (or paths of results folders)"
-        )
+        raise PipelineError(f"{name} is missing: make compare A=STUDY/PRESET B=STUDY/PRESET (or folders)")
     given = Path(text)
     candidates = [root / "results" / given]
     if given.is_dir():
@@ -71,9 +69,7 @@ def load_side(folder: Path) -> Side:
         raise PipelineError(f"{folder / 'verdict.json'} is not a verdict; delete it and run again")
     digest = sha256_file(folder / "results.jsonl")
     if digest != verdict["results_sha256"]:
-        raise PipelineError(
-            f"{folder}: verdict.json was decided from other results than results.jsonl; run: make report"
-        )
+        raise PipelineError(f"{folder}: verdict.json was decided from other results; run: make report")
     rendered = folder.resolve().parents[2] / "reports" / verdict["study"] / verdict["preset"]
     paths = [path for place in (folder, rendered) for path in sorted(place.rglob(f"*{SUFFIX}"))]
     manifests = [read_manifest(path) for path in paths]

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
         command.add_argument("--study", help="default: the study in config/config.yaml")
         if name == "amend":
             command.add_argument(
-                "--reason", required=True, help="why the locked settings or the preregistration changed"
+                "--reason", required=True, help="why the preregistration or a locked setting changed"
             )
             command.add_argument(
                 "--results-seen", required=True, choices=["yes", "no"], help="had you seen any result?"

@@ -91,8 +91,7 @@ def supply_words(
                 downloads.append(f"download the Inception weights to {place}")
             if own_weights is not None and not (root / own_weights).is_file():
                 problems.append(
-                    f"{own_weights}, which extractor.weights names, is missing; "
-                    "put the Inception weights there"
+                    f"{own_weights}, which extractor.weights names, is missing; put Inception weights there"
                 )
     return downloads, problems
 

@@ -61,17 +61,11 @@ def _current_summary(root: Path, study: Study, preregistrations: list[Preregistr
     results = root / "results" / study.name / study.preset
     again = f"run: make report STUDY={study.name} PRESET={study.preset}"
     if not (results / "verdict.json").is_file():
-        raise PipelineError(
-            f"{study.name} has no verdict at its preregistered preset {study.preset}; {again}"
-        )
+        raise PipelineError(f"no verdict of {study.name} at its preregistered preset {study.preset}; {again}")
     if read_json(results / "gate.json") != open_gate(root, gate_settings(root, study, preregistrations)):
-        raise PipelineError(
-            f"{study.name}: gate.json is from before the lock, an amendment or a setting changed; {again}"
-        )
+        raise PipelineError(f"{study.name}: gate.json is older than lock, amendments or settings; {again}")
     if read_json(results / "verdict.json")["results_sha256"] != sha256_file(results / "results.jsonl"):
-        raise PipelineError(
-            f"{study.name}: the verdict was decided from other results than results.jsonl holds; {again}"
-        )
+        raise PipelineError(f"{study.name}: verdict.json was decided from other results; {again}")
     report = report_settings(root, study, preregistrations)
     inputs = {
         "results": [results / "results.jsonl"],

@@ -107,7 +107,7 @@ def test_inception_score_of_certain_and_uncertain_predictions():
     [
         (lambda: kernel_distance(features(2, 3, 0), features(9, 3, 0)), "needs 3 feature vectors.*got 2"),
         (lambda: precision_and_recall(features(9, 2, 0), features(3, 2, 0)), "need 4 images.*got 3"),
-        (lambda: inception_score(features(9, 8, 0)), "at least 10 images, got 9"),
+        (lambda: inception_score(features(9, 8, 0)), "needs 10 images, got 9"),
     ],
 )
 def test_too_few_images_are_refused(call, message):

@@ -53,5 +53,5 @@ def test_the_bootstrap_error_is_the_spread_of_new_sets_of_samples():
 
 
 def test_too_few_vectors_for_eighths():
-    with pytest.raises(PipelineError, match="at least 2 feature vectors, got 1"):
+    with pytest.raises(PipelineError, match="needs 2 feature vectors, got 1"):
         finite_sample(features(15, 0), REFERENCE)

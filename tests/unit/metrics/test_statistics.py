@@ -55,7 +55,7 @@ def test_merging_two_halves_equals_seeing_all():
         (np.zeros(2), "shape"),
         (np.array([[0.0, np.nan]]), "not finite"),
         (np.array([[0.0, np.inf]]), "not finite"),
-        (np.zeros((1, 2)), "at least 2 feature vectors, got 1"),
+        (np.zeros((1, 2)), "needs 2 feature vectors, got 1"),
     ],
 )
 def test_bad_and_too_few_features_are_refused(features, message):

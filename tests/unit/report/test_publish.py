@@ -101,7 +101,7 @@ def test_edited_missing_and_stale_files_are_refused(project, capsys):
     results.write_text("".join(lines[:-1]), encoding="utf-8")
     assert "decided from other results" in refused(project, capsys)
     results.with_name("verdict.json").unlink()
-    assert "has no verdict at its preregistered preset cifar10; run: make report" in refused(project, capsys)
+    assert "at its preregistered preset cifar10; run: make report" in refused(project, capsys)
 
 
 def test_nothing_is_published_after_the_lock_has_drifted(project, capsys):
