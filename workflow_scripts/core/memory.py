@@ -26,11 +26,7 @@ def peak_resident_bytes() -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's malloc not to return freed memory to the kernel; False with another C library.
-
-    By default every large array comes from the kernel, which clears it page by page, and goes back when it is
-    freed: on a CPU a network's activations do so in every call. docs/performance.md has the measurements.
-    """
+    """Tell glibc's malloc to keep freed memory (docs/performance.md says why); False with another library."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl and macOS have none

@@ -202,16 +202,13 @@ def check_crate(path: Path) -> list[str]:
         ) from error
     problems = []
     for name in names:
-        expected = named.get(name, {}).get("sha256")
-        if not (crate / name).is_file():
+        expected, part = named.get(name, {}).get("sha256"), crate / name
+        try:
+            now = hashlib.sha256(part.read_bytes()).hexdigest() if part.is_file() else None
+        except _UNREADABLE as error:
+            raise PipelineError(f"the crate is damaged at {name}: {error}") from error
+        if now is None:
             problems.append(f"{name} is listed but not in the crate")
-        elif expected and (now := hashlib.sha256(_read(crate, name)).hexdigest()) != expected:
+        elif expected and now != expected:
             problems.append(f"{name} holds {now[:12]}, the metadata says {expected[:12]}")
     return problems
-
-
-def _read(crate: Path | zipfile.Path, name: str) -> bytes:
-    try:
-        return (crate / name).read_bytes()
-    except _UNREADABLE as error:
-        raise PipelineError(f"the crate is damaged at {name}: {error}") from error

@@ -15,13 +15,9 @@ It lies beside the step's first output, as `<output>.manifest.json`.
                        "reproduces": [{"lineage_sha256", "outputs"}]},
      "circumstances_sha256": sha256 of canonical_json(circumstances)}
 
-`lineage` holds nothing that differs between two equal runs. Manifests form a chain: each input names, by its
-`lineage_sha256`, the manifest of the step that made it (null where no step did). Measurements, such as a
-duration, are volatile files: the lineage names them without size and sum, which are in the circumstances. A
-step that ran again with other code or settings and gave the same bytes says so in `reproduces`, so that files
-made from them still hold.
-
-Paths in a manifest are relative to the project or to the data root, and so the same on every machine.
+`lineage` holds nothing that differs between two equal runs. An input's `lineage_sha256` is null where no step
+made it. Volatile files are measurements, such as a duration: the lineage names them without size and sum.
+Paths are relative to the project or the data root. docs/architecture.md (Provenance) says what this is for.
 """
 
 from __future__ import annotations

@@ -1,14 +1,7 @@
 """The packages that a step's numbers depend on. Their digest is a parameter of every rule.
 
-What counts:
-
-- the packages that the step's source closure imports (imports for type checkers left out), and what those
-  require, all the way down, by the lock's `via` notes; and Python's own minor version;
-- the **installed** version of each, since that one computes. Only the public part counts: `2.12.1+cpu` is
-  `2.12.1`. Any other difference counts, even a bug fix: it may change a number.
-
-What does not count, unless the step imports it itself: packages that serve one kind of machine (`nvidia-…`,
-`cuda-…`, `triton`: torch pins them exactly), and those in `_NO_NUMBERS`.
+What counts is the installed version of each package that the step's source closure imports and of all that
+those require by the lock's `via` notes, and Python's minor version. See docs/architecture.md for exceptions.
 """
 
 from __future__ import annotations
@@ -29,7 +22,8 @@ LOCK = "envs/requirements.lock"
 # Packages whose import name is not their distribution's name; a test compares this with what is installed.
 _DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 _ONE_MACHINE = ("nvidia-", "cuda-", "triton")
-# What torch and others require to lock, download, show progress, check types or compile.
+# What torch and others require to lock, download, show progress, check types or compile. Like packages for
+# one kind of machine, which torch pins exactly, they count only if a step imports them.
 _NO_NUMBERS = frozenset(
     [
         "filelock",

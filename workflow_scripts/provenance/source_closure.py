@@ -44,12 +44,6 @@ def third_party_imports(root: Path, path: str) -> tuple[str, ...]:
     return tuple(name for name in _read(root, root / path).packages if not is_own(root, name))
 
 
-def forget() -> None:
-    """Drop all caches; for code that changes source files while it runs, such as tests."""
-    for cached in (source_of, source_closure, _read):
-        cached.cache_clear()
-
-
 @cache
 def source_closure(root: Path, entry: str, modules: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the sorted paths, relative to `root`, of steps/<entry>.py and of all that it imports.

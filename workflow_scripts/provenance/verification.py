@@ -11,12 +11,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_file
 from workflow_scripts.provenance.figure_identity import embedded_identity
 from workflow_scripts.provenance.lineage import FileRecord, Lineage, StepRecord
-from workflow_scripts.provenance.manifest import (
-    DATA_ROOT,
-    SUFFIX,
-    is_intact,
-    local_path,
-)
+from workflow_scripts.provenance.manifest import DATA_ROOT, SUFFIX, is_intact, local_path
 from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.source_closure import PACKAGE

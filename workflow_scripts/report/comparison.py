@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.core.files import canonical_json
 from workflow_scripts.report.context import geometric_interval, t_interval
 from workflow_scripts.report.labels import (
     OUTCOME_WORDS,
@@ -124,10 +126,9 @@ def _settings(a: Side, b: Side) -> Section:
     by_key: dict[str, dict[str, list[str]]] = {}
     shared = sorted(a.settings.keys() & b.settings.keys())
     for arm in shared:
-        texts = [
-            {key: setting_value(_sorted(value)) or NONE for key, value in side.settings[arm].items()}
-            for side in (a, b)
-        ]
+        # Through JSON with sorted keys, since two files may order the same setting differently.
+        sides = (json.loads(canonical_json(side.settings[arm])) for side in (a, b))
+        texts = [{key: setting_value(value) or NONE for key, value in side.items()} for side in sides]
         for key, *pair in _differences(*texts):
             by_key.setdefault(key, {})[arm] = pair
     for key, pairs in sorted(by_key.items()):
@@ -174,13 +175,6 @@ def _joined(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         for key, value in mapping.items():
             found.setdefault(key, set()).add(_short(str(value)))
     return {key: ", ".join(sorted(values)) for key, values in found.items()}
-
-
-def _sorted(value: Any) -> Any:
-    """Nested settings with sorted keys, since two files may order the same setting differently."""
-    if isinstance(value, Mapping):
-        return {key: _sorted(item) for key, item in sorted(value.items())}
-    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _hypotheses(a: Side, b: Side) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workflow_scripts.core.step import Step
-from workflow_scripts.provenance import recorder
+from workflow_scripts.provenance import recorder, source_closure
 
 ENTRY = "collect_results"
 
@@ -20,6 +20,12 @@ def make_project(root: Path) -> Path:
         (package / f"{name}.py").write_text('"""About."""\n')
     (root / "rows.json").write_text("[1]")
     return root
+
+
+def forget():
+    """Drop what source_closure keeps in memory, because source files have changed."""
+    for cached in (source_closure.source_of, source_closure.source_closure, source_closure._read):
+        cached.cache_clear()
 
 
 def begin(inputs, outputs, settings, rule="collect", wildcards=None, data_root=None, volatile=(), **options):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.provenance import made_up_project
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance import packages, source_closure
+from workflow_scripts.provenance import packages
 from workflow_scripts.provenance.packages import lock_differences, package_versions
 from workflow_scripts.provenance.source_closure import third_party_imports
 
@@ -56,7 +57,7 @@ def install(project, name, version):
 
 
 def forget():
-    source_closure.forget()
+    made_up_project.forget()
     for cached in (package_versions, packages._lock, packages._dist_infos):
         cached.cache_clear()
 

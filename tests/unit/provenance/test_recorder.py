@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.provenance.made_up_project import ENTRY, begin, make_project, record
+from tests.unit.provenance.made_up_project import ENTRY, begin, forget, make_project, record
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_text
-from workflow_scripts.provenance import manifest, recorder, source_closure
+from workflow_scripts.provenance import manifest, recorder
 from workflow_scripts.provenance.lineage import StepRecord
 from workflow_scripts.provenance.recorder import commit, machine
 
@@ -59,7 +59,7 @@ def test_what_goes_in_changes_the_lineage(root, change):
         Path("rows.json").write_text("[2]")
     elif change == "code":
         (root / "workflow_scripts/study/rows.py").write_text("x = 1\n")
-        source_closure.forget()
+        forget()
     else:
         options = {"settings": {"a": 1}} if change == "settings" else {"wildcards": {"seed": "2"}}
     assert record({"rows": ["rows.json"]}, {"results": ["out"]}, **options).input_lineage_sha256 != before

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.provenance.made_up_project import forget
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.provenance.source_closure import forget, source_closure, source_of
+from workflow_scripts.provenance.source_closure import source_closure, source_of
 
 
 @pytest.fixture
