@@ -58,6 +58,7 @@ RESULTS = f"results/{STUDY.name}/{STUDY.preset}"
 REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
 RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
+TRAINED = [arm.name for arm in STUDY.arms if arm.trained]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
@@ -72,6 +73,11 @@ ON_A_GPU = {
 }
 # Enough for 8x8 images; torch alone takes about 500 MB.
 SMALL = {"runtime": 30, "mem_mb": 2000}
+
+
+def of_trained(*paths):
+    """An input function: these files of a run, none of an arm without training."""
+    return lambda wildcards: expand(paths, **wildcards) if wildcards.arm in TRAINED else []
 
 
 def every_run(pattern, arms=ARMS, **wildcards):

@@ -12,7 +12,7 @@ def own_images_sha256():
     `data.sha256`. If the images are gone, the sha256 that they had when they were prepared.
     """
     data = STUDY.shared("data")
-    if data["source"] != "image_folder" or "sha256" in data:
+    if "path" not in data or "sha256" in data:
         return None
     path = DATA_ROOT / data["path"]
     if path.exists():
@@ -55,6 +55,9 @@ rule check_preregistration:
         step("check_preregistration", "preregistrations lock", "gate")
 
 
+OWN_SOURCE = [module_of("data.source", name) for name in [STUDY.shared("data")["source"]] if ":" in name]
+
+
 rule prepare_data:
     output:
         train=f"{RESULTS}/data/train.npz",
@@ -63,8 +66,10 @@ rule prepare_data:
     log:
         f"{RESULTS}/logs/prepare_data.log",
     params:
-        **code("prepare_data"),
-        settings=canonical_json({"data": STUDY.shared("data")}),
+        **code("prepare_data", OWN_SOURCE),
+        settings=canonical_json(
+            {"data": STUDY.shared("data")} | ({"loads": OWN_SOURCE} if OWN_SOURCE else {})
+        ),
         images=or_exit(own_images_sha256),
     shell:
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"

@@ -20,6 +20,8 @@ rule sample_images:
         samples=SAMPLES,
     log:
         f"{RESULTS}/logs/sample_images/{{arm}}_seed{{seed}}_{{point}}.log",
+    wildcard_constraints:
+        arm="|".join(TRAINED),
     priority: 1
     resources:
         **limits("sampling"),
@@ -34,3 +36,29 @@ rule sample_images:
         ),
     shell:
         step("sample_images", "checkpoint", "samples", wildcards="arm seed point", machine="device")
+
+
+# Number i is what an arm without training makes of test image i.
+if TRAINED != ARMS:
+
+    rule present_samples:
+        input:
+            test=f"{RESULTS}/data/test.npz",
+        output:
+            samples=SAMPLES,
+        log:
+            f"{RESULTS}/logs/present_samples/{{arm}}_seed{{seed}}_{{point}}.log",
+        wildcard_constraints:
+            arm="|".join(arm for arm in ARMS if arm not in TRAINED),
+        localrule: True
+        params:
+            **code_of_arm("present_samples", "method.name"),
+            settings=lambda wildcards: canonical_json(
+                {
+                    "num_samples": point_settings(wildcards.point)["num_samples"],
+                    **sections(wildcards, "method"),
+                    "loads": arm_modules(wildcards.arm, "method.name"),
+                }
+            ),
+        shell:
+            step("present_samples", "test", "samples", wildcards="arm seed point")

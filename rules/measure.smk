@@ -101,15 +101,21 @@ rule extract_features:
         )
 
 
+def final_step(arm):
+    """The training step of an arm's samples."""
+    return FINAL_STEP if arm in TRAINED else 0
+
+
 def metric_identity(wildcards):
     """The samples that the main distance describes, in the words of a metric row."""
     settings = point_settings(wildcards.point)
     point = {key: value for key, value in settings["point"].items() if value is not None}
+    trained = {"weights": "ema"} if wildcards.arm in TRAINED else {}
     return {
         **run_identity(wildcards),
         "metric": STUDY.shared("extractor")["name"],
         "num_samples": settings["num_samples"],
-        "from": {"point": wildcards.point, **point, "weights": "ema", "step": FINAL_STEP},
+        "from": {"point": wildcards.point, **point, **trained, "step": final_step(wildcards.arm)},
     }
 
 
@@ -133,6 +139,11 @@ MEASURED = {
 METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not in STAGES}
 
 
+def metrics_of(arm):
+    """The metrics of an arm's runs: without training there is no log."""
+    return [name for name, inputs in METRICS.items() if arm in TRAINED or "log" not in inputs]
+
+
 # One job measures a metric at all points of a run.
 for _name, _inputs in METRICS.items():
 
@@ -141,7 +152,7 @@ for _name, _inputs in METRICS.items():
             f"measure_{file_of(_name)}"
         input:
             **{name: MEASURED[name] for name in _inputs},
-            checkpoint=FINAL_CHECKPOINT,
+            checkpoint=of_trained(FINAL_CHECKPOINT),
         output:
             metrics=f"{RUN}/metrics/{file_of(_name)}.json",
         log:
@@ -156,7 +167,7 @@ for _name, _inputs in METRICS.items():
                     **run_identity(wildcards),
                     "metric": name,
                     "loads": [module_of("metrics", name)],
-                    "step": FINAL_STEP,
+                    "step": final_step(wildcards.arm),
                     "points": [
                         {"name": point, **own} for point, own in STUDY.points_of(wildcards.arm).items()
                     ],
@@ -220,7 +231,7 @@ PROBED = [
 
 
 JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
-JUDGED = [arm for arm in ARMS if STUDY.by_step_of(arm) and CHECKPOINT_STEPS[:-1]]
+JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and CHECKPOINT_STEPS[:-1]]
 
 
 def judged_images(wildcards):
@@ -268,11 +279,13 @@ rule judge_checkpoints:
 rule collect_run:
     input:
         rows=lambda wildcards: [
-            *expand([f"{RUN}/metrics/{file_of(name)}.json" for name in METRICS], **wildcards),
+            *expand(
+                f"{RUN}/metrics/{{metric}}.json", metric=map(file_of, metrics_of(wildcards.arm)), **wildcards
+            ),
             *expand(PROBES if wildcards.arm in PROBED else [], **wildcards),
             *expand([JUDGED_CHECKPOINTS] if wildcards.arm in JUDGED else [], **wildcards),
         ],
-        status=f"{RUN}/status.json",
+        status=of_trained(f"{RUN}/status.json"),
     output:
         results=f"{RUN}/results.jsonl",
     log:

@@ -3,7 +3,7 @@ import re
 
 from workflow_scripts.report.figures import FIGURES as FIGURE_INFO
 
-EVERY_LOG = every_run(f"{RUN}/log.csv")
+EVERY_LOG = every_run(f"{RUN}/log.csv", TRAINED)
 STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
 EVERY_PROBE = every_run(PROBES, PROBED)
 FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
@@ -163,7 +163,7 @@ SHOWN = {
 rule collect_costs:
     input:
         **SHOWN,
-        timings=every_run(f"{RUN}/timing.json"),
+        timings=every_run(f"{RUN}/timing.json", TRAINED),
     output:
         costs=f"{RESULTS}/costs.json",
     log:
@@ -201,14 +201,15 @@ def every_output():
     """Every file that the study keeps, intermediate ones included."""
     of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints")
     names = [rule.name for rule in workflow.rules if rule.name not in of_some_runs]
-    patterns = [str(path) for name in names for path in getattr(rules, name).output]
+    outputs = {name: [str(path) for path in getattr(rules, name).output] for name in names}
     found = {*FINITE_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
+    networks = [network.name for network in STUDY.networks]
     for arm in ARMS:
+        absent = [f"measure_{file_of(name)}" for name in METRICS if name not in metrics_of(arm)]
+        absent += [] if arm in TRAINED else ["train_model"]
+        patterns = [
+            path for name in names if name not in absent for path in outputs[name] if "{step}" not in path
+        ]
         points = STUDY.points_of(arm)
-        of_arm = [pattern for pattern in patterns if "{step}" not in pattern]
-        found.update(
-            every_run(
-                of_arm, [arm], notebook=NOTEBOOKS, point=points, network=[n.name for n in STUDY.networks]
-            )
-        )
+        found.update(every_run(patterns, [arm], notebook=NOTEBOOKS, point=points, network=networks))
     return sorted(found)

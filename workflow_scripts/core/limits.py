@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from workflow_scripts.core.registry import parameters_of
+from workflow_scripts.core.registry import constant_of, parameters_of
 
 
 def level_sides(image_size: int, num_levels: int) -> list[int]:
@@ -34,9 +34,16 @@ def check_model(
         )
 
 
+def is_trained(method: Mapping[str, Any]) -> bool:
+    """Whether runs of the method of this section train something."""
+    return constant_of("method.name", method["name"], "TRAINED", True)
+
+
 def check_method(method: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """As `check_model`, for the sections `method` and `model`."""
     _check_keys("method.name", method, "method", ("settings",))
+    if not is_trained(method):
+        return
     of_classes = method.get("condition") == "class"
     if of_classes and data.get("num_classes") is None:
         raise ValueError("method.condition is class, but data.num_classes is missing")

@@ -19,6 +19,7 @@ from workflow_scripts.core.errors import ConfigError, shorten
 ROOT = Path(__file__).parents[2]
 # By the setting that names an object: the package of the built-in ones, and the first parameters of all.
 PACKAGES = {
+    "data.source": "workflow_scripts.data",
     "loss.weighting": "workflow_scripts.diffusion.weightings",
     "model.name": "workflow_scripts.nets.networks",
     "method.name": "workflow_scripts.methods",
@@ -26,6 +27,7 @@ PACKAGES = {
     "sections": "workflow_scripts.report.sections",
 }
 PARAMETERS = {
+    "data.source": ("root",),
     "loss.weighting": ("snr", "prediction_type"),
     "model.name": ("channels", "image_size"),
     "method.name": ("settings",),
@@ -34,12 +36,18 @@ PARAMETERS = {
 }
 # The built-in object of a module is a class named after it, not a function of its name.
 CLASSES = ("method.name",)
+# Built-in dataset sources share modules (data/prepare.py).
+SOURCES = ["cifar10", "digits", "image_folder", "mnist"]
 
 
 def known(setting: str) -> list[str]:
     """The names of the built-in objects for a setting, sorted."""
-    return sorted(
-        p.stem for p in ROOT.joinpath(*PACKAGES[setting].split(".")).glob("*.py") if p.stem[0] != "_"
+    return (
+        SOURCES
+        if setting == "data.source"
+        else sorted(
+            p.stem for p in ROOT.joinpath(*PACKAGES[setting].split(".")).glob("*.py") if p.stem[0] != "_"
+        )
     )
 
 
@@ -68,13 +76,15 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
     return taken
 
 
-def constant_of(setting: str, name: str, constant: str) -> Any:
-    """A constant of an object's class or module, read from its source; ConfigError if it has none."""
+def constant_of(setting: str, name: str, constant: str, *default: Any) -> Any:
+    """A constant of an object's class or module, read from its source; else `default`, or ConfigError."""
     found, path = _found(setting, name), _source(module_of(setting, name))
     module = ast.parse(path.read_text(encoding="utf-8")).body if path else []
     for node in [*getattr(found, "body", ()), *module]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == constant:
             return ast.literal_eval(node.value)
+    if default:
+        return default[0]
     raise ConfigError(_refusal(setting, name, f"it has no {constant}"))
 
 

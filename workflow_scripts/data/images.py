@@ -9,6 +9,7 @@ import torch
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_npz_dict
+from workflow_scripts.data.dataset import require_arrays
 
 
 def to_float(images: np.ndarray) -> torch.Tensor:
@@ -42,20 +43,10 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
 
 
 def load_dataset(path: str | Path) -> dict[str, np.ndarray]:
-    """Read an npz made by prepare_data: `images` u8 `[N, H, W, C]`, N at least 1, and any `labels` i64 `[N]`.
+    """Read an npz made by prepare_data: the arrays of a Split (data/dataset.py).
 
     PipelineError, naming the file, when it is missing, damaged or holds something else.
     """
     data = read_npz_dict(path)
-    images, labels = data.get("images", np.empty(0)), data.get("labels")
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
-        raise PipelineError(
-            f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [N, H, W, C] with N at "
-            "least 1; delete it and run again"
-        )
-    if labels is not None and (labels.dtype != np.int64 or labels.shape != images.shape[:1]):
-        raise PipelineError(
-            f"{path}: labels are {labels.dtype} {list(labels.shape)}, expected int64 [{len(images)}]; "
-            "delete it and run again"
-        )
+    require_arrays(data, path, "delete it and run again")
     return data

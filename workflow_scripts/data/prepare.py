@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core import registry
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.core.files import write_json, write_npz
 from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.source_files import combined_sha256, require_source
 from workflow_scripts.data import image_folder, published
-from workflow_scripts.data.dataset import Dataset, Split
+from workflow_scripts.data.dataset import Dataset, Split, require_arrays
 
 Settings = Mapping[str, Any]
 OnImages = Callable[[int], None]
@@ -34,7 +35,7 @@ def require_files(settings_data: Settings, root: Path) -> None:
     A user's own images are only hashed, not decoded. PipelineError, saying what to put where.
     """
     source = settings_data["source"]
-    if source == "image_folder":
+    if "path" in settings_data:
         require_source(root / settings_data["path"], settings_data.get("sha256"))
     elif source == "mnist":
         published.mnist_files(settings_data, root)
@@ -65,7 +66,8 @@ def load_source(settings_data: Settings, root: Path, on_images: OnImages = lambd
     A dataset without a test part gets one from `stratified_split`. `on_images(count)` is called as images are
     decoded. ConfigError when the settings do not fit the dataset; PipelineError when it cannot be read.
     """
-    dataset = LOADERS[settings_data["source"]](settings_data, root, on_images)
+    load = LOADERS.get(settings_data["source"], _load_own)
+    dataset = load(settings_data, root, on_images)
     _require_match(dataset, settings_data)
     if dataset.test is None:
         dataset = _split_off_test(dataset, settings_data)
@@ -76,15 +78,49 @@ def load_source(settings_data: Settings, root: Path, on_images: OnImages = lambd
     )
 
 
+def _load_own(settings_data: Settings, root: Path, on_images: OnImages) -> Dataset:
+    """Call a user's function with `root` and the settings that it takes; `data.path`, if set, is its source.
+
+    PipelineError unless it returns {"train": {...}, "test": {...}} with the arrays of a Split.
+    """
+    source = settings_data["source"]
+    takes = registry.parameters_of("data.source", source)
+    given = {key: value for key, value in settings_data.items() if key in takes}
+    path, expected_sha256 = settings_data.get("path"), settings_data.get("sha256")
+    sources = () if path is None else require_source(root / path, expected_sha256)
+    found = registry.load("data.source", source)(root, **given)
+    expected = "return {train, test}, each a dict of images and, in both or none, labels and condition"
+    try:
+        parts = [Split(**found[part]) for part in ("train", "test")]
+        for part, split in zip(("train", "test"), parts):
+            require_arrays(split.arrays(), f"data.source {source}: {part}", expected)
+        if parts[0].arrays().keys() != parts[1].arrays().keys():
+            raise TypeError("the parts hold different arrays")
+    except (TypeError, KeyError, AttributeError) as error:
+        raise PipelineError(f"data.source {source}: {type(error).__name__}: {error}; {expected}") from error
+    labels = [label for split in parts if split.labels is not None for label in split.labels]
+    if min(labels, default=0) < 0:
+        raise PipelineError(f"data.source {source}: labels are classes and must be 0 or more; {expected}")
+    return Dataset(
+        *parts,
+        classes=tuple(map(str, range(max(labels, default=-1) + 1))),
+        origin=source,
+        licence=settings_data.get("licence", "not stated"),
+        preparation="as its source returns them",
+        sources=tuple(sources),
+    )
+
+
 def _require_match(dataset: Dataset, settings_data: Settings) -> None:
     source, num_classes = settings_data["source"], len(dataset.classes)
     if (settings_data["num_classes"] or 0) != num_classes:
         raise ConfigError(f"data.num_classes: {settings_data['num_classes']}, but {source} has {num_classes}")
     expected = (settings_data["image_size"], settings_data["image_size"], settings_data["channels"])
-    if (shape := dataset.train.images.shape[1:]) != expected:
-        raise ConfigError(
-            f"data.image_size, data.channels: images of {expected} expected, {source} has {shape}"
-        )
+    for split in (dataset.train, dataset.test or dataset.train):
+        if (shape := split.images.shape[1:]) != expected:
+            raise ConfigError(
+                f"data.image_size, data.channels: images of {expected} expected, {source} has {shape}"
+            )
 
 
 def _split_off_test(dataset: Dataset, settings_data: Settings) -> Dataset:

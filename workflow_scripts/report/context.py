@@ -93,9 +93,12 @@ class ReportContext:
         """
         arms = self.arms
         wanted = {"metric": metric, "weights": "ema", **identity}
+        # An arm without training has neither weights nor steps: its images are final.
+        untrained = {"weights": "ema", "step": self.report["final_step"]}
+        found = [row if "weights" in row else {**row, **untrained} for row in self.results]
         rows = [
             {**{column: row.get(column) for column in ROW_COLUMNS}, "row": place}
-            for place, row in enumerate(self.results)
+            for place, row in enumerate(found)
             if row["arm"] in arms and all(row.get(key) == value for key, value in wanted.items())
         ]
         frame = pd.DataFrame(rows, columns=ROW_COLUMNS)

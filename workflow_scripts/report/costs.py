@@ -57,7 +57,7 @@ def _add(stages: dict[str, dict[str, Any]], manifest: Mapping[str, Any]) -> None
 
 def _work(settings: Mapping[str, Any], entry: str) -> dict[str, int]:
     """Training steps and images of one pipeline step, from its settings."""
-    if entry in ("sample_images", "judge_checkpoints"):
+    if entry in ("sample_images", "judge_checkpoints", "present_samples"):
         return {"images": settings["num_samples"] * len(settings.get("steps", [None]))}
     training = settings.get({"train_model": "training", "train_extractor": "extractor"}.get(entry), {})
     if "num_steps" not in training:

@@ -18,7 +18,7 @@ def main(step: Step) -> None:
     if not paths:
         raise PipelineError(f"{step.name} needs at least one --input rows PATH")
     rows = [row for path in paths for row in read_rows(path)]
-    if "status" in step.inputs and (at := read_json(step.input("status"))["diverged_at"]) is not None:
+    if step.inputs.get("status") and (at := read_json(step.input("status"))["diverged_at"]) is not None:
         row = {**step.settings, "metric": DIVERGED, "value": at, "stderr": None, "interval": None, "on": {}}
         rows.append({**row, "from": {"step": at, "weights": "last"}})
     rows = merge_rows(rows)

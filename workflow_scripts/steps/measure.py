@@ -31,7 +31,7 @@ def main(step: Step) -> None:
     common = {name: step.setting(name) for name in ("study", "preset", "arm", "seed")}
     common |= {"stderr": None, "interval": None}
     source: dict[str, Any] = {"step": step.setting("step")}
-    if "checkpoint" in step.inputs:
+    if step.inputs.get("checkpoint"):
         source |= {"weights": "ema", "checkpoint_sha256": sha256_file(step.input("checkpoint"))}
     shared, on = given_by_study(step, needs)
     if "log" in needs:

@@ -21,6 +21,8 @@ def main(step: Step) -> None:
     settings, weights = step.setting("extractor"), step.output("weights")
     turned = settings["kind"] == "rotations"
     train, test = load_dataset(step.input("train")), load_dataset(step.input("test"))
+    for data in (train, test):
+        data.pop("condition", None)
     test_accuracy = None
     if settings["kind"] == "inception":
         load_extractor(settings, step.input("inception"))

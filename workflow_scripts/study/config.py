@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.limits import is_trained
 from workflow_scripts.core.registry import constant_of, parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
@@ -30,6 +31,7 @@ DEFAULTS = "config/defaults.yaml"
 class Arm:
     """One configuration of a study; `experiment` is the part of its name before the first underscore.
 
+    One that is not `trained` has no seeds: its single run is `seed0`.
     `look` is the number of its colour and marker in figures, the same in every preset. `files` names the file
     that each setting comes from, by dotted key.
     """
@@ -45,6 +47,10 @@ class Arm:
     @property
     def experiment(self) -> str:
         return self.name.split("_", 1)[0]
+
+    @property
+    def trained(self) -> bool:
+        return is_trained(self.settings["method"])
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,7 @@ def load_study(root: Path, study: str, preset: str) -> Study:
             raise ConfigError(f"{files['method.network']}: method.network {network} is unknown; {hint}")
         label, baseline = own[name].get("label", name), own[name].get("baseline", False)
         seeds = tuple(scale.get("arm_seeds", {}).get(name, scale["seeds"]))
+        seeds = seeds if is_trained(settings["method"]) else (0,)
         arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
         if not any(fits(point, settings["method"]) for point in points_of(settings).values()):
             raise ConfigError(

@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.core.limits import check_gamma, check_method
-from workflow_scripts.study.points import calls_per_step, points_of
-from workflow_scripts.study.schema import nearest
+from workflow_scripts.core.limits import check_gamma, check_method, is_trained
+from workflow_scripts.core.registry import known, parameters_of
+from workflow_scripts.study.points import calls_per_step, fits, points_of
+from workflow_scripts.study.schema import keys_of, nearest
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -52,14 +53,21 @@ def _check_training(training: dict[str, Any]) -> None:
 
 def _check_data(data: dict[str, Any]) -> None:
     source, path = data["source"], PurePosixPath(data.get("path", ""))
+    own = {} if source in known("data.source") else parameters_of("data.source", source)
+    for key in data:
+        if key not in [*(listed := keys_of("data")), *own]:
+            raise ValueError(f"data.{key} is not a known key; {nearest(key, [*listed, *own])}")
+    for key, needed in own.items():
+        if needed and key not in ("root", *data):
+            raise ValueError(f"data.{key} is missing; {source} needs it")
     if source == "image_folder" and "path" not in data:
         raise ValueError("data.path is missing; it says which folder or archive to read")
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"data.path {path} must lie below the data root (data_root)")
     for key in ("path", "resize", "sha256", "licence"):
-        if key in data and source != "image_folder":
+        if key in data and source != "image_folder" and not own:
             raise ValueError(f"data.{key} is only for data.source image_folder, not {source}")
-    if "test_split" in data and source not in ("image_folder", "mnist"):
+    if "test_split" in data and source not in ("image_folder", "mnist") and not own:
         raise ValueError(f"data.test_split is only for data.source image_folder and mnist, not {source}")
 
 
@@ -80,6 +88,12 @@ def _check_points(settings: dict[str, Any]) -> None:
         if own["nfe"] // calls > num_timesteps:
             raise ValueError(
                 f"{where}: nfe {own['nfe']} is more than diffusion.num_timesteps {num_timesteps}"
+            )
+        presents = fits(own, settings["method"]) and not is_trained(settings["method"])
+        if presents and own["num_samples"] > (num_test := settings["data"]["num_test"]):
+            raise ValueError(
+                f"{where}: num_samples {own['num_samples']} is more than data.num_test {num_test}, and "
+                f"{settings['method']['name']} has one image for each of these"
             )
         if own["sampler"] == "direct" and own["nfe"] != 1:
             raise ValueError(f"{where}: direct calls the network once; set nfe to 1")

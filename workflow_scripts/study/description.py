@@ -77,6 +77,7 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
             "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
             "arms": {arm.name: list(arm.seeds) for arm in study.arms},
+            "untrained": [arm.name for arm in study.arms if not arm.trained],
         },
     }
 

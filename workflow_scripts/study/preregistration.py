@@ -94,7 +94,7 @@ def _check_against(item: Preregistration, full: Study) -> None:
     judged = [hypothesis.get(side) for hypothesis in front["hypotheses"] for side in ("arm", "comparator")]
     judged = judged or front["arms"]
     for arm in full.arms:
-        if arm.name in judged and front["seeds"] != list(arm.seeds):
+        if arm.trained and arm.name in judged and front["seeds"] != list(arm.seeds):
             raise ConfigError(
                 f"{item.path}: seeds {front['seeds']} differ from those of {arm.name} in {preset_file}: "
                 f"{list(arm.seeds)}"

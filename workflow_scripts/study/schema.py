@@ -135,6 +135,11 @@ def introduced_defaults() -> dict[str, Any]:
     return {key: rule["default"] for key, rule in (rules | sections).items() if "default" in rule}
 
 
+def keys_of(section: str) -> list[str]:
+    """The keys of a section that every object of it may have."""
+    return list(_schema()["$defs"][section]["properties"])
+
+
 def nearest(word: str, choices: Sequence[str]) -> str:
     """`did you mean …?` for a misspelt word, or the valid words when none is close."""
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)

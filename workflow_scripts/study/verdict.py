@@ -90,14 +90,16 @@ def _decide_hypothesis(
     decided |= {"metric_used": used, "substitutions": substitutions, ESTIMATE[hypothesis["estimand"]]: None}
     arms = [hypothesis["arm"], hypothesis["comparator"]][: 1 if hypothesis["estimand"] == LEVEL else 2]
     not_run = [arm for arm in arms if arm not in context["arms"]]
-    # those that all its arms have
-    planned = [seed for arm in arms for seed in context["arms"].get(arm, ())]
-    planned = [seed for seed, times in Counter(planned).items() if times == len(set(arms))]
+    # those that all its arms have, but for arms without training, which have none
+    untrained = context.get("untrained", ())
+    seeded = {arm for arm in arms if arm not in untrained} or set(arms)
+    planned = [seed for arm in sorted(seeded) for seed in context["arms"].get(arm, ())]
+    planned = [seed for seed, times in Counter(planned).items() if times == len(seeded)]
     decided["missing_seeds"] = planned
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
     # the rows of a level are looked up as if it were compared with itself
-    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, planned)
+    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, planned, untrained)
     decided["missing_seeds"] = [seed for seed in planned if seed not in pairs]
     decided["diverged"] = [
         {"arm": row["arm"], "seed": row["seed"], "step": row["value"]}
@@ -176,17 +178,30 @@ def _metric_used(
 
 
 def _paired_values(
-    hypothesis: Mapping[str, Any], used: Mapping[str, Any], rows: Sequence[Row], seeds: Sequence[int]
+    hypothesis: Mapping[str, Any],
+    used: Mapping[str, Any],
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    untrained: Sequence[str],
 ) -> dict[int, tuple[float, float]]:
-    """(arm value, comparator value) of every seed that has both; all rows taken must be comparable."""
+    """(arm value, comparator value) of every seed that has both; all rows taken must be comparable.
+
+    An `untrained` arm has one value, without a step, for every seed.
+    """
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
     # A hypothesis may name another point for the comparator: then all that follows from the point may differ.
     of_points = ("point", "sampler", "eta", "nfe", "guidance_scale")
     may_differ = of_points if used["point"] != used["comparator_point"] else ()
+    sides = [(hypothesis["arm"], used["point"]), (hypothesis["comparator"], used["comparator_point"])]
+    if any(arm in untrained for arm, _ in sides):
+        may_differ += ("step", "weights")
+    single = {**used, "step": 0, "weights": None}
     for seed in seeds:
-        sides = (("arm", "point"), ("comparator", "comparator_point"))
-        found = [_find_row(rows, hypothesis[side], seed, used, used[point]) for side, point in sides]
+        found = [
+            _find_row(rows, arm, *((0, single) if arm in untrained else (seed, used)), point)
+            for arm, point in sides
+        ]
         for row in found:
             if row is not None:
                 first = first or row

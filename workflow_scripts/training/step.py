@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workflow_scripts.core import registry
 from workflow_scripts.core.capture import captured, send
 from workflow_scripts.core.randomness import torch_seed
+from workflow_scripts.data.dataset import asked
 from workflow_scripts.nets.weights import ExponentialMovingAverage, FlatWeights
 from workflow_scripts.training.batches import Order
 
@@ -104,7 +105,7 @@ def state_of(
 class TrainingStep:
     """Runs the updates of a state's method.
 
-    `data` are arrays of N entries by name: `images` u8 `[N, H, W, C]`, `labels` i64 `[N]`. Those that the
+    `data` are the arrays of a Split, of N entries (data/dataset.py). Those that the
     method `asks` for stay on the networks' device; for each update the host sends indices into them, and what
     the method draws. `values`, float32 `[len(method.columns)]` on the device, are what the last update logs;
     the next one overwrites them. Load a state, or set the networks to train, before making this.
@@ -119,7 +120,8 @@ class TrainingStep:
         self._seed_generator = (
             torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
         )
-        self._data = {name: torch.from_numpy(data[name]).to(device) for name in method.asks}
+        chosen = asked(data, method.asks, settings["method"]["name"])
+        self._data = {name: torch.from_numpy(values).to(device) for name, values in chosen.items()}
         self._order = Order(len(data["images"]), self._seed, settings["training"]["batch_size"])
         self._inputs = {
             name: torch.empty_like(drawn, device=device) for name, drawn in self._draw(state.step).items()

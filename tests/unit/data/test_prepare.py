@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.data.images import load_dataset
-from workflow_scripts.data.prepare import content_sha256, load_source, prepare, stratified_split
+from workflow_scripts.data.prepare import (
+    content_sha256,
+    load_source,
+    prepare,
+    require_files,
+    stratified_split,
+)
 from workflow_scripts.data.published import load_digits
 
 ROOT = Path(__file__).parents[3]
@@ -124,3 +130,62 @@ def test_the_split_is_stratified_mixed_and_a_function_of_its_seed():
 def test_a_split_without_every_class_on_both_sides_is_refused(num_test):
     with pytest.raises(ConfigError, match="data.num_test"):
         stratified_split(sklearn.datasets.load_digits().target, num_test, 0)
+
+
+def own_source(tmp_path, monkeypatch, text):
+    """Settings with a source of one's own, whose function `load` has this body."""
+    name = f"own_{abs(hash(text))}"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("workflow_scripts.core.registry.ROOT", tmp_path)
+    parts = "one = dict(images=np.zeros((9, 8, 8, 1), np.uint8), labels=np.arange(9) % 2)"
+    body = f"import numpy as np\n{parts}\n\n\ndef load(root, num_test, extra=None):\n    {text}\n"
+    (tmp_path / f"{name}.py").write_text(body)
+    return {**SETTINGS, "source": f"{name}:load", "num_classes": 2, "num_train": None, "num_test": 5}
+
+
+def test_ones_own_source_gives_pairs_that_stay_together(tmp_path):
+    settings = {**SETTINGS, "source": "tests.house.blurred:blurred", "num_train": None, "radius": 2}
+    files = [tmp_path / name for name in ("train.npz", "test.npz", "manifest.json")]
+    manifest = prepare(settings, tmp_path, *files)
+    train, test = map(load_dataset, files[:2])
+    assert list(train) == list(test) == ["images", "labels", "condition"]
+    assert (manifest["train"]["count"], manifest["test"]["count"]) == (1697, 100)
+    assert manifest["test"]["sha256"] == content_sha256(*test.values()) and manifest["sources"] == []
+    padded = np.pad(test["images"][3, ..., 0], 2, mode="edge")
+    assert abs(test["condition"][3, 4, 5, 0] - padded[4:9, 5:10].mean()) <= 0.5
+    few = load_source({**settings, "num_train": 7}, tmp_path).train
+    assert np.array_equal(few.condition, train["condition"][:7])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return one", "KeyError: 'train'; return {train, test}"),
+        ("return None", "TypeError: .*; return {train, test}"),
+        ("return {'train': one, 'test': {**one, 'more': 1}}", "TypeError: .*'more'"),
+        ("return {'train': one, 'test': {'images': [1]}}", "AttributeError: 'list'"),
+        ("return {'train': one, 'test': {'images': one['images']}}", "the parts hold different arrays"),
+        (
+            "return {'train': one, 'test': {**one, 'condition': one['images'][:3]}}",
+            "test: condition are ",
+        ),
+        ("return {'train': {'images': one['images'] / 255}, 'test': one}", "train: images are float64 "),
+        ("return dict.fromkeys(('train', 'test'), {**one, 'labels': -one['labels']})", "must be 0 or more"),
+        ("return dict.fromkeys(('train', 'test'), {**one, 'labels': one['labels'] * 2})", "has 3"),
+        ("return {'train': one, 'test': {**one, 'images': one['images'][:, 2:, 2:]}}", "data.image_size"),
+    ],
+)
+def test_ones_own_source_that_does_not_fit_says_what_was_expected(tmp_path, monkeypatch, body, words):
+    settings = own_source(tmp_path, monkeypatch, body)
+    with pytest.raises(PipelineError, match=words) as error:
+        load_source(settings, NOWHERE)
+    assert "\n" not in str(error.value)
+
+
+def test_files_of_ones_own_source_are_its_sources(tmp_path, monkeypatch):
+    settings = own_source(tmp_path, monkeypatch, "return {'train': one, 'test': one}") | {"path": "there"}
+    with pytest.raises(PipelineError, match="there is missing"):
+        require_files(settings, tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a.bin").write_bytes(b"abc")
+    assert [file.path for file in load_source(settings, tmp_path).sources] == ["a.bin"]

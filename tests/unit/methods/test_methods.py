@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,10 +10,16 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tests.house.blurred import blurred
+from tests.house.psnr import psnr
 from tests.recorded_graphs import record_on_a_cpu
 from tests.tiny_run import IMAGES, bytes_of, saved_and_loaded, tiny_settings, trained
+from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import read_npz_dict, write_npz
 from workflow_scripts.core.randomness import stream
+from workflow_scripts.core.step import Step
 from workflow_scripts.methods.diffusion import Diffusion
+from workflow_scripts.steps import measure, present_samples
 from workflow_scripts.training.step import TrainingStep, initial_state
 
 CPU = torch.device("cpu")
@@ -141,3 +148,44 @@ def test_a_gan_of_one_level_learns_a_constant():
     state, rows = trained(settings, 300, every=300, images=np.full((20, 8, 8, 1), 200, dtype=np.uint8))
     made = state.ema.model(torch.zeros(10, 3, 1, 1), torch.arange(10))
     assert (made - (200 / 127.5 - 1)).abs().mean() < 0.3 and all(map(math.isfinite, rows[-1]))
+
+
+def test_identity_presents_each_test_images_condition_and_has_their_psnr(tmp_path):
+    arrays = blurred(tmp_path, 20)["test"]
+    write_npz(tmp_path / "test.npz", **arrays)
+    files = {"test": [tmp_path / "test.npz"]}, {"samples": [tmp_path / "samples.npz"]}
+    present_samples.main(Step("present", {"method": {"name": "identity"}, "num_samples": 9}, *files))
+    samples, metric = read_npz_dict(tmp_path / "samples.npz"), "tests.house.psnr:psnr"
+    assert list(samples) == ["images"] and np.array_equal(samples["images"], arrays["condition"][:9])
+    settings = {"study": "S", "preset": "p", "arm": "E1_identity", "seed": 0, "metric": metric, "step": 0}
+    settings["points"] = [{"name": "one", "sampler": "direct", "eta": None, "nfe": 1, "num_samples": 9}]
+    inputs = {"samples": files[1]["samples"], "test": files[0]["test"], "checkpoint": []}
+    measure.main(Step("measure", settings, inputs, {"metrics": [tmp_path / "rows.json"]}))
+    (row,) = json.loads((tmp_path / "rows.json").read_text())
+    assert row["from"] == {"point": "one", "sampler": "direct", "nfe": 1, "step": 0}
+    assert (
+        row["value"] == pytest.approx(psnr(arrays["condition"][:9], arrays["images"])) and row["value"] > 10
+    )
+
+
+@pytest.mark.parametrize(("shape", "words"), [(None, "asks for condition"), ((5, 8, 8, 3), "must be alike")])
+def test_identity_without_a_fitting_condition_is_refused(tmp_path, shape, words):
+    pairs = {} if shape is None else {"condition": np.zeros(shape, np.uint8)}
+    write_npz(tmp_path / "test.npz", images=IMAGES[:5], **pairs)
+    files = {"test": [tmp_path / "test.npz"]}, {"samples": [tmp_path / "samples.npz"]}
+    with pytest.raises(PipelineError, match=words):
+        present_samples.main(Step("present", {"method": {"name": "identity"}, "num_samples": 5}, *files))
+    assert not (tmp_path / "samples.npz").exists()
+
+
+def test_a_batch_holds_the_condition_that_belongs_to_each_image(monkeypatch):
+    settings, seen = tiny_settings(), []
+    state = initial_state(settings, CPU)
+    state.method.asks = ("images", "condition")
+    monkeypatch.setattr(
+        state.method, "updater", lambda _: lambda batch: torch.zeros(3) + (seen.append(batch) or 0)
+    )
+    with pytest.raises(PipelineError, match="diffusion asks for condition, the dataset has images, labels"):
+        TrainingStep(state, DATA, settings)
+    TrainingStep(state, {**DATA, "condition": 255 - IMAGES}, settings).run()
+    assert torch.equal(seen[0]["condition"], 255 - seen[0]["images"])

@@ -146,7 +146,7 @@ MISTAKES = {
         ),
     ],
     DIGITS_DATA: [
-        ("source: digits", "source: digit", "data.source is 'digit'; did you mean 'digits'?"),
+        ("source: digits", "source: digit", "workflow_scripts.data.digit; did you mean 'digits'?"),
         ("  base_channels", "  norm_groups: 7\n  base_channels", "model.norm_groups (7) must divide"),
         ("image_size: 8", "image_size: 3", "data.image_size is 3, must be at least 4"),
         ("name: unet", "name: unet_mnist28", "model.name unet_mnist28 is now called unet"),

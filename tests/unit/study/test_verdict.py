@@ -498,3 +498,23 @@ def test_a_hypothesis_is_about_the_seeds_that_both_its_arms_have():
     assert [seed["seed"] for seed in result["seeds"]] == list(SEEDS[:2]) and result["missing_seeds"] == []
     with pytest.raises(PipelineError, match=f"a row with seed {SEEDS[2]}"):
         decide_one(rows_with((0.8, 0.8, 0.8)), arms=arms)
+
+
+def test_the_one_value_of_an_arm_without_training_is_paired_with_every_seed():
+    once = {"eta": None, "nfe": 1, "num_samples": 1500}
+    points = {name: {"sampler": name, **once} for name in ("ddim", "direct")}
+    metric = {"name": "psnr", "ema": True, "step": "final", "point": "ddim", "comparator_point": "direct"}
+    alone = fd_row(metric="psnr", seed=0, value=20.0, step=0, weights=None, checkpoint_sha256=None)
+    rows = [changed(alone, sampler="direct", nfe=1, point="direct")]
+    rows += [
+        fd_row(metric="psnr", arm=MIN_SNR, seed=seed, value=value, sampler="ddim", nfe=1, point="ddim")
+        for seed, value in zip(SEEDS, (24.0, 25.0, 26.0))
+    ]
+    hypothesis = fid_hypothesis(metric=metric, direction="higher")
+    own = {"points": points, "untrained": [BASE], "arms": {BASE: [0], MIN_SNR: list(SEEDS)}}
+    (decided,) = decide([hypothesis], rows, ANALYSIS, context(**own))["hypotheses"]
+    assert [seed["seed"] for seed in decided["seeds"]] == list(SEEDS) and decided["missing_seeds"] == []
+    assert [seed["relative_change"] for seed in decided["seeds"]] == pytest.approx([0.2, 0.25, 0.3])
+    assert decided["outcome"] == "better"
+    with pytest.raises(PipelineError, match="a row with seed 0, but"):
+        decide([hypothesis], rows, ANALYSIS, context(points=points))

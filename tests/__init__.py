@@ -1,0 +1,1 @@
+"""Tests, and the objects of their own that they configure (tests/house)."""
