@@ -12,7 +12,7 @@ sys.path.insert(0, str(workflow.basedir))
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, read_json, require_writable, sha256_file
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
-from workflow_scripts.core.registry import module_of
+from workflow_scripts.core.registry import module_of, source_path
 from workflow_scripts.core.snakemake_internals import (
     executor_name,
     other_jobs,
@@ -25,7 +25,7 @@ from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
-from workflow_scripts.study.measures import STAGES, can_be_probed, file_of, inputs_of
+from workflow_scripts.study.measures import STAGES, can_be_probed, file_of, inputs_of, restores
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
 

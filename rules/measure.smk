@@ -140,8 +140,10 @@ METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not 
 
 
 def metrics_of(arm):
-    """The metrics of an arm's runs: without training there is no log."""
-    return [name for name, inputs in METRICS.items() if arm in TRAINED or "log" not in inputs]
+    """The metrics of an arm's runs: without training there is no log, and targets are for restorations."""
+    absent = [] if arm in TRAINED else ["log"]
+    absent += [] if restores(STUDY.arm(arm).settings["method"]) else ["test"]
+    return [name for name, inputs in METRICS.items() if not {*absent} & {*inputs}]
 
 
 # One job measures a metric at all points of a run.

@@ -41,13 +41,17 @@ FIGURES = {name: FIGURES[name] for name in FIGURES if FIGURE_INFO[name].metric i
 FIGURE_MODULES = {name: [f"workflow_scripts.report.figures.{name}"] for name in FIGURE_INFO}
 WEIGHTINGS = {module for arm in ARMS for module in arm_modules(arm, "loss.weighting")}
 FIGURE_MODULES["snr_and_weights"] += sorted(WEIGHTINGS)
+SECTION_MODULES = [module_of("sections", name) for name in STUDY.sections]
 
 
 def shown_figures(template):
-    """The modules of the figures that a notebook template names, or all modules if it names none."""
-    text = template.read_text(encoding="utf-8")
+    """The modules of the figures and sections that a notebook template names, or all if it names none."""
+    text, named = template.read_text(encoding="utf-8"), []
+    if "show_sections" in text:
+        named = SECTION_MODULES
+        text += "".join(source_path(module).read_text(encoding="utf-8") for module in named)
     shown = [modules for name, modules in FIGURE_MODULES.items() if re.search(rf"\b{name}\b", text)]
-    return [module for modules in shown or FIGURE_MODULES.values() for module in modules]
+    return [*named, *(module for modules in shown or FIGURE_MODULES.values() for module in modules)]
 
 
 NOTEBOOKS = {
@@ -118,7 +122,6 @@ rule render_notebook:
         )
 
 
-SECTION_MODULES = [module_of("sections", name) for name in STUDY.sections]
 # The records that the summary and the report read.
 RECORDS = {
     "verdict": f"{RESULTS}/verdict.json",

@@ -78,7 +78,7 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
 
 def constant_of(setting: str, name: str, constant: str, *default: Any) -> Any:
     """A constant of an object's class or module, read from its source; else `default`, or ConfigError."""
-    found, path = _found(setting, name), _source(module_of(setting, name))
+    found, path = _found(setting, name), source_path(module_of(setting, name))
     module = ast.parse(path.read_text(encoding="utf-8")).body if path else []
     for node in [*getattr(found, "body", ()), *module]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == constant:
@@ -115,7 +115,7 @@ def _found(setting: str, name: str) -> ast.AST | None:
 
 def _definition(module: str, attribute: str) -> ast.AST | None:
     """The syntax tree of a module's function or class, in the module that it is imported from."""
-    path = _source(module)
+    path = source_path(module)
     if path is None:
         raise ImportError(f"there is no module {module}")
     for node in ast.parse(path.read_text(encoding="utf-8"), path).body:
@@ -129,7 +129,7 @@ def _definition(module: str, attribute: str) -> ast.AST | None:
     return None
 
 
-def _source(module: str) -> Path | None:
+def source_path(module: str) -> Path | None:
     """The file of a module: in the project, or else of an installed package, which is not imported."""
     first, *rest = module.split(".")
     spec = importlib.util.find_spec(first)

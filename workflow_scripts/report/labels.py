@@ -51,7 +51,8 @@ def estimand_label(metric: Mapping[str, Any] | None) -> str:
     if metric.get("objective"):
         parts.append(f"{metric['objective']} objective")
     if metric.get("sampler"):
-        parts.append(f"{metric['sampler']}, NFE {metric.get('nfe')}")
+        guidance = "" if metric.get("guidance_scale") is None else f", guidance {metric['guidance_scale']:g}"
+        parts.append(f"{metric['sampler']}{guidance}, NFE {metric.get('nfe')}")
     if metric.get("num_samples"):
         parts.append(f"{metric['num_samples']:,} samples")
     if metric.get("num_probes"):

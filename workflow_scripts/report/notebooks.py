@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 import pandas as pd
-from IPython.display import Image, Markdown
+from IPython.display import Image, Markdown, display
 from markupsafe import Markup
 
 from workflow_scripts.core.errors import PipelineError
@@ -26,7 +26,9 @@ from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figures import FIGURES, draw
 from workflow_scripts.report.labels import rehearsal_line
 from workflow_scripts.report.page import render
+from workflow_scripts.report.sections import sections_of
 from workflow_scripts.report.sourced_numbers import plain
+from workflow_scripts.report.summary_words import setting_words
 
 PROJECT = Path(__file__).resolve().parents[2]
 CELL_TIMEOUT_S = 600
@@ -56,6 +58,14 @@ def show_figure(name: str, context: ReportContext) -> Image:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None}, bbox_inches="tight")
     return Image(buffer.getvalue(), format="png", alt=FIGURES[name].alt)
+
+
+def show_sections(context: ReportContext) -> None:
+    """The study's own sections: words, tables and figures."""
+    for section in sections_of(context, setting_words(context.report)).values():
+        display(show(f"### {section.heading}\n\n{section.words}"))
+        for part in section.parts:
+            display(show_figure(part, context) if isinstance(part, str) else show(part[2]))
 
 
 def execute(

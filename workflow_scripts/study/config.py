@@ -118,7 +118,8 @@ class Study:
 
     def by_step_of(self, arm: str) -> str | None:
         """The point at which frechet_by_step judges an arm's checkpoints; None if there is none."""
-        points = self.arms[0].settings.get("by_step", ()) if "frechet_by_step" in self.metrics else ()
+        judged = "frechet_by_step" in self.metrics and self.arm(arm).trained
+        points = self.arms[0].settings["by_step"] if judged else ()
         return next((point for point in points if point in self.points_of(arm)), None)
 
     def main_point_of(self, arm: str, main: str) -> str:

@@ -9,7 +9,8 @@ A metric is a function whose parameters say what it needs:
     reference           mean and covariance of the training images' features (metrics/statistics.py)
     reference_features  f32 [M, D], features of training images
     real                u8 [M, H, W, C], the training images
-    targets             u8 [M, H, W, C], the test images, of which number i belongs to sample number i
+    targets             u8 [M, H, W, C], the test images; number i is what sample number i restores, so that
+                        only arms that restore are measured
     extractor           the extractor's name
     log                 the training log: f64 [rows] by column
 
@@ -48,6 +49,11 @@ STAGES = {
 def can_be_probed(method: Mapping[str, Any]) -> bool:
     """Whether the loss surface of a method (the section) can be probed: unconditional diffusion's."""
     return method == {"name": "diffusion"}
+
+
+def restores(method: Mapping[str, Any]) -> bool:
+    """Whether sample number i of a method (the section) is to be test image i."""
+    return method["name"] == "identity" or method.get("condition") == "image"
 
 
 def needs_of(metric: str) -> tuple[str, ...]:

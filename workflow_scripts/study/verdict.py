@@ -170,6 +170,7 @@ def _metric_used(
         "comparator_point": asked.get("comparator_point", point),
         "sampler": at.get("sampler"),
         "nfe": at.get("nfe"),
+        "guidance_scale": at.get("guidance_scale"),
         "objective": asked.get("objective"),
         **{count: offered[count] if asked.get(count) is not None else None for count in _COUNTS},
         "extractor": context["metric"] if point else None,
