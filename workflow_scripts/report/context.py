@@ -129,6 +129,11 @@ class ReportContext:
         several = any(len(arm["seeds"]) > 1 for arm in self.report["arms"])
         return "mean ± sd over seeds" if several else "one seed, so no spread"
 
+    @property
+    def every_seed(self) -> list[int]:
+        """The planned seeds of all arms that are trained, sorted."""
+        return sorted({seed for arm in self.report["arms"] if arm["trained"] for seed in arm["seeds"]})
+
     def seeds(self, arm: str) -> list[int]:
         """The planned seeds of an arm."""
         return self.arm(arm)["seeds"]

@@ -17,7 +17,7 @@ from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.costs import run_table, stage_table, total_text
 from workflow_scripts.report.figures import FIGURES
-from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line
+from workflow_scripts.report.labels import OUTCOME_WORDS, counted, rehearsal_line, seeds_words
 from workflow_scripts.report.lineage_graph import Manifest
 from workflow_scripts.report.page import block_html, inline_html, page_table, render
 from workflow_scripts.report.page_data import Lineage, json_for_script
@@ -129,7 +129,7 @@ def build_report(
 def _facts(report: Mapping[str, Any]) -> list[str]:
     counts = {
         "arms": counted(len(report["arms"]), "arm"),
-        "seeds": f"{counted(len(report['seeds']), 'seed')} per arm",
+        "seeds": f"{seeds_words(report)} per arm",
         "training.num_steps": f"{report['final_step']:,} training steps",
         "sampling.num_samples": f"{report['sampling']['num_samples']:,} samples per run",
     }

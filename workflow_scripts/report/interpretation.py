@@ -15,6 +15,7 @@ from workflow_scripts.report.labels import (
     interval_text,
     join_words,
     sampler_label,
+    seeds_words,
 )
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
@@ -60,7 +61,7 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     if outcome == "inconclusive":
         if not ran:
             return f"{lead}: this preset runs none of the preregistered comparisons."
-        seeds = source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds")
+        seeds = source_numbers(seeds_words(report), "setting/seeds")
         estimates = _some_of(ran, [_estimate(report, item) for item in ran])
         return (
             f"{lead}: the measurements of {seeds} do not settle the preregistered question "
@@ -225,7 +226,8 @@ def collapsed(context: ReportContext) -> list[tuple[str, int, float, float]]:
     rows = context.main_rows("recall")
     baselines = [arm["name"] for arm in context.report["arms"] if arm["baseline"]]
     usual = rows[rows["arm"].isin(baselines)]["value"].mean()
-    low = rows[rows["value"] < COLLAPSED_BELOW * usual]
+    trained = [arm["name"] for arm in context.report["arms"] if arm["trained"]]
+    low = rows[(rows["value"] < COLLAPSED_BELOW * usual) & rows["arm"].isin(trained)]
     return [(row.arm, row.seed, row.value, usual) for row in low.itertuples()]
 
 

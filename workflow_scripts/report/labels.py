@@ -102,6 +102,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def seeds_words(report: Mapping[str, Any]) -> str:
+    """How many seeds the arms have that are trained: 3 seeds, 2 to 8 seeds."""
+    counts = sorted({len(arm["seeds"]) for arm in report["arms"] if arm["trained"]})
+    return " to ".join([*map(str, counts[:-1][:1]), counted(counts[-1] if counts else 0, "seed")])
+
+
 def rehearsal_line(report: Mapping[str, Any]) -> str:
     """The banner of every rehearsal."""
     return (

@@ -9,7 +9,14 @@ from typing import Any
 
 from workflow_scripts.report import interpretation
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.labels import counted, join_words, number, rehearsal_line, sampler_label
+from workflow_scripts.report.labels import (
+    join_words,
+    number,
+    point_label,
+    rehearsal_line,
+    sampler_label,
+    seeds_words,
+)
 from workflow_scripts.report.page import open_template
 from workflow_scripts.report.sections import sections_of
 from workflow_scripts.report.sourced_numbers import plain, source_numbers, sourced
@@ -79,8 +86,13 @@ def _content(
         "metric": metric_name(report["metric"]),
         "point": f"{sampler_label({**main, 'eta': None})}, NFE {sourced(str(main['nfe']), 'lock')}",
         "samples": setting("sampling.num_samples", "sample"),
-        "seeds": source_numbers(counted(len(report["seeds"]), "seed"), "setting/seeds"),
-        "seed_list": source_numbers(join_words([str(seed) for seed in report["seeds"]]), "setting/seeds"),
+        "seeds": source_numbers(seeds_words(report), "setting/seeds"),
+        "seed_list": source_numbers(join_words([str(seed) for seed in context.every_seed]), "setting/seeds"),
+        "elsewhere": [
+            f"{markdown(context.label(arm))} with {point_label(context.points[point])}"
+            for arm, point in context.main_points.items()
+            if point != report["main_point"]
+        ],
         "spread": context.spread,
         "sections": sections_of(context, setting),
         "confidence": f"{100 * verdict['analysis']['confidence']:g} %",

@@ -123,10 +123,11 @@ def shared_settings(report: Mapping[str, Any]) -> dict[str, Any]:
 def varied_settings(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per arm, the settings in which the arms differ, by dotted key."""
     shared = shared_settings(report)
-    flat = {
-        arm["name"]: flatten({section: arm[section] for section in SETTING_SECTIONS if section in arm})
-        for arm in report["arms"]
-    }
+    flat = {}
+    for arm in report["arms"]:
+        # without training the other sections mean nothing
+        shown = SETTING_SECTIONS if arm["trained"] else ("method",)
+        flat[arm["name"]] = flatten({section: arm[section] for section in shown if section in arm})
     return {arm: {key: own[key] for key in own if key not in shared} for arm, own in flat.items()}
 
 

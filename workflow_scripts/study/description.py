@@ -109,6 +109,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "name": arm.name,
                 "label": arm.label,
                 "look": arm.look,
+                "trained": arm.trained,
                 "seeds": list(arm.seeds),
                 "points": list(study.points_of(arm.name)),
                 "by_step": study.by_step_of(arm.name),

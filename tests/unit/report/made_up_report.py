@@ -89,6 +89,7 @@ def report_settings(
                 "loss": loss,
                 "training": training,
                 "look": look,
+                "trained": True,
                 "seeds": list(seeds),
                 "points": list(POINTS),
                 "main_point": "ddpm_nfe0050",

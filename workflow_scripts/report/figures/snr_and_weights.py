@@ -17,13 +17,15 @@ LINE_WIDTHS = (4.2, 1.4)  # points, first and last
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Both curves follow from the settings alone; arms whose curves coincide share one line."""
+    """Both curves follow from the settings of arms that diffuse; where they coincide, arms share one line."""
     figure = style.new_figure(10.0, 4.0)
     left, right = figure.subplots(1, 2)
     schedules: dict[str, np.ndarray] = {}
     weights: dict[bytes, tuple[list[str], np.ndarray]] = {}
     gammas = set()
     for arm in context.arms:
+        if all(context.points[point]["sampler"] == "direct" for point in context.arm(arm)["points"]):
+            continue
         diffusion, loss = context.arm(arm)["diffusion"], context.arm(arm)["loss"]
         ratio = snr_of(alphas_cumprod_of(make_betas(diffusion)))
         gamma = loss.get("min_snr_gamma")
