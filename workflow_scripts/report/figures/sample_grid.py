@@ -24,6 +24,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     """The first samples of each arm's first seed at its main point, in order, not selected."""
     report = context.report
     where = "{sampler}, NFE {nfe}".format_map(context.points[report["main_point"]])
+    where = where if len({*context.main_points.values()}) == 1 else "each at its main point"
     records, strips = [], {}
     for arm, point in context.main_points.items():
         seed = context.seeds(arm)[0]
