@@ -38,6 +38,7 @@ ATTACKS = (
 # Names rather than texts: the schema or the code allows only some values. So are hashes.
 NAMES = re.compile(
     r".*sha256|study|preset|preregistered_preset|metric|main_point|point|sampler|name|arms?|comparator|experiment|id|role"
+    r"|points|by_step|metrics|sections|fd_.*|kd_.*|fid|kid|precision|recall|method"
     r"|direction|outcome|schedule|prediction_type|weighting|kind|objective|extractor|interval|key|factor|step"
 )
 
