@@ -74,7 +74,7 @@ def test_a_number_opens_its_lineage_down_to_data_and_code(desktop, smoke_run):
         assert panel.locator(f'[data-hash="{row[name]}"]').count() == 1
     run = f"{RESULTS}/runs/E1_baseline_linear/seed1077"
     assert f"{AUDIT} {run}/metrics/frechet_distance.json" in text
-    for step in ("compute metrics", "extract features", "sample images", "train model", "prepare data"):
+    for step in ("measure", "extract features", "sample images", "train model", "prepare data"):
         assert step in text
     training = panel.locator("details.step", has_text="train model").first
     training.locator("> summary").click()

@@ -36,9 +36,9 @@ def test_the_study_through_sbatch_equals_the_study_on_one_machine(slurm, smoke_r
     assert [job["id"] for job in jobs if job["state"] != "COMPLETED"] == [cancelled]
     assert {job["partition"] for job in jobs} == {"gpu"}
     # Half an hour and 2 GB per step (rules/common.smk); in a group the time of steps that follow each other
-    # adds up, and the memory of steps that may run side by side.
+    # adds up.
     assert {job["gres"] for job in jobs} == {"gres:gpu:1"}
-    assert {job["memory"] for job in jobs} == {"2000M", "4000M"}
+    assert {job["memory"] for job in jobs} == {"2000M"}
     assert {job["limit"] for job in jobs} == {"30:00", "1:00:00", "1:30:00"}
     local, _ = smoke_run
     differing = [path for path in COMPARED if sha256_file(project / path) != sha256_file(local / path)]

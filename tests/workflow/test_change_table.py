@@ -165,7 +165,7 @@ EDITS = {
     "the distance by step": (
         SMOKE,
         "title: Smoke",
-        "title: Smoke\nby_step: [direct, ddpm_nfe0010]\n"
+        "title: Smoke\nby_step: [ddpm_nfe0010]\n"
         "metrics: [frechet_distance, kernel_distance, precision_recall, curvature, frechet_by_step]",
         GATE
         | per_run("judge_checkpoints", RUNS)

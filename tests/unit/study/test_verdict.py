@@ -354,7 +354,7 @@ def test_a_rehearsal_lists_what_it_substitutes():
     assert result["metric"]["name"] == "fid"
     point = {"point": "ddpm_nfe0050", "comparator_point": "ddpm_nfe0050", "sampler": "ddpm", "nfe": 50}
     used = {"metric": "fd_digits", **point, "num_samples": 1500, "weights": "ema", "step": 2000}
-    used |= {"objective": None, "num_probes": None, "extractor": "fd_digits"}
+    used |= {"objective": None, "num_probes": None, "extractor": "fd_digits", "guidance_scale": None}
     assert result["metric_used"] == used
     rows = rows_with((0.8, 0.81, 0.8), trace_row, num_probes=32)
     trace = decide_one(rows, trace_hypothesis(), num_probes=32)
