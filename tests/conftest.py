@@ -15,15 +15,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_make_scheduler(config, log):
-    """Give tests one by one to free workers, but all of SLURM's to one: they mostly wait."""
+    """Give tests one by one to free workers, but all of SLURM's to one, and all of the house study to one."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class SlurmOnOneWorker(LoadScopeScheduling):
+    class TogetherOnOneWorker(LoadScopeScheduling):
         # xdist_group marks go unseen: pytest-xdist 3.8 renames tests in a way that pytest 9 ignores
         def _split_scope(self, nodeid):
-            return "slurm" if nodeid.startswith("tests/cluster/") else nodeid
+            together = ("tests/cluster/", "tests/workflow/test_house.py")
+            return next((path for path in together if nodeid.startswith(path)), nodeid)
 
-    return SlurmOnOneWorker(config, log)
+    return TogetherOnOneWorker(config, log)
 
 
 @pytest.fixture
