@@ -115,9 +115,9 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
 
 
 def inputs_as_words(wildcards, input):
-    """A parameter with the words of all inputs, for rules that are made in a loop.
+    """A parameter with the words of all inputs that are there, for rules whose inputs differ.
 
-    Snakemake evaluates `shell` after the loop has ended, but parameters for each rule.
+    Snakemake evaluates `shell` after a loop over rules has ended, but parameters for each rule.
     """
     return " ".join(
         f"--input {name} {shlex.join([paths] if isinstance(paths, str) else paths)}"

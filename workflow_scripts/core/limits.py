@@ -27,11 +27,6 @@ def check_model(
         raise ValueError(f"{where}.name {name} takes no num_classes, so method.condition cannot be class")
     if name in ("unet", "unet_cifar32"):
         _check_unet(settings_model, image_size)
-    halvings = settings_model.get("num_levels", 0)
-    if image_size % 2**halvings:
-        raise ValueError(
-            f"{where}.num_levels is {halvings}, so 2**{halvings} must divide data.image_size ({image_size})"
-        )
 
 
 def is_trained(method: Mapping[str, Any]) -> bool:

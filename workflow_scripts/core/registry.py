@@ -42,13 +42,10 @@ SOURCES = ["cifar10", "digits", "image_folder", "mnist"]
 
 def known(setting: str) -> list[str]:
     """The names of the built-in objects for a setting, sorted."""
-    return (
-        SOURCES
-        if setting == "data.source"
-        else sorted(
-            p.stem for p in ROOT.joinpath(*PACKAGES[setting].split(".")).glob("*.py") if p.stem[0] != "_"
-        )
-    )
+    if setting == "data.source":
+        return SOURCES
+    package = ROOT.joinpath(*PACKAGES[setting].split("."))
+    return sorted(path.stem for path in package.glob("*.py") if path.stem[0] != "_")
 
 
 def module_of(setting: str, name: str) -> str:

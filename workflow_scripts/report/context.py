@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ class ReportContext:
     def every_seed(self) -> list[int]:
         """The planned seeds of all arms that are trained, sorted."""
         return sorted({seed for arm in self.report["arms"] if arm["trained"] for seed in arm["seeds"]})
+
+    def told_of(self, metric: str) -> dict[str, Any]:
+        """The file, direction and unit of a metric's rows; empty for curvature."""
+        told = self.report["metric_rows"].items()
+        return next((own for pattern, own in told if fnmatchcase(metric, pattern)), {})
 
     def seeds(self, arm: str) -> list[int]:
         """The planned seeds of an arm."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from markupsafe import Markup
@@ -146,9 +145,8 @@ class Lineage:
             return f"{run}/status.json"
         if "point" in row and row["step"] not in (0, self.context.report["final_step"]):
             return f"{run}/metrics/frechet_by_step.json"
-        for pattern, file in self.context.report["metric_files"].items():
-            if fnmatchcase(row["metric"], pattern):
-                return f"{run}/{file}"
+        if told := self.context.told_of(row["metric"]):
+            return f"{run}/{told['file']}"
         return f"{run}/probes/step{row['step']:07d}.json"
 
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:

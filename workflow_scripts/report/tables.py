@@ -229,14 +229,17 @@ def sweep_table(context: ReportContext) -> Table:
 
 
 def further_metrics_table(context: ReportContext) -> Table:
-    """Every other metric of samples at the main point: mean ± sd over seeds.
+    """Every other metric of samples at the main point: mean ± sd over seeds; arrows show what is better.
 
     Beside it the mean error of a single run: half of its 95 % interval where it has one, else its spread.
     """
     columns: list[ArmColumn] = []
     for metric in context.further_metrics:
         rows = context.main_rows(metric)
-        columns.append((markdown(metric_name(metric)), rows, mean_sd))
+        told = context.told_of(metric)
+        better = {"lower": " ↓", "higher": " ↑"}.get(told["better"], f" → {told['better']}")
+        unit = f" ({told['unit']})" if "unit" in told else ""
+        columns.append((markdown(f"{metric_name(metric)}{unit}{better}"), rows, mean_sd))
         half = (rows["interval_high"].astype(float) - rows["interval_low"].astype(float)) / 2
         if half.notna().any():
             columns.append(("95 % interval of one run, ±", rows.assign(value=half), mean_error))

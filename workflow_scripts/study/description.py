@@ -95,12 +95,12 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         "preset_title": study.preset_title,
         "metric": study.shared("extractor")["name"],
         "main_point": main,
-        # The file of a run that holds the rows of each metric, which may end with *.
-        "metric_files": {
-            row: f"metrics/{file_of(name)}.json"
+        # Of each metric in rows, which may end with *: the file of a run, the better direction, the unit.
+        "metric_rows": {
+            row: {"file": f"metrics/{file_of(name)}.json", **told}
             for name in study.metrics
             if name not in STAGES
-            for row in rows_of(name)
+            for row, told in rows_of(name).items()
         },
         "dataset_title": study.shared("data")["title"],
         "anchors": published_anchors(root, study),

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
+from workflow_scripts.core.limits import is_trained
 from workflow_scripts.core.registry import constant_of, parameters_of
 
 # The inputs of the step for each of them; those of `PER_POINT` are one file per point.
@@ -39,11 +40,8 @@ INPUTS = {
     "log": ("log",),
 }
 PER_POINT = ("features", "samples")
-# Metrics that are rules of their own (rules/measure.smk), by the metrics of their rows.
-STAGES = {
-    "curvature": {"hessian_trace": {"better": "lower"}, "hessian_top_eigenvalue": {"better": "lower"}},
-    "frechet_by_step": {},  # those of frechet_distance
-}
+# Metrics that are rules of their own (rules/measure.smk).
+STAGES = ("curvature", "frechet_by_step")
 
 
 def can_be_probed(method: Mapping[str, Any]) -> bool:
@@ -53,7 +51,7 @@ def can_be_probed(method: Mapping[str, Any]) -> bool:
 
 def restores(method: Mapping[str, Any]) -> bool:
     """Whether sample number i of a method (the section) is to be test image i."""
-    return method["name"] == "identity" or method.get("condition") == "image"
+    return not is_trained(method) or method.get("condition") == "image"
 
 
 def needs_of(metric: str) -> tuple[str, ...]:
@@ -78,4 +76,4 @@ def file_of(metric: str) -> str:
 
 def rows_of(metric: str) -> dict[str, dict[str, Any]]:
     """The metrics of its rows, with the direction and unit of each."""
-    return STAGES[metric] if metric in STAGES else constant_of("metrics", metric, "ROWS")
+    return constant_of("metrics", metric, "ROWS")

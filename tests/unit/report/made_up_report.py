@@ -71,10 +71,10 @@ def report_settings(
         "rehearsal": rehearsal,
         "metric": "fd_toy",
         "main_point": "ddpm_nfe0050",
-        "metric_files": {
-            **dict.fromkeys(("fd_*", "fid"), "metrics/frechet_distance.json"),
-            **dict.fromkeys(("kd_*", "kid"), "metrics/kernel_distance.json"),
-            **dict.fromkeys(("precision", "recall"), "metrics/precision_recall.json"),
+        "metric_rows": {
+            "fd_*": {"file": "metrics/frechet_distance.json", "better": "lower"},
+            "kd_*": {"file": "metrics/kernel_distance.json", "better": "lower"},
+            "recall": {"file": "metrics/precision_recall.json", "better": "higher"},
         },
         "dataset_title": "toy pictures",
         "anchors": [],

@@ -256,7 +256,7 @@ def test_tables_are_means_over_seeds(tmp_path):
     assert context.further_metrics == ["kd_toy", "recall"]
     values = context.main_rows("kd_toy").query("arm == 'A_plain'")["value"]
     table = tables.further_metrics_table(context)
-    assert table["columns"] == ["Arm", r"KD (kd_toy)", "95 % interval of one run, ±", "recall"]
+    assert table["columns"] == ["Arm", "KD (kd_toy) ↓", "95 % interval of one run, ±", "recall ↑"]
     mean, half = values.mean(), values.mean() * 250 / 800  # as the made-up rows have it
     assert table["rows"][0][1].startswith(f"{mean:.5f} ± ") and table["rows"][0][2] == f"{half:.4f}"
     assert table["rows"][0][3].startswith("0.7600 ± 0.010")
