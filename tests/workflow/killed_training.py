@@ -31,16 +31,8 @@ def attempt(settings: dict, train: str, folder: Path, kill_after_s: float | None
         *("--settings", canonical_json(settings), "--input", "train", train),
         *("--output", "checkpoints", *(str(folder / f"checkpoints/step{step:07d}.pt") for step in steps)),
         *("--output", "log", str(folder / "log.csv"), "--output", "timing", str(folder / "timing.json")),
-        *(
-            "--log",
-            str(folder / "step.log"),
-            "--machine",
-            "save_every_s",
-            "0.02",
-            "--machine",
-            "device",
-            "cpu",
-        ),
+        *("--output", "status", str(folder / "status.json"), "--log", str(folder / "step.log")),
+        *("--machine", "save_every_s", "0.02", "--machine", "device", "cpu"),
     ]
     sys.stderr.flush()
     child = os.fork()
