@@ -47,13 +47,17 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
     An EXIF orientation is applied first. Grey becomes three equal colours, colour becomes grey by ITU-R 601
     luma. With `resize` the shorter side becomes `image_size`, the longer one keeps the ratio (rounded, half
     up), and the centre is kept (an odd pixel is cut from the right or the bottom). PipelineError starting
-    with `where` for an image that does not decode to its end, is neither 8-bit grey nor RGB, has more than
-    MAX_PIXELS, or has another size and no `resize`.
+    with `where` for a file that does not decode to its end, is not one 8-bit grey or RGB image, has more
+    than MAX_PIXELS, or has another size and no `resize`.
     """
     size = rule.image_size
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             _require_few_pixels(opened.size, where)
+            if found := _not_plain(opened, content):
+                raise PipelineError(
+                    f"{where} has {found}; save it as one 8-bit grey or RGB image without alpha"
+                )
             opened.load()
             image = ImageOps.exif_transpose(opened)
     except (PipelineError, MemoryError):
@@ -63,8 +67,6 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
     except Exception as error:  # a decoder that meets damaged bytes may raise anything
         raise PipelineError(f"{where} does not decode ({shorten(error) or type(error).__name__})") from error
     mode = image.mode
-    if mode not in MODES:
-        raise PipelineError(f"{where} has Pillow's mode {mode}; save it as 8-bit grey or RGB without alpha")
     if mode != rule.mode:
         image = image.convert(rule.mode)
     if rule.resize is not None:
@@ -75,6 +77,24 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
             f"{size} x {size}, or name a filter in data.resize ({', '.join(FILTERS)})"
         )
     return np.asarray(image).reshape(size, size, rule.channels), mode
+
+
+def _not_plain(opened: Image.Image, content: bytes) -> str:
+    """Say what the file holds that is not one 8-bit grey or RGB image, though Pillow may make one of it."""
+    if opened.mode not in MODES:
+        return f"Pillow's mode {opened.mode}"
+    if "transparency" in opened.info:
+        return "a transparent colour"
+    several = getattr(opened, "n_frames", 1) > 1
+    for decoder, _, start, stored in opened.tile:
+        args = (stored,) if isinstance(stored, str) else stored
+        if args[0] not in ("L", "RGB", "BGR"):
+            return f"values stored as {args[0]}"
+        if decoder.startswith("ppm") and args[1] != 255:
+            return f"values up to {args[1]}"
+        if opened.format == "PPM" and decoder == "raw":  # the next image follows without a word
+            several = bool(content[start + opened.width * opened.height * len(args[0]) :].strip())
+    return "more than one image" if several else ""
 
 
 def _resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling, where: str) -> Image.Image:

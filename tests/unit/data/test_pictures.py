@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -85,6 +86,64 @@ def test_other_modes_and_formats_are_refused(mode, form, message):
     Image.new(mode, (8, 8)).save(buffer, form)
     with pytest.raises(PipelineError, match=f"^here {message}"):
         decode(buffer.getvalue(), PLAIN, "here")
+
+
+def png(depth: int, colour: int, *more: bytes, side: int = 8) -> bytes:
+    """A PNG of `side` x `side` pixels, all bits 0; `more` are chunks, type and data, before the image."""
+    line = bytes(1 + side * {0: 1, 2: 3}[colour] * depth // 8)
+    head = struct.pack(">II5B", side, side, depth, colour, 0, 0, 0)
+    chunks = [b"IHDR" + head, *more, b"IDAT" + zlib.compress(line * side), b"IEND"]
+    packed = [
+        struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def bmp(bits: int) -> bytes:
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, bits, 0, 8 * bits, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + 8 * bits, 0, 0, 54) + head + bytes(8 * bits)
+
+
+def two_frames(form: str) -> bytes:
+    buffer, frames = io.BytesIO(), [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(buffer, form, save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+PPM = b"P6 8 8 255\n" + bytes(192)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (png(16, 2), "values stored as RGB;16B"),
+        (png(4, 0), "values stored as L;4"),
+        (png(2, 0), "values stored as L;2"),
+        (png(8, 2, b"tRNS" + bytes(6)), "a transparent colour"),
+        (png(8, 0, b"tRNS" + bytes(2)), "a transparent colour"),
+        (bmp(16), "values stored as BGR;15"),
+        (bmp(32), "values stored as BGRX"),
+        (b"P6 8 8 4095\n" + bytes(384), "values up to 4095"),
+        (b"P6 8 8 65535\n" + bytes(384), "values up to 65535"),
+        (b"P5 8 8 15\n" + bytes(64), "values up to 15"),
+        (b"P3 8 8 15\n" + b"0 " * 192, "values up to 15"),
+        (PPM + PPM, "more than one image"),
+        *((two_frames(form), "more than one image") for form in ("PNG", "WEBP", "MPO")),
+    ],
+)
+def test_what_pillow_would_make_plain_8_bit_without_a_word_is_refused(content, message):
+    with Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+        assert opened.mode in pictures.MODES
+    with pytest.raises(PipelineError, match=f"^here has {message}; save it as one 8-bit grey or RGB image"):
+        decode(content, PLAIN, "here")
+
+
+@pytest.mark.parametrize(
+    "content", [png(8, 2), png(8, 0), bmp(24), PPM, PPM + b"\n", b"P3 8 8 255\n" + b"0 " * 192]
+)
+def test_plain_8_bit_images_pass(content):
+    assert not decode(content, PLAIN, "x")[0].any()
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
