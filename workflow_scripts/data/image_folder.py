@@ -15,6 +15,9 @@ from workflow_scripts.data.archives import read_members
 from workflow_scripts.data.dataset import Dataset, Split
 from workflow_scripts.data.pictures import MODES, SUFFIXES, Rule, decode
 
+# What people call the parts of a dataset; a class of that name is believed below {train,test}/ only.
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+
 
 def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int], None]) -> Dataset:
     """Load the images of the folder or archive `data.path` below `root`, each part shuffled by `split_seed`.
@@ -34,8 +37,8 @@ def load(settings_data: Mapping[str, Any], root: Path, on_images: Callable[[int]
     from_train = settings_data.get("test_split") == "from_train"
     if not from_train and "test" not in parts:
         raise PipelineError(
-            f"{path} has no test part; lay it out {{train,test}}/<class>/*, or set data.test_split: "
-            "from_train, which splits data.num_test images off the training images"
+            f"{path} has no test part; lay it out {{train,test}}/{'<class>/' if labelled else ''}*, or set "
+            "data.test_split: from_train, which splits data.num_test images off the training images"
         )
 
     def split(part: str) -> Split:
@@ -91,6 +94,13 @@ def _parts(path: Path, names: Iterable[str], labelled: bool) -> dict[str, dict[s
         by_base.setdefault(folder.parent if labelled else folder, {}).setdefault(str(folder), []).append(name)
     bases = sorted(by_base)
     if len(bases) == 1:
+        found = {PurePosixPath(folder).name.lower(): folder for folder in by_base[bases[0]]}
+        if labelled and (found.keys() <= _PARTS or not found.keys().isdisjoint(("train", "test"))):
+            folder = min(found[name] for name in found.keys() & _PARTS)
+            raise PipelineError(
+                f"{path}: {folder!r} is a part, not a class; lay images out {{train,test}}/<class>/*, or "
+                "use them without labels: data.num_classes: null, with an extractor of kind rotations"
+            )
         return {"train": by_base[bases[0]]}
     if [base.name for base in bases] == ["test", "train"] and bases[0].parent == bases[1].parent:
         return {base.name: by_base[base] for base in bases}

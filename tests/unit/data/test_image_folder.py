@@ -105,6 +105,27 @@ def test_images_without_classes_have_no_labels(tmp_path, kind, parts):
         loaded(write(tmp_path / f"more/{kind}", {**two_classes(), "1.png": picture(0)}), num_classes=None)
 
 
+@pytest.mark.parametrize("split", [{}, {"test_split": "from_train"}])
+@pytest.mark.parametrize("names", ["train test", "Training Testing", "train val", "cat TEST"])
+def test_names_of_parts_are_never_taken_for_classes(tmp_path, names, split):
+    files = {f"set/{name}/{number}.png": picture(number) for name in names.split() for number in range(4)}
+    path = write(tmp_path / "own", files)
+    with pytest.raises(PipelineError, match="is a part, not a class.*num_classes: null.*rotations") as caught:
+        load_source(settings(path, **split), tmp_path)
+    assert "from_train" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_class_may_be_called_train_where_there_are_parts(tmp_path):
+    files = {name.replace("dog", "train"): content for name, content in two_classes().items()}
+    assert loaded(write(tmp_path / "own", files)).classes == ("cat", "train")
+
+
+def test_unlabelled_images_without_a_test_part_are_shown_their_own_layout(tmp_path):
+    path = write(tmp_path / "own", {"1.png": picture(0)})
+    with pytest.raises(PipelineError, match=r"lay it out \{train,test\}/\*, or .*test_split: from_train"):
+        loaded(path, num_classes=None)
+
+
 @pytest.mark.parametrize("kind", ["own.tar", "own.zip"])
 def test_other_files_are_left_alone_and_so_is_the_archives_own_folder(tmp_path, kind):
     files = two_classes(prefix="")
