@@ -68,8 +68,9 @@ def _entries(path: Path) -> Iterator[tuple[str, bool, int, Callable[[], IO[bytes
     if is_zip:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
+                name = info.filename.replace("\\", "/")  # older tools of Windows write backslashes
                 # zipfile stops at `file_size`, whatever a file unpacks to, and checks its CRC
-                yield info.filename, info.is_dir(), info.file_size, partial(archive.open, info)
+                yield name, name.endswith("/"), info.file_size, partial(archive.open, info)
         return
     with tarfile.open(path) as archive:
         for member in archive:

@@ -74,11 +74,26 @@ def test_another_file_and_a_missing_one_are_named(tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "/etc/evil.png", "a/../../evil.png", "a\\evil.png"])
+OUTSIDE = ["../evil.png", "/etc/evil.png", "a/../../evil.png", "..\\evil.png", "a\\..\\..\\evil.png"]
+OUTSIDE += ["\\etc\\evil.png", "\\\\host\\share\\evil.png", "C:\\evil.png", "C:evil.png", "a\\..\\.evil.png"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
 def test_a_name_that_leads_outside_is_refused(tmp_path, kind, name):
     with pytest.raises(PipelineError, match="leads outside"):
         read(write(tmp_path / kind, {name: b"evil"}))
+
+
+def test_a_zip_with_backslashes_is_read_as_windows_meant_it(tmp_path):
+    usual = read(write(tmp_path / "usual.zip", FILES))
+    path = write(tmp_path / "windows.zip", {name.replace("/", "\\"): FILES[name] for name in FILES})
+    assert read(path) == usual
+    write(tmp_path / "set.zip", {"a/1.png": b"one", "a\\1.png": b"other"})
+    with pytest.raises(PipelineError, match="holds 'a/1.png' twice"):
+        read(tmp_path / "set.zip")
+    with pytest.raises(PipelineError, match="leads outside"):  # a tar's names are not Windows'
+        read(write(tmp_path / "set.tar", {"a\\evil.png": b"evil"}))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
