@@ -12,8 +12,12 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_file, sha256_text
 
 LAYOUT = "<class>/* or {train,test}/<class>/* (without <class>/ where data.num_classes is null)"
-# Left behind by file managers and archivers, as are names that start with a dot.
-_LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+# Left behind by file managers, archivers and file systems, hidden files included.
+_LEFTOVERS = re.compile(
+    r"\..*|__macosx|(eh)?thumbs(_vista)?\.db(:.*)?|desktop\.ini|icon\r|.*[:\uf03a]zone\.identifier(:.*)?"
+    r"|lost\+found|\$recycle\.bin|system volume information|@eadir|#recycle",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class SourceFile(NamedTuple):
@@ -85,14 +89,17 @@ def walk(folder: Path, below: str = "") -> list[tuple[str, bool]]:
 
 
 def check_name(name: str, where: Path) -> str:
-    """Drop "." parts and a closing "/"; PipelineError for a name that leads outside or cannot be printed."""
+    """Drop "." parts and a closing "/"; PipelineError for a name that leads outside or cannot be printed.
+
+    Leftovers, which nobody prints, may have any characters.
+    """
     # a backslash or a drive letter is a path on other systems
     outside = name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":"
-    if outside or re.search("[\0-\x1f\x7f\ud800-\udfff]", name):
+    if outside or (re.search("[\0-\x1f\x7f\ud800-\udfff]", name) and not is_leftover(name)):
         raise PipelineError(f"{where}: {name!r} leads outside the dataset or cannot be printed; rename it")
     return str(PurePosixPath(name))
 
 
 def is_leftover(name: str) -> bool:
     """Whether a file, or a folder it lies in, is hidden or was left behind by a file manager."""
-    return any(part.startswith(".") or part in _LEFTOVERS for part in PurePosixPath(name).parts)
+    return any(map(_LEFTOVERS.fullmatch, PurePosixPath(name).parts))

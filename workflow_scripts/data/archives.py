@@ -42,7 +42,8 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
             if wanted(name) and not is_folder:
                 if num_bytes > MAX_FILE_BYTES:
                     raise PipelineError(
-                        f"{path}: {name!r} has {num_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} allowed"
+                        f"{path}: {name!r} has {num_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} "
+                        "allowed; make it smaller"
                     )
                 with open_file() as handle:
                     content = handle.read()

@@ -62,10 +62,12 @@ def decode(content: bytes, rule: Rule, where: str) -> tuple[np.ndarray, str]:
             image = ImageOps.exif_transpose(opened)
     except (PipelineError, MemoryError):
         raise
-    except Image.UnidentifiedImageError as error:
-        raise PipelineError(f"{where} does not decode (no known image format)") from error
     except Exception as error:  # a decoder that meets damaged bytes may raise anything
-        raise PipelineError(f"{where} does not decode ({shorten(error) or type(error).__name__})") from error
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        reason = "no known image format" if unknown else shorten(error) or type(error).__name__
+        raise PipelineError(
+            f"{where} does not decode ({reason}); replace it, or save it anew without text or other metadata"
+        ) from error
     mode = image.mode
     if mode != rule.mode:
         image = image.convert(rule.mode)
@@ -108,4 +110,6 @@ def _resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling, 
 
 def _require_few_pixels(size: tuple[int, int], where: str) -> None:
     if size[0] * size[1] > MAX_PIXELS:
-        raise PipelineError(f"{where} has {size[0]} x {size[1]} pixels, more than the {MAX_PIXELS:,} allowed")
+        raise PipelineError(
+            f"{where} has {size[0]} x {size[1]} pixels, more than the {MAX_PIXELS:,} allowed; make it smaller"
+        )

@@ -50,9 +50,19 @@ def prepare(
     test: Path,
     manifest: Path,
     on_images: OnImages = lambda count: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Load and check the dataset from below `root`, write the three files, and return the manifest."""
+    """Load and check the dataset from below `root`, write the three files, and return the manifest.
+
+    `warn` is called if test images are training images too.
+    """
     dataset = load_source(settings_data, root, on_images)
+    seen = set(map(content_sha256, dataset.train.images))
+    if count := sum(content_sha256(image) in seen for image in dataset.test.images):
+        warn(
+            f"warning: {count} of {len(dataset.test.images)} test images are training images too; "
+            "remove them from one part, or what is judged on them looks better than it is"
+        )
     described = describe(dataset, settings_data)
     write_npz(train, **dataset.train.arrays())
     write_npz(test, **dataset.test.arrays())

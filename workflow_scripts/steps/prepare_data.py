@@ -17,6 +17,7 @@ def main(step: Step) -> None:
         step.output("test"),
         step.output("manifest"),
         on_images=progress.update,
+        warn=step.say,
     )
     step.say(
         f"{manifest['title']}: {manifest['train']['count']} training and {manifest['test']['count']} test "

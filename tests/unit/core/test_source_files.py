@@ -6,7 +6,7 @@ import os
 import pytest
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.source_files import check_name, combined_sha256, describe_source, walk
+from workflow_scripts.core.source_files import check_name, combined_sha256, describe_source, is_leftover, walk
 
 
 def digest(content):
@@ -38,6 +38,30 @@ def test_a_folder_is_its_files_by_name_without_leftovers(folder):
     assert combined_sha256(files) == combined_sha256(reversed(files)) == digest(listed.encode())
 
 
+# What Windows, macOS, Linux and NAS devices leave among files, and what only sounds like it.
+LEFT = ["thumbs.db", "THUMBS.DB", "Thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "Desktop.INI"]
+LEFT += ["a.png:Zone.Identifier", "a.png:zone.identifier:$DATA", "a.png\uf03aZone.Identifier", "Icon\r"]
+LEFT += ["lost+found/1.png", "$RECYCLE.BIN/1.png", "System Volume Information/1.png", "@eaDir/1.png/a.jpg"]
+LEFT += ["#recycle/1.png", "a/__macosx/1.png", ".hidden\n/1.png", "._Icon\r"]
+KEPT = ["lost/1.png", "found/1.png", "a/1.png", "thumbs/1.png", "icon/1.png", "Icon", "Zone.Identifier.png"]
+
+
+def test_leftovers_are_skipped_in_any_case_even_where_their_names_cannot_be_printed(tmp_path):
+    for name in (*LEFT, *KEPT):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        assert is_leftover(name) == (name in LEFT) and check_name(name, path) == name
+    assert [file.path for file in describe_source(tmp_path / "set")] == sorted(KEPT)
+
+
+def test_a_leftover_folder_is_not_opened(folder, monkeypatch):
+    (folder / "lost+found").mkdir()  # only root may read it
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scandir(path) if path.name != "lost+found" else 1 / 0)
+    walk(folder)
+
+
 def test_content_and_names_count_and_where_the_folder_lies_does_not(folder):
     before = combined_sha256(describe_source(folder))
     moved = folder.rename(folder.parent / "elsewhere")
@@ -60,7 +84,8 @@ def test_links_and_devices_are_refused_by_name(folder, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a", "a/../../b", "/etc/passwd", "a\\b", "C:/a", "a\nb", "a\x00", "\udcff"]
+    "name",
+    ["../a", "a/../../b", "/etc/passwd", "a\\b", "C:/a", "a\nb", "a\x00", "\udcff", "Icon\r\r", "../.a"],
 )
 def test_names_that_lead_outside_or_cannot_be_printed_are_refused(tmp_path, name):
     with pytest.raises(PipelineError) as caught:

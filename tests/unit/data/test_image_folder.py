@@ -130,6 +130,12 @@ def test_unlabelled_images_without_a_test_part_are_shown_their_own_layout(tmp_pa
 def test_other_files_are_left_alone_and_so_is_the_archives_own_folder(tmp_path, kind):
     files = two_classes(prefix="")
     names = ("./", "./docs/", "./README.md", "./train/labels.csv", "./train/cat/.DS_Store")
+    names += (
+        "./train/cat/Icon\r",
+        "./train/dog/THUMBS.DB",
+        "./test/cat/1.png:Zone.Identifier",
+        "./lost+found/",
+    )
     extra = dict.fromkeys(names, b"")
     packed = {**extra, **{f"./{name}": content for name, content in files.items()}}
     assert same(loaded(write(tmp_path / kind, packed)), loaded(write(tmp_path / "plain", files)))

@@ -74,6 +74,12 @@ def test_truncated_damaged_and_foreign_content_does_not_decode(suffix):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("chunk", [b"zTXtComment\0\0", b"iTXtComment\0\1\0\0\0", b"iCCPComment\0\0"])
+def test_metadata_larger_than_allowed_says_what_to_do(chunk):
+    with pytest.raises(PipelineError, match="^here does not decode .*MAX_TEXT_CHUNK.*without text.*metadata"):
+        decode(png(8, 2, chunk + zlib.compress(bytes(2**21))), PLAIN, "here")
+
+
 @pytest.mark.parametrize(
     ("mode", "form", "message"),
     [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
+from tests.unit.data.picture_files import picture, write
 from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.data.prepare import (
@@ -130,6 +131,21 @@ def test_the_split_is_stratified_mixed_and_a_function_of_its_seed():
 def test_a_split_without_every_class_on_both_sides_is_refused(num_test):
     with pytest.raises(ConfigError, match="data.num_test"):
         stratified_split(sklearn.datasets.load_digits().target, num_test, 0)
+
+
+@pytest.mark.parametrize("split", ["official", "from_train"])
+def test_test_images_that_are_training_images_too_give_a_warning(tmp_path, split):
+    names = [f"{part}/{name}/{n}.png" for part in ("train", "test") for name in "ab" for n in range(4)]
+    settings = {**SETTINGS, "source": "image_folder", "path": "own", "channels": 3, "num_classes": 2}
+    settings |= {"num_train": None, "num_test": 4, "test_split": split}
+    warnings = []
+    for images in ([picture(0)] * 16, map(picture, range(16))):  # all alike, then all different
+        write(tmp_path / "own", dict(zip(names, images)))
+        paths = [tmp_path / name for name in ("train.npz", "test.npz", "manifest.json")]
+        prepare(settings, tmp_path, *paths, warn=warnings.append)
+    assert [line.partition("; remove")[0] for line in warnings] == [
+        "warning: 4 of 4 test images are training images too"
+    ]
 
 
 def own_source(tmp_path, monkeypatch, text):
