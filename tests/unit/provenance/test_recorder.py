@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -143,7 +144,8 @@ def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
     git("init")
     assert commit(tmp_path) == nothing
     (tmp_path / "a.py").write_text("a")
-    git("add", "a.py")
+    (tmp_path / "Snakefile").touch()
+    git("add", "a.py", "Snakefile")
     git("commit", "--message", "first")
     clean = commit(tmp_path)
     assert re.fullmatch("[0-9a-f]{40}", clean["commit"])
@@ -153,6 +155,45 @@ def test_the_commit_and_whether_the_tree_was_clean(tmp_path):
         (tmp_path / "a.py").write_text(text)
         changes.append(commit(tmp_path))
     assert not changes[0]["tree_clean"] and changes[0]["diff_sha256"] != changes[1]["diff_sha256"]
+
+
+def test_another_repository_and_the_users_git_settings_change_no_commit(tmp_path, monkeypatch):
+    other, project = tmp_path / "other", tmp_path / "other/project"
+
+    def git(folder, *arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, "-C", folder, *arguments], check=True, capture_output=True)
+
+    project.mkdir(parents=True)
+    (project / "Snakefile").write_text("one\ntwo\n")
+    (project / "a.py").write_text("a\n" * 20)
+    shutil.copy(recorder.ROOT / ".gitignore", project)
+    git(other, "init")
+    git(other, "commit", "--allow-empty", "--message", "of the other")
+    assert commit(project)["commit"] is None  # unpacked without .git below another repository
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))  # as in a git hook
+    assert commit(project)["commit"] is None
+    monkeypatch.delenv("GIT_DIR")
+    git(project, "init")
+    git(project, "add", ".")
+    git(project, "commit", "--message", "first")
+    clean = commit(project)
+    assert clean["tree_clean"]
+    (project / "results").symlink_to(tmp_path)  # to another disk
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    os.utime(project / "a.py", (1, 1))
+    assert commit(project) == clean
+    (project / "a.py").write_text("a\n" * 10 + "b\n" + "a\n" * 9)
+    (project / "note.txt").touch()
+    changed = commit(project)
+    assert changed["commit"] == clean["commit"] and not changed["tree_clean"]
+    settings = """
+        [status]\n showUntrackedFiles = no\n[core]\n excludesFile = ignored\n autocrlf = true
+        [diff]\n noprefix = true\n external = false\n autoRefreshIndex = false\n"""
+    (tmp_path / "ignored").write_text("note.txt\n")
+    (tmp_path / ".gitconfig").write_text(settings.replace("ignored", str(tmp_path / "ignored")))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert commit(project) == changed
 
 
 def test_a_manifest_of_another_version_is_refused(tmp_path):
