@@ -249,6 +249,14 @@ def sha256_file(path: str | Path) -> str:
         raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def sha256_lines(path: str | Path) -> str:
+    """The sha256 of a text file as git keeps it, with lines that end in "\\n"."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def sha256_text(text: str) -> str:
     """The sha256 of UTF-8 text as 64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()

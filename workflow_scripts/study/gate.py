@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import sha256_file
+from workflow_scripts.core.files import sha256_lines
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import flatten
 
@@ -28,7 +28,7 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     handed_on = ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")
     return {
         **{key: settings[key] for key in handed_on},
-        "lock": {"path": path, "sha256": sha256_file(root / path)},
+        "lock": {"path": path, "sha256": sha256_lines(root / path)},
         "comparisons": comparisons,
         "amendments": amendments,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, read_json, read_json_lines, sha256_file, sha256_text
+from workflow_scripts.core.files import canonical_json, read_json, read_json_lines, sha256_lines, sha256_text
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study
 from workflow_scripts.study.preregistration import Preregistration, preregistered_preset
@@ -84,7 +84,7 @@ def read_amendments(root: Path, study: str) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     amendments = read_json_lines(path)
-    previous = sha256_file(root / lock_path(study))
+    previous = sha256_lines(root / lock_path(study))
     for number, amendment in enumerate(amendments, start=1):
         if amendment.get("previous_sha256") != previous:
             raise PipelineError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.core.files import sha256_file
+from workflow_scripts.core.files import sha256_lines
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study, read_base
 from workflow_scripts.study.estimands import BOUND, complete
@@ -18,7 +18,7 @@ from workflow_scripts.study.points import point_named_by
 
 @dataclass(frozen=True)
 class Preregistration:
-    """One experiment's preregistration: its path, the hash of every byte, and its checked front matter."""
+    """One experiment's preregistration: its path, the hash of its text, and its checked front matter."""
 
     path: str
     sha256: str
@@ -59,7 +59,7 @@ def read_preregistrations(root: Path, study: str) -> list[Preregistration]:
     found = []
     for path in read_base(root, study)["preregistrations"]:
         front = parse_front_matter(schema.read_text(root / path), path)
-        found.append(Preregistration(path, sha256_file(root / path), front))
+        found.append(Preregistration(path, sha256_lines(root / path), front))
     presets = {item.front["preset"] for item in found}
     if len(presets) != 1:
         raise ConfigError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, sha256_file, sha256_text, write_json, write_text
+from workflow_scripts.core.files import canonical_json, sha256_lines, sha256_text, write_json, write_text
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import preregistered_preset, read_preregistrations
@@ -63,7 +63,7 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
     found = lock.drift(lock.read_lock(root, study), earlier, now)
     if not found:
         raise PipelineError(f"nothing has drifted from {lock.lock_path(study)}, so there is nothing to amend")
-    last = sha256_text(canonical_json(earlier[-1])) if earlier else sha256_file(root / lock.lock_path(study))
+    last = sha256_text(canonical_json(earlier[-1])) if earlier else sha256_lines(root / lock.lock_path(study))
     amendment = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": arguments.reason.strip(),

@@ -1,6 +1,8 @@
 """Preregistration, lock, amendments and matched compute: what is refused, and in which words."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,11 @@ CIFAR10, DEFAULTS = f"{PRESETS}/cifar10.yaml", "config/defaults.yaml"
 def _state(root):
     study = load_study(root, STUDY, "digits")
     return lock.current_state(root, study, read_preregistrations(root, STUDY))
+
+
+def _gate_settings(root):
+    study = load_study(root, STUDY, "cifar10")
+    return gate_settings(root, study, read_preregistrations(root, STUDY))
 
 
 def _verify(root):
@@ -66,6 +73,31 @@ def test_a_study_is_locked_and_amended_at_its_preregistered_preset_only(project,
 
 def test_the_projects_own_lock_holds():
     assert isinstance(_verify(ROOT), list)
+
+
+def test_line_endings_change_no_lock(project):
+    for path in (ROOT / "docs/experiments").glob(f"{STUDY}.*"):
+        shutil.copy(path, project / "docs/experiments")
+    before = open_gate(project, _gate_settings(project))
+    for path in [*(project / "docs/experiments").glob("*"), *(project / "config").rglob("*.yaml")]:
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert open_gate(project, _gate_settings(project)) == before
+
+
+def test_git_checks_out_the_same_bytes_whatever_its_settings(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, cwd=tmp_path)
+
+    files = [".gitattributes", E2_PRE, lock.lock_path(STUDY), "docs/images/frechet_vs_nfe.png"]
+    git("init", "a")
+    for name in files:
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "a" / name)
+    git("-C", "a", "add", ".")
+    git("-C", "a", "commit", "--message", "first")
+    git("clone", "-c", "core.autocrlf=true", "a", "b")
+    assert all((tmp_path / "b" / name).read_bytes() == (ROOT / name).read_bytes() for name in files)
 
 
 def test_a_missing_lock_says_how_to_make_one(project):
