@@ -10,8 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import canonical_json, read_json, require_writable, sha256_file
+from workflow_scripts.core.files import ascii_json, read_json, require_writable, sha256_file
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
+from workflow_scripts.core.memory import oom_kills
 from workflow_scripts.core.registry import module_of, source_path
 from workflow_scripts.core.snakemake_internals import (
     executor_name,
@@ -34,6 +35,7 @@ from workflow_scripts.study.preregistration import read_preregistrations
 os.environ.pop("PYTHONSAFEPATH", None)
 os.environ.pop("PYTHONSTARTUP", None)
 os.environ.update(MPLBACKEND="agg")
+sys.stdout.reconfigure(errors="backslashreplace")  # no word that this terminal cannot show ends a run
 
 
 def or_exit(function, *arguments):
@@ -45,7 +47,7 @@ def or_exit(function, *arguments):
 
 
 ROOT = Path(workflow.basedir)
-STARTED = time.time()
+STARTED, OOM_KILLS = time.time(), oom_kills()
 STUDY_NAME, PRESET, DATA_ROOT = or_exit(read_config, ROOT, config)
 STUDY = or_exit(load_study, ROOT, STUDY_NAME, PRESET)
 PREREGISTRATIONS = or_exit(read_preregistrations, ROOT, STUDY_NAME)
@@ -252,9 +254,17 @@ def closing_errors():
             said = said or [
                 line for line in lines[-1:] if ": stopped by " in line or ": interrupted;" in line
             ]
-            killed = "was killed before it reported an error (often out of memory)"
-            found += said or [f"error: {job.rule.name}: {killed}; see {log}"]
+            found += said or [f"error: {job.rule.name}: {silent_end(log)}; see {log}"]
     return "\n".join(["", *sorted(found)])
+
+
+def silent_end(log):
+    """Say how a step failed that wrote no error; a step that starts writes the lock beside its log."""
+    lock = log.with_suffix(".lock")
+    started = lock.is_file() and lock.stat().st_mtime >= STARTED
+    how = "was killed before it reported an error" if started else "did not start, as is said above"
+    memory = " (the kernel has ended a process for lack of memory)" if oom_kills() > OOM_KILLS else ""
+    return f"{how}{memory}"
 
 
 def closing_words():

@@ -50,7 +50,7 @@ rule check_preregistration:
         f"{RESULTS}/logs/check_preregistration.log",
     params:
         **code("check_preregistration"),
-        settings=canonical_json(GATE_SETTINGS),
+        settings=ascii_json(GATE_SETTINGS),
     shell:
         step("check_preregistration", "preregistrations lock", "gate")
 
@@ -67,9 +67,7 @@ rule prepare_data:
         f"{RESULTS}/logs/prepare_data.log",
     params:
         **code("prepare_data", OWN_SOURCE),
-        settings=canonical_json(
-            {"data": STUDY.shared("data")} | ({"loads": OWN_SOURCE} if OWN_SOURCE else {})
-        ),
+        settings=ascii_json({"data": STUDY.shared("data")} | ({"loads": OWN_SOURCE} if OWN_SOURCE else {})),
         images=or_exit(own_images_sha256),
     shell:
         step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"

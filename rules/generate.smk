@@ -27,7 +27,7 @@ rule sample_images:
         **limits("sampling"),
     params:
         **code_of_arm("sample_images", "model.name"),
-        settings=lambda wildcards: canonical_json(
+        settings=lambda wildcards: ascii_json(
             {
                 "seed": int(wildcards.seed),
                 **point_settings(wildcards.point),
@@ -53,7 +53,7 @@ if TRAINED != ARMS:
         localrule: True
         params:
             **code_of_arm("present_samples", "method.name"),
-            settings=lambda wildcards: canonical_json(
+            settings=lambda wildcards: ascii_json(
                 {
                     "num_samples": point_settings(wildcards.point)["num_samples"],
                     **sections(wildcards, "method"),

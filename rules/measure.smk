@@ -31,7 +31,7 @@ rule train_extractor:
         **limits("extractor"),
     params:
         **code("train_extractor"),
-        settings=canonical_json(
+        settings=ascii_json(
             {
                 **shared("data", "num_classes"),
                 "extractor": shared_but("extractor", "weights"),
@@ -67,7 +67,7 @@ rule compute_reference:
         **limits("extractor"),
     params:
         **code("compute_reference"),
-        settings=canonical_json(FEATURE_SETTINGS),
+        settings=ascii_json(FEATURE_SETTINGS),
     shell:
         step(
             "compute_reference",
@@ -90,7 +90,7 @@ rule extract_features:
         **limits("features"),
     params:
         **code("extract_features"),
-        settings=canonical_json(FEATURE_SETTINGS),
+        settings=ascii_json(FEATURE_SETTINGS),
     shell:
         step(
             "extract_features",
@@ -164,7 +164,7 @@ for _name, _inputs in METRICS.items():
             **limits("metrics"),
         params:
             **code("measure", [module_of("metrics", _name)]),
-            settings=lambda wildcards, name=_name: canonical_json(
+            settings=lambda wildcards, name=_name: ascii_json(
                 {
                     **run_identity(wildcards),
                     "metric": name,
@@ -194,7 +194,7 @@ rule measure_finite_sample:
         **limits("metrics"),
     params:
         **code("measure_finite_sample"),
-        settings=lambda wildcards: canonical_json(metric_identity(wildcards)),
+        settings=lambda wildcards: ascii_json(metric_identity(wildcards)),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed point")
 
@@ -213,7 +213,7 @@ rule probe_checkpoint:
         **limits("curvature"),
     params:
         **code_of_arm("probe_checkpoint", "model.name", "loss.weighting"),
-        settings=lambda wildcards: canonical_json(
+        settings=lambda wildcards: ascii_json(
             {
                 **run_identity(wildcards),
                 "step": int(wildcards.step),
@@ -260,7 +260,7 @@ rule judge_checkpoints:
         **limits("sampling"),
     params:
         **code_of_arm("judge_checkpoints", "model.name"),
-        settings=lambda wildcards: canonical_json(
+        settings=lambda wildcards: ascii_json(
             {
                 **run_identity(wildcards),
                 **judged_images(wildcards),
@@ -294,7 +294,7 @@ rule collect_run:
         f"{RESULTS}/logs/collect_run/{{arm}}_seed{{seed}}.log",
     params:
         **code("collect_results"),
-        settings=lambda wildcards: canonical_json(run_identity(wildcards)),
+        settings=lambda wildcards: ascii_json(run_identity(wildcards)),
     shell:
         step("collect_results", "rows status", "results", wildcards="arm seed")
 
@@ -309,7 +309,7 @@ rule collect_study:
         f"{RESULTS}/logs/collect_study.log",
     params:
         **code("collect_results"),
-        settings=canonical_json({}),
+        settings=ascii_json({}),
     shell:
         step("collect_results", "rows", "results")
 
@@ -324,6 +324,6 @@ rule decide_verdict:
         f"{RESULTS}/logs/decide_verdict.log",
     params:
         **code("decide_verdict"),
-        settings=canonical_json(VERDICT_SETTINGS),
+        settings=ascii_json(VERDICT_SETTINGS),
     shell:
         step("decide_verdict", "results gate", "verdict")

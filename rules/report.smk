@@ -81,9 +81,7 @@ for _name, _sources in FIGURES.items():
         localrule: True
         params:
             **code("draw_figure", FIGURE_MODULES[_name]),
-            settings=canonical_json(
-                {"figure": _name, "loads": FIGURE_MODULES[_name], "report": REPORT_SETTINGS}
-            ),
+            settings=ascii_json({"figure": _name, "loads": FIGURE_MODULES[_name], "report": REPORT_SETTINGS}),
             inputs=inputs_as_words,
         shell:
             step("draw_figure", outputs="svg png data") + " {params.inputs}"
@@ -104,7 +102,7 @@ rule render_notebook:
     log:
         f"{RESULTS}/logs/render_notebook/{{notebook}}.log",
     params:
-        settings=lambda wildcards: canonical_json(
+        settings=lambda wildcards: ascii_json(
             {
                 "notebook": wildcards.notebook,
                 "loads": NOTEBOOKS[wildcards.notebook],
@@ -144,7 +142,7 @@ rule write_summary:
         f"{RESULTS}/logs/write_summary.log",
     params:
         **code("write_summary", SECTION_MODULES),
-        settings=canonical_json({"report": REPORT_SETTINGS, "loads": SECTION_MODULES}),
+        settings=ascii_json({"report": REPORT_SETTINGS, "loads": SECTION_MODULES}),
     shell:
         step(
             "write_summary",
@@ -173,7 +171,7 @@ rule collect_costs:
         f"{RESULTS}/logs/collect_costs.log",
     params:
         **code("collect_costs"),
-        settings=canonical_json({}),
+        settings=ascii_json({}),
     shell:
         step("collect_costs", " ".join([*SHOWN, "timings"]), "costs")
 
@@ -193,7 +191,7 @@ rule build_report:
         f"{RESULTS}/logs/build_report.log",
     params:
         **code("build_report", SECTION_MODULES),
-        settings=canonical_json(
+        settings=ascii_json(
             {"report": REPORT_SETTINGS, "setting_files": SETTING_FILES, "loads": SECTION_MODULES}
         ),
     shell:

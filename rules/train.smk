@@ -44,7 +44,7 @@ rule train_network:
     params:
         source=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["source"],
         packages=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["packages"],
-        settings=lambda w: canonical_json(training_settings(w.network, STUDY.arm(w.network).seeds[0])),
+        settings=lambda w: ascii_json(training_settings(w.network, STUDY.arm(w.network).seeds[0])),
     shell:
         step(
             "train_model",
@@ -71,7 +71,7 @@ rule train_model:
         **limits("training"),
     params:
         **code_of_arm("train_model", *TRAINED_OBJECTS),
-        settings=lambda wildcards: canonical_json(training_settings(wildcards.arm, wildcards.seed)),
+        settings=lambda wildcards: ascii_json(training_settings(wildcards.arm, wildcards.seed)),
         inputs=inputs_as_words,
     shell:
         step(

@@ -180,6 +180,12 @@ def test_a_step_that_is_killed_is_told_and_the_next_run_goes_on(long_sampling):
     assert list((long_sampling / RUN / "samples").glob(".*")) == []
 
 
+def test_a_step_that_does_not_start_is_not_called_killed(project):
+    (project / "workflow_scripts/steps/check_preregistration.py").write_text("raise SystemExit(3)\n")
+    line = refused(snakemake(project, f"{RESULTS}/gate.json"))
+    assert line.startswith("error: check_preregistration: did not start, as is said above; see ")
+
+
 def test_two_runs_at_once_and_a_run_after_one_that_was_killed(long_sampling):
     running = Running(long_sampling)
     second = snakemake(long_sampling, *ONLY_SAMPLES)
@@ -218,6 +224,18 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
 
 
 # --- what people type
+
+
+def test_settings_reach_a_step_in_every_locale(project, monkeypatch):
+    """LC_ALL=C stands for ISO-8859-1, which cannot encode a γ either and is not on every machine."""
+    base = project / "config/study/MS1_min_snr/base.yaml"
+    base.write_text(re.sub("^title: .*$", 'title: "γ and é"', base.read_text(), flags=re.MULTILINE))
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    result = snakemake(project, f"{RESULTS}/gate.json")
+    assert result.returncode == 0, said(result)
+    assert "γ" in (project / f"{RESULTS}/gate.json.manifest.json").read_text("utf-8")
 
 
 def test_paths_are_data_and_never_commands(project):

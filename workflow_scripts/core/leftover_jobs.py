@@ -88,7 +88,8 @@ def _batch_script(job: str) -> str:
 
 def _call(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_ANSWER_S, check=True)
+        options = {"text": True, "errors": "surrogateescape", "timeout": _LONGEST_ANSWER_S, "check": True}
+        done = subprocess.run(command, capture_output=True, **options)
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(getattr(error, "stderr", None) or error).strip()
         raise PipelineError(

@@ -25,6 +25,14 @@ def peak_resident_bytes() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes here the kernel has killed for lack of memory; 0 where it does not say."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"^oom_kill (\d+)$", vmstat.read_text(), flags=re.MULTILINE):
+            return int(found[1])
+    return 0
+
+
 def keep_freed_memory() -> bool:
     """Tell glibc's malloc to keep freed memory (docs/performance.md says why); False with another library."""
     try:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflow_scripts.core.files import canonical_json, sha256_file
+from workflow_scripts.core.files import ascii_json, sha256_file
 from workflow_scripts.provenance.lineage import Lineage, StepRecord
 from workflow_scripts.provenance.manifest import local_path
 from workflow_scripts.provenance.source_closure import PACKAGE
@@ -53,7 +53,7 @@ def _command(step: StepRecord, data_root: Path | None) -> list[str]:
     lineage, circumstances = step.lineage, step.circumstances
     data_root = data_root and Path(os.path.abspath(data_root))
     words = [sys.executable, "-m", f"{PACKAGE}.steps.{lineage['entry']}"]
-    words += ["--settings", canonical_json(lineage["settings"])]
+    words += ["--settings", ascii_json(lineage["settings"])]
     for flag, files in (("--input", step.inputs), ("--output", step.outputs)):
         for name in dict.fromkeys(file.name for file in files):
             places = (local_path(file.path, Path(), data_root) for file in files if file.name == name)

@@ -54,3 +54,8 @@ def test_freed_memory_is_used_again_without_the_kernel():
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     assert not memory.keep_freed_memory()
+
+
+def test_the_kernels_kills_for_lack_of_memory_are_counted(tmp_path):
+    (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
+    assert memory.oom_kills(tmp_path / "vmstat") == 3 and memory.oom_kills(tmp_path / "none") == 0
