@@ -52,8 +52,7 @@ class Progress:
 
 def say(line: str, log: TextIO | None = None) -> None:
     """Print one line to standard error and, when given, to the log."""
-    print(line, file=sys.stderr, flush=True)
-    if log is not None:
-        # On a full disk the log cannot be written, and the line on the terminal says so.
+    for place in filter(None, (sys.stderr, log)):
+        # Neither a full disk nor a reader that has gone (`2>&1 | head`, a closed terminal) ends the work.
         with contextlib.suppress(OSError):
-            print(line, file=log, flush=True)
+            print(line, file=place, flush=True)

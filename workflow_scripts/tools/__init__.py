@@ -1,9 +1,11 @@
 """The commands for people: python -m workflow_scripts.tools.<name>."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from workflow_scripts.core.errors import PipelineError
 
@@ -19,6 +21,14 @@ def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
         "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="as for Snakemake"
     )
     return parser
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call a tool's `main` and exit; end quietly with the reader (`| head`), and print in every locale."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    sys.exit(main())
 
 
 @contextmanager

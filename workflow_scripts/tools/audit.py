@@ -9,7 +9,6 @@ copied elsewhere. Exit code 0: all of it holds; 1: something does not match; 2: 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_files
 from workflow_scripts.provenance.rerun import rerun
 from workflow_scripts.provenance.verification import Problem, Verification, verify
 from workflow_scripts.study.config import parse_overrides, read_config
-from workflow_scripts.tools import command_line, errors_in_one_line
+from workflow_scripts.tools import command_line, errors_in_one_line, run
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -196,4 +195,4 @@ def problem_lines(lineage: Lineage, problems: Iterable[Problem]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -12,7 +12,7 @@ from workflow_scripts.report.comparison import Side, as_page, as_text, compare
 from workflow_scripts.study.config import flatten
 from workflow_scripts.study.results import flat, read_rows
 from workflow_scripts.study.schema import nearest
-from workflow_scripts.tools import errors_in_one_line
+from workflow_scripts.tools import errors_in_one_line, run
 
 TEMPLATES = ("page.html.j2", "compare.html.j2")
 PROJECT = Path(__file__).parents[2]
@@ -82,4 +82,4 @@ def load_side(folder: Path) -> Side:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

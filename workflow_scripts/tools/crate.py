@@ -7,7 +7,6 @@ folder. Exit code 0: written, or all of it holds; 1: it does not hold; 2: bad us
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
@@ -16,7 +15,7 @@ from workflow_scripts.provenance.crate import check_crate, write_crate
 from workflow_scripts.provenance.lineage import trace
 from workflow_scripts.provenance.verification import verify
 from workflow_scripts.study.config import load_study, parse_overrides, read_config
-from workflow_scripts.tools import command_line, errors_in_one_line
+from workflow_scripts.tools import command_line, errors_in_one_line, run
 
 
 @errors_in_one_line()
@@ -60,4 +59,4 @@ def _export(root: Path, config: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -12,7 +12,7 @@ from workflow_scripts.core.files import canonical_json, sha256_lines, sha256_tex
 from workflow_scripts.study import lock
 from workflow_scripts.study.config import load_study, read_config
 from workflow_scripts.study.preregistration import preregistered_preset, read_preregistrations
-from workflow_scripts.tools import errors_in_one_line
+from workflow_scripts.tools import errors_in_one_line, run
 
 
 @errors_in_one_line()
@@ -78,4 +78,4 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

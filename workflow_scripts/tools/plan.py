@@ -8,7 +8,6 @@ code 0: the run could start, or has nothing to do; 1: it could not; 2: bad usage
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +26,7 @@ from workflow_scripts.study.config import load_study, parse_overrides, read_conf
 from workflow_scripts.study.description import gate_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
-from workflow_scripts.tools import command_line, errors_in_one_line
+from workflow_scripts.tools import command_line, errors_in_one_line, run
 
 
 @errors_in_one_line()
@@ -105,5 +104,4 @@ def _refusal(function: Callable[..., object], *arguments: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when the reader of the plan does (`head`)
-    sys.exit(main())
+    run(main)

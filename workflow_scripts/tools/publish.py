@@ -17,7 +17,7 @@ from workflow_scripts.study.preregistration import (
     preregistered_preset,
     read_preregistrations,
 )
-from workflow_scripts.tools import errors_in_one_line
+from workflow_scripts.tools import errors_in_one_line, run
 
 
 @errors_in_one_line()
@@ -87,4 +87,4 @@ def _current_summary(root: Path, study: Study, preregistrations: list[Preregistr
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow_scripts.provenance.planned_jobs import PlannedJob, planned_jobs
-from workflow_scripts.tools import command_line, errors_in_one_line
+from workflow_scripts.tools import command_line, errors_in_one_line, run
 
 
 @errors_in_one_line()
@@ -59,4 +59,4 @@ def certain_jobs(jobs: Sequence[PlannedJob], root: Path) -> list[PlannedJob]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

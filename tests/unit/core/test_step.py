@@ -118,6 +118,18 @@ sys.stdin.read()
 """
 
 
+def test_work_goes_on_when_nobody_reads_what_it_says(tmp_path):
+    """`make report 2>&1 | head`, or a terminal that was closed."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "from workflow_scripts.core.progress import say; say('a', open('log', 'w')); print('on')"
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=write)
+    os.close(write)
+    assert (done.returncode, done.stdout, (tmp_path / "log").read_text()) == (0, b"on\n", "a\n")
+
+
 def test_a_second_process_waits_says_for_whom_and_goes_on_when_the_first_is_killed(tmp_path):
     path, said = tmp_path / "step.lock", []
     command = [sys.executable, "-c", HOLDER, path]
