@@ -21,6 +21,9 @@ from workflow_scripts.core.errors import PipelineError, shorten
 # Limits of what an npz may unpack to, so that a small crafted file cannot fill the memory.
 MAX_UNPACKED_BYTES = 2**30
 MAX_RATIO = 100
+# The user's umask, which a process can only read by setting it; files of mkstemp ignore it.
+UMASK = os.umask(0o077)
+os.umask(UMASK)
 
 
 @contextlib.contextmanager
@@ -40,7 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def test_unwritable_place_names_the_file(tmp_path):
     (tmp_path / "folder").write_text("a file where a folder should be")
     with pytest.raises(PipelineError, match="folder/result.json"):
         files.write_json(tmp_path / "folder" / "result.json", {})
+
+
+@pytest.mark.parametrize(("umask", "mode"), [("0002", 0o664), ("0022", 0o644), ("0077", 0o600)])
+def test_files_have_the_permissions_that_the_umask_asks_for(tmp_path, umask, mode):
+    """So that the other members of a group can go on, or nobody else can read."""
+    code = "from workflow_scripts.core import files, step; files.write_text('a/b', ''); "
+    code += "step.take_turn(step.Path('b.lock'), print)"
+    words = ["sh", "-c", f'umask {umask}; exec {sys.executable} -c "{code}"']
+    subprocess.run(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}, check=True)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a/b", "b.lock")] == [mode, mode]
 
 
 def test_canonical_json_has_one_spelling_and_refuses_nan():
