@@ -226,6 +226,14 @@ def test_an_input_that_is_deleted_while_a_step_reads_it(long_sampling):
 # --- what people type
 
 
+@pytest.mark.parametrize("home", ["/dev/null", "/proc"])
+def test_a_home_folder_that_cannot_be_written_is_not_needed(project, monkeypatch, home):
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    result = snakemake(project, f"{RESULTS}/data/train.npz")
+    assert result.returncode == 0 and (project / RESULTS / "data/train.npz").is_file(), said(result)
+
+
 def test_settings_reach_a_step_in_every_locale(project, monkeypatch):
     """LC_ALL=C stands for ISO-8859-1, which cannot encode a γ either and is not on every machine."""
     base = project / "config/study/MS1_min_snr/base.yaml"
