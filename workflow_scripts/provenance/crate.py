@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import atomic_path, sha256_file
@@ -171,7 +172,7 @@ class _Entities:
             if foreign or path.endswith(_NOT_PACKED) or not place.is_file():
                 known = record is not None and record.sha256 is not None
                 facts = {"contentSize": str(record.size), "sha256": record.sha256} if known else {}
-                self._files[path] = self.add(f"#{path}", "CreativeWork", name=path, **facts)
+                self._files[path] = self.add(f"#{quote(path)}", "CreativeWork", name=path, **facts)
             else:
                 properties = _properties(place, path) | ({"@type": types} if types else {})
                 self._files[path] = self._crate.add_file(place, path, properties=properties)
@@ -201,8 +202,9 @@ def check_crate(path: Path) -> list[str]:
             f"{path} is no RO-Crate: {METADATA} is missing or broken ({error or 'empty'})"
         ) from error
     problems = []
-    for name in names:
-        expected, part = named.get(name, {}).get("sha256"), crate / name
+    for id_ in names:
+        expected, name = named.get(id_, {}).get("sha256"), unquote(id_)  # ids are URLs
+        part = crate / name
         try:
             now = hashlib.sha256(part.read_bytes()).hexdigest() if part.is_file() else None
         except _UNREADABLE as error:
