@@ -12,7 +12,7 @@ import requests
 import rocrate
 import urllib3
 
-from tests.workflow.projects import SMOKE, run_module
+from tests.workflow.projects import SMOKE, edit, run_module
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, sha256_file
 from workflow_scripts.provenance.crate import METADATA, check_crate
@@ -202,6 +202,48 @@ def test_a_lineage_that_does_not_hold_is_not_packed(finished):
         "error: the lineage does not hold, so it is not packed: results/MS1_min_snr/smoke/verdict.json"
     )
     assert not (finished / CRATE).exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("ema_decay: 0.9", "ema_decay: 0.8", "E1_baseline_linear.training.ema_decay 0.9 -> 0.8"),
+        ("seeds: [1077, 1078]", "seeds: [1077]", 'runs ["E1_baseline_linear 1077"'),
+    ],
+)
+def test_other_settings_than_those_that_ran_are_not_packed(finished, crate, tmp_path, old, new, said):
+    edit(finished / SMOKE, old, new)
+    done = run_module(finished, "workflow_scripts.tools.crate", "--config", "preset=smoke")
+    assert done.returncode == 1 and not (finished / CRATE).exists()
+    assert "ran with older settings" in done.stderr and len(done.stderr.splitlines()) == 1
+    with zipfile.ZipFile(crate) as archive:
+        archive.extractall(folder := tmp_path / "unpacked")
+    check = ("workflow_scripts.tools.crate", "--check", str(folder))
+    assert run_module(finished, *check).stdout == "crate: pass\n"
+    sums = [sha256_file(path) for path in (folder / SMOKE, finished / SMOKE)]
+    shutil.copy(finished / SMOKE, folder / SMOKE)
+    (folder / METADATA).write_text((folder / METADATA).read_text().replace(*sums))
+    done = run_module(finished, *check)
+    assert done.returncode == 1 and said in done.stdout, done.stdout + done.stderr
+    lines = done.stdout.splitlines()[:-1]
+    assert all(line.startswith("MISMATCH config: the steps ran with other settings: ") for line in lines)
+
+
+def test_files_that_are_not_those_of_the_manifests_beside_them_do_not_pass(crate, tmp_path):
+    """Sums that fit the metadata are not enough."""
+    with zipfile.ZipFile(crate) as archive:
+        archive.extractall(folder := tmp_path / "crate")
+    metadata = (folder / METADATA).read_text()
+    for path in (folder / PAGE, folder / "workflow_scripts/training/loop.py"):
+        before = sha256_file(path)
+        path.write_text(path.read_text() + "\nMORE = 1\n")
+        metadata = metadata.replace(before, sha256_file(path))
+    (folder / METADATA).write_text(metadata)
+    assert check_crate(folder) == []
+    done = run_module(crate.parents[3], "workflow_scripts.tools.crate", "--check", str(folder))
+    lines = [line for line in done.stdout.splitlines() if line.startswith("MISMATCH ")]
+    assert done.returncode == 1 and any(line.startswith(f"MISMATCH {PAGE}: holds ") for line in lines)
+    assert any("changed since: workflow_scripts/training/loop.py" in line for line in lines)
 
 
 def test_before_a_run_there_is_nothing_to_pack(project):
