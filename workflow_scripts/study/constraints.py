@@ -9,8 +9,14 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.limits import check_gamma, check_method, is_trained
 from workflow_scripts.core.registry import known, parameters_of
+from workflow_scripts.diffusion.schedules import alphas_cumprod_of, make_betas, snr_of
+from workflow_scripts.diffusion.weighting import loss_weights
 from workflow_scripts.study.points import calls_per_step, fits, points_of
 from workflow_scripts.study.schema import keys_of, nearest
+
+# What is left of the image at the last timestep, by which sampling from eps divides, and the largest weight
+# of a loss: both with room in float32 for what the network says.
+SMALLEST_SIGNAL, LARGEST_WEIGHT = 1e-30, 1e30
 
 
 def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> None:
@@ -19,8 +25,9 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
     `file_of` gives the file that sets a dotted key; the message starts with that file and that key.
     """
     try:
-        _check_diffusion(settings["diffusion"], settings["curvature"])
         check_gamma(settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"])
+        _check_diffusion(settings["diffusion"], settings["curvature"])
+        _check_schedule(settings["diffusion"], settings["loss"])
         _check_training(settings["training"])
         _check_data(settings["data"])
         _check_points(settings)
@@ -37,6 +44,31 @@ def _check_diffusion(diffusion: dict[str, Any], curvature: dict[str, Any]) -> No
         raise ValueError(f"diffusion.beta_start ({start}) must be below diffusion.beta_end ({end})")
     if curvature["timestep_mse_points"] > diffusion["num_timesteps"]:
         raise ValueError("curvature.timestep_mse_points is more than diffusion.num_timesteps")
+
+
+def _check_schedule(diffusion: dict[str, Any], loss: dict[str, Any]) -> None:
+    """Refuse what float32 cannot compute: by the prediction type at the last timestep, or by the weights."""
+    alphas_cumprod = alphas_cumprod_of(make_betas(diffusion))
+    signal, prediction = alphas_cumprod[-1] ** 0.5, diffusion["prediction_type"]
+    if alphas_cumprod[0] == 1:
+        raise ValueError(
+            f"diffusion.beta_start ({diffusion['beta_start']}) is lost in rounding: the first timestep has "
+            "no noise, so its signal-to-noise ratio is infinite; raise it"
+        )
+    if signal < (least := SMALLEST_SIGNAL if prediction == "eps" else 1e-150):
+        raise ValueError(
+            f"diffusion.beta_end ({diffusion['beta_end']}) leaves a signal of {signal:.0e} after "
+            f"{len(alphas_cumprod)} timesteps; {prediction} needs {least:.0e}, because sampling divides by "
+            f"it; lower it or diffusion.num_timesteps{', or predict x0 or v' if prediction == 'eps' else ''}"
+        )
+    # Built-in weightings only: one's own may import anything, and planning loads no torch.
+    if (name := loss["weighting"]) in known("loss.weighting"):
+        weights = loss_weights(snr_of(alphas_cumprod), prediction, name, loss["min_snr_gamma"])
+        if weights.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                f"loss.weighting {name} weighs {prediction} with up to {weights.max():.0e} on this schedule, "
+                "more than float32 can add up; lower diffusion.beta_end, or predict x0 or v"
+            )
 
 
 def _check_training(training: dict[str, Any]) -> None:

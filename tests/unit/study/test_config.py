@@ -172,6 +172,20 @@ MISTAKES = {
     BASE: [
         ("beta_end: 0.02", "beta_end: 0.00001", "must be below diffusion.beta_end"),
         (
+            "beta_end: 0.02",
+            "beta_end: 0.5",
+            "diffusion.beta_end (0.5) leaves a signal of 2e-67 after 1000 timesteps; eps needs 1e-30, "
+            "because sampling divides by it; lower it or diffusion.num_timesteps, or predict x0 or v",
+        ),
+        ("num_timesteps: 1000", "num_timesteps: 20000", "leaves a signal of"),
+        ("beta_end: 0.02", "beta_end: 0.9999", "leaves a signal of 0e+00 after"),
+        ("beta_start: 1.0e-4", "beta_start: 1.0e-17", "the first timestep has no noise"),
+        (
+            "beta_end: 0.02\n  prediction_type: eps\nloss:\n  weighting: uniform",
+            "beta_end: 0.15\n  prediction_type: eps\nloss:\n  weighting: truncated_snr",
+            "loss.weighting truncated_snr weighs eps with up to",
+        ),
+        (
             "loss:",
             "metrics: [frechet_by_step]\nloss:",
             "by_step is missing; the metric frechet_by_step",
@@ -211,6 +225,14 @@ def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, n
     text = str(error.value)
     assert message in text and "\n" not in text
     assert path in text or "is missing" in text  # which names the preset and the arm
+
+
+@pytest.mark.parametrize("prediction_type", ["x0", "v"])
+def test_a_schedule_that_eps_cannot_sample_from_is_left_to_other_predictions(project, edit, prediction_type):
+    edit(
+        BASE, "beta_end: 0.02\n  prediction_type: eps", f"beta_end: 0.5\n  prediction_type: {prediction_type}"
+    )
+    assert load_study(project, STUDY, "digits").shared("diffusion")["beta_end"] == 0.5
 
 
 @pytest.mark.parametrize(
