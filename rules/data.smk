@@ -1,6 +1,7 @@
 # Before training: the preregistration's gate, and the dataset as verified arrays.
 from workflow_scripts.core.files import DATASET_MANIFEST, read_document
 from workflow_scripts.core.source_files import combined_sha256, describe_source
+from workflow_scripts.study.constraints import least_train
 
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
@@ -58,6 +59,10 @@ rule check_preregistration:
 OWN_SOURCE = [module_of("data.source", name) for name in [STUDY.shared("data")["source"]] if ":" in name]
 
 
+# A dataset that is too small for steps after training stops the run before training.
+MACHINE["least_train"] = max(least_train(arm.settings) for arm in STUDY.arms)
+
+
 rule prepare_data:
     output:
         train=f"{RESULTS}/data/train.npz",
@@ -70,7 +75,8 @@ rule prepare_data:
         settings=ascii_json({"data": STUDY.shared("data")} | ({"loads": OWN_SOURCE} if OWN_SOURCE else {})),
         images=or_exit(own_images_sha256),
     shell:
-        step("prepare_data", outputs="train test manifest") + " --input root {DATA_ROOT:q}"
+        step("prepare_data", outputs="train test manifest", machine="least_train")
+        + " --input root {DATA_ROOT:q}"
 
 
 rule data:

@@ -141,9 +141,11 @@ METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not 
 
 def metrics_of(arm):
     """The metrics of an arm's runs: without training there is no log, and targets are for restorations."""
+    method = STUDY.arm(arm).settings["method"]
     absent = [] if arm in TRAINED else ["log"]
-    absent += [] if restores(STUDY.arm(arm).settings["method"]) else ["test"]
-    return [name for name, inputs in METRICS.items() if not {*absent} & {*inputs}]
+    absent += [] if restores(method) else ["targets"]
+    absent += [] if method.get("condition") == "class" else ["labels"]
+    return [name for name in METRICS if not {*absent} & {*needs_of(name)}]
 
 
 # One job measures a metric at all points of a run.

@@ -22,6 +22,7 @@ def own(project):
     dataset["data"] |= {"channels": 3, "num_classes": 2, "num_test": 6}
     (project / OWN).write_text(yaml.safe_dump(dataset))
     preset = (project / SMOKE).read_text().replace("dataset: digits", "dataset: own")
+    preset = preset.replace("batch_size: 16", "batch_size: 6")  # of the probes: as many as there are
     (project / PRESETS / "own.yaml").write_text(preset)
     write(project / "sets" / "own", two_classes())
     return project
@@ -86,6 +87,15 @@ def test_bad_images_are_one_line_and_leave_nothing(own, fault):
         path.write_bytes(b"no image")
     result = _data(own)
     assert result.returncode != 0 and f"'set/train/cat/0.png' {fault}" in _error(result)
+    assert not list((own / DATA).glob("*"))
+
+
+def test_fewer_images_than_a_step_after_training_needs_stop_the_run_before_it(own):
+    preset = own / PRESETS / "own.yaml"
+    preset.write_text(preset.read_text().replace("timestep_mse_batch_size: 6", "timestep_mse_batch_size: 7"))
+    result = _data(own)
+    assert result.returncode != 0
+    assert "Cats and dogs has 6 training images, and steps after training need 7; lower" in _error(result)
     assert not list((own / DATA).glob("*"))
 
 

@@ -51,12 +51,19 @@ def prepare(
     manifest: Path,
     on_images: OnImages = lambda count: None,
     warn: Callable[[str], None] = lambda line: None,
+    least_train: int = 0,
 ) -> dict[str, Any]:
     """Load and check the dataset from below `root`, write the three files, and return the manifest.
 
-    `warn` is called if test images are training images too.
+    `warn` is called if test images are training images too. ConfigError for fewer than `least_train` training
+    images, which steps after training need.
     """
     dataset = load_source(settings_data, root, on_images)
+    if (count := len(dataset.train.images)) < least_train:
+        raise ConfigError(
+            f"{settings_data['title']} has {count} training images, and steps after training need "
+            f"{least_train}; lower the batch sizes in the curvature section, or get more images"
+        )
     seen = set(map(content_sha256, dataset.train.images))
     if count := sum(content_sha256(image) in seen for image in dataset.test.images):
         warn(

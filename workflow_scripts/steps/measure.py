@@ -20,7 +20,7 @@ from workflow_scripts.core.files import read_npz, sha256_file, write_json
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.given import given_by_study
 from workflow_scripts.metrics.measures import Measured
-from workflow_scripts.study.measures import PER_POINT, inputs_of, needs_of
+from workflow_scripts.study.measures import PER_POINT, needs_of
 from workflow_scripts.study.results import check_row
 
 
@@ -37,8 +37,6 @@ def main(step: Step) -> None:
     if "log" in needs:
         found = function(**shared, log=_read_log(step.input("log")))
         rows += _rows(metric, found, {**common, "on": on, "from": {**source, "weights": "last"}}, step)
-    elif not set(inputs_of(metric)) & set(PER_POINT):
-        raise PipelineError(f"metrics: {metric} needs neither images nor the log of a run")
     else:
         for number, point in enumerate(step.setting("points")):
             own = {name: value for name, value in point.items() if value is not None}

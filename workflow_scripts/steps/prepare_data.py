@@ -18,6 +18,7 @@ def main(step: Step) -> None:
         step.output("manifest"),
         on_images=progress.update,
         warn=step.say,
+        least_train=int(step.machine.get("least_train", 0)),
     )
     step.say(
         f"{manifest['title']}: {manifest['train']['count']} training and {manifest['test']['count']} test "

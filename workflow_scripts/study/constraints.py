@@ -8,9 +8,10 @@ from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.limits import check_gamma, check_method, is_trained
-from workflow_scripts.core.registry import known, parameters_of
+from workflow_scripts.core.registry import constant_of, known, parameters_of
 from workflow_scripts.diffusion.schedules import alphas_cumprod_of, make_betas, snr_of
 from workflow_scripts.diffusion.weighting import loss_weights
+from workflow_scripts.study.measures import STAGES, can_be_probed, needs_of, rows_of
 from workflow_scripts.study.points import calls_per_step, fits, points_of
 from workflow_scripts.study.schema import keys_of, nearest
 
@@ -31,6 +32,7 @@ def check_settings(settings: dict[str, Any], file_of: Callable[[str], str]) -> N
         _check_training(settings["training"])
         _check_data(settings["data"])
         _check_points(settings)
+        _check_metrics(settings)
         _check_by_step(settings)
         check_method(settings["method"], settings["model"], settings["data"])
         _check_extractor(settings["extractor"], settings["data"])
@@ -135,6 +137,39 @@ def _check_points(settings: dict[str, Any]) -> None:
             raise ValueError(f"{where}: {own['sampler']} has no eta; remove it")
 
 
+def _check_metrics(settings: dict[str, Any]) -> None:
+    """Refuse metrics that measure the same, or more images than there are."""
+    measured: dict[str, str] = {}
+    for metric in settings["metrics"]:
+        for row in rows_of(metric):
+            if measured.setdefault(row, metric) != metric:
+                raise ValueError(f"metrics {measured[row]} and {metric} both measure {row}; leave one out")
+        own_features = settings["extractor"]["kind"] != "inception"
+        if metric in STAGES or (own_features and "logits" in needs_of(metric)):
+            continue
+        least = constant_of("metrics", metric, "MIN_SAMPLES", 2)
+        for name, point in points_of(settings).items():
+            if fits(point, settings["method"]) and point["num_samples"] < least:
+                key = "num_samples" in settings["points"].get(name, ()) and f"points.{name}"
+                raise ValueError(
+                    f"{key or 'sampling'}.num_samples is {point['num_samples']}, and the metric {metric} "
+                    f"needs {least}"
+                )
+    least = least_train(settings)
+    if (settings["data"]["num_train"] or least) < least:
+        raise ValueError(
+            f"data.num_train is {settings['data']['num_train']}, and steps after training need {least}; "
+            "raise it, or lower the batch sizes in the curvature section"
+        )
+
+
+def least_train(settings: dict[str, Any]) -> int:
+    """How many training images steps after training need: 4 for scale marks, or those of the probes."""
+    if "curvature" not in settings["metrics"] or not can_be_probed(settings["method"]):
+        return 4
+    return max(4, *(settings["curvature"][key] for key in ("batch_size", "timestep_mse_batch_size")))
+
+
 def _check_by_step(settings: dict[str, Any]) -> None:
     if "frechet_by_step" not in settings["metrics"]:
         return
@@ -152,6 +187,8 @@ def _check_extractor(extractor: dict[str, Any], data: dict[str, Any]) -> None:
     start = {"inception": "fid", "rotations": "rot_<data>", "classifier": "fd_<data>"}[kind]
     if name.split("_")[0] != start.split("_")[0]:
         raise ValueError(f"extractor.name {name} with kind {kind}: its features are called {start}")
+    if kind == "inception" and extractor["feature_dim"] != 2048:
+        raise ValueError(f"extractor.feature_dim is {extractor['feature_dim']}, Inception's is 2048")
     if kind == "classifier" and data["num_classes"] is None:
         raise ValueError("extractor.kind classifier needs labels (data.num_classes); or take rotations")
     if kind != "inception":

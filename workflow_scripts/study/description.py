@@ -88,6 +88,12 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
     Its sections hold what all arms share; each arm has its own PER_ARM sections, whole.
     """
     main = main_point(study, preregistrations)
+    for point in (study.main_point_of(arm.name, main) for arm in study.arms):
+        if (count := study.points[point]["num_samples"]) < 16:  # of which finite_sample judges the eighths
+            raise ConfigError(
+                f"{study.preset_file}: {point} has num_samples {count}, and the distance's interval at the "
+                "main point needs 16; raise it"
+            )
     return {
         **_at(study, preregistrations),
         "study_title": study.title,

@@ -5,7 +5,8 @@ A metric is a function whose parameters say what it needs:
     features            f32 [N, D], the extractor's of the samples at a point
     logits              f32 [N, 1008], Inception's of these samples
     samples             u8 [N, H, W, C], the samples at a point
-    labels              i64 [N], the classes that these were asked to show
+    labels              i64 [N], the classes that these were asked to show, so that only arms of classes are
+                        measured
     reference           mean and covariance of the training images' features (metrics/statistics.py)
     reference_features  f32 [M, D], features of training images
     real                u8 [M, H, W, C], the training images
@@ -61,6 +62,8 @@ def needs_of(metric: str) -> tuple[str, ...]:
     needs = tuple(parameters_of("metrics", metric))
     if unknown := [name for name in needs if name not in INPUTS]:
         raise ConfigError(f"metrics: {metric} needs {unknown[0]}, which is none of {', '.join(INPUTS)}")
+    if not {"log", *PER_POINT} & {name for need in needs for name in INPUTS[need]}:
+        raise ConfigError(f"metrics: {metric} needs neither images nor the log of a run")
     return needs
 
 

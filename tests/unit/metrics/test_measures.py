@@ -10,8 +10,8 @@ import pytest
 from tests.house.excess_total_variation import excess_total_variation
 from tests.house.psnr import psnr
 from tests.house.sharpness import sharpness
-from workflow_scripts.core.errors import ConfigError
-from workflow_scripts.core.registry import known
+from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.core.registry import constant_of, known, load
 from workflow_scripts.study.measures import inputs_of, needs_of, rows_of
 
 
@@ -61,6 +61,21 @@ def test_what_a_metric_needs_is_what_its_parameters_are_called(tmp_path, monkeyp
     )
     with pytest.raises(ConfigError, match="mine:m needs moon, which is none of features, logits"):
         needs_of("mine:m")
+    (tmp_path / "mine.py").write_text("def m(real, reference):\n    return 0\n")
+    with pytest.raises(ConfigError, match="mine:m needs neither images nor the log of a run"):
+        needs_of("mine:m")
     monkeypatch.undo()
     with pytest.raises(ConfigError, match="did you mean 'precision_recall'"):
         needs_of("precision_recal")
+
+
+@pytest.mark.parametrize("name", ["kernel_distance", "precision_recall", "inception_score"])
+def test_a_metric_says_how_many_samples_it_needs(name):
+    """So that a study with fewer is refused before training, not by the metric after it."""
+    features = np.random.default_rng(0).normal(size=(constant_of("metrics", name, "MIN_SAMPLES"), 8))
+    given = {"features": features, "logits": features, "reference_features": features, "extractor": "fid"}
+    metric, needs = load("metrics", name), needs_of(name)
+    assert metric(**{need: given[need] for need in needs})
+    given |= {"features": features[1:], "logits": features[1:]}
+    with pytest.raises(PipelineError):
+        metric(**{need: given[need] for need in needs})

@@ -125,6 +125,7 @@ def test_the_report_knows_every_section_that_an_arm_may_override():
     assert set(PER_ARM) == arm.keys() & set(SECTIONS)
 
 
+KERNEL = "'workflow_scripts.metrics.measures.kernel_distance:kernel_distance'"
 FOLDER = "source: digits", "source: image_folder"
 MISTAKES = {
     DIGITS: [
@@ -140,6 +141,21 @@ MISTAKES = {
         ("seeds:", "seeds: [1]\nseeds:", "the key 'seeds' is given twice"),
         ("title: Digits\n", "title: [Digits\n", "not valid YAML"),
         (
+            "num_samples: 1500",
+            "num_samples: 3",
+            "sampling.num_samples is 3, and the metric precision_recall needs 4",
+        ),
+        (
+            "seeds:",
+            "points: {ddim_nfe0010: {num_samples: 2}}\nseeds:",
+            "points.ddim_nfe0010.num_samples is 2, and the metric kernel_distance needs 3",
+        ),
+        (
+            "seeds:",
+            "data: {num_train: 50}\nseeds:",
+            "data.num_train is 50, and steps after training need 64",
+        ),
+        (
             "dataset: digits",
             "dataset: digit",
             "unknown dataset 'digit' (no config/data/digit.yaml); did you mean",
@@ -154,6 +170,12 @@ MISTAKES = {
         ("name: unet", "name: unett", "model.name unett cannot be used: there is no module"),
         ("  base_channels", "  depth: 2\n  base_channels", "model.depth is not a parameter of unet"),
         ("  base_channels: 16\n", "", "model.base_channels is missing; the network unet needs it"),
+        ("kind: classifier", "kind: inception", "extractor.name fd_digits with kind inception"),
+        (
+            "name: fd_digits\n  kind: classifier",
+            "name: fid\n  kind: inception",
+            "extractor.feature_dim is 64, Inception's is 2048",
+        ),
         ("name: fd_digits", "name: fid", "with kind classifier: its features are called fd_<data>"),
         ("kind: classifier", "kind: rotations", "with kind rotations: its features are called rot_<data>"),
         ("num_classes: 10", "num_classes: null", "extractor.kind classifier needs labels (data.num_classes)"),
@@ -184,6 +206,11 @@ MISTAKES = {
             "beta_end: 0.02\n  prediction_type: eps\nloss:\n  weighting: uniform",
             "beta_end: 0.15\n  prediction_type: eps\nloss:\n  weighting: truncated_snr",
             "loss.weighting truncated_snr weighs eps with up to",
+        ),
+        (
+            "loss:",
+            f"metrics: [kernel_distance, {KERNEL}]\nloss:",
+            "both measure kid; leave one out",
         ),
         (
             "loss:",
@@ -225,6 +252,15 @@ def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, n
     text = str(error.value)
     assert message in text and "\n" not in text
     assert path in text or "is missing" in text  # which names the preset and the arm
+
+
+def test_too_few_samples_for_the_interval_at_the_main_point_are_refused_before_training(project, edit):
+    edit(DIGITS, "num_samples: 1500", "num_samples: 15")
+    study, preregistrations = load_study(project, STUDY, "digits"), read_preregistrations(project, STUDY)
+    with pytest.raises(
+        ConfigError, match=f"{DIGITS}: ddpm_nfe0050 has num_samples 15, .* needs 16; raise it"
+    ):
+        report_settings(project, study, preregistrations)
 
 
 @pytest.mark.parametrize("prediction_type", ["x0", "v"])

@@ -8,6 +8,7 @@ from workflow_scripts.metrics import fidelity
 from workflow_scripts.metrics.measures import Measured
 
 ROWS = {"inception_score": {"better": "higher"}}
+MIN_SAMPLES = 10
 
 
 def inception_score(logits: np.ndarray) -> Measured:

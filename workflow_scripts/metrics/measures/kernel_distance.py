@@ -8,6 +8,7 @@ from workflow_scripts.metrics import fidelity
 from workflow_scripts.metrics.measures import Measured
 
 ROWS = {"kid": {"better": "lower"}, "kd_*": {"better": "lower"}}
+MIN_SAMPLES = 3
 
 
 def kernel_distance(

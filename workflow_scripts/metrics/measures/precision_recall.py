@@ -7,6 +7,7 @@ import numpy as np
 from workflow_scripts.metrics import fidelity
 
 ROWS = {"precision": {"better": "higher"}, "recall": {"better": "higher"}}
+MIN_SAMPLES = 4
 
 
 def precision_recall(features: np.ndarray, reference_features: np.ndarray) -> dict[str, float]:
