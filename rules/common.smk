@@ -5,23 +5,28 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import ascii_json, read_json, require_writable, sha256_file
+from workflow_scripts.core.files import ascii_json, read_json, require_writable
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
 from workflow_scripts.core.memory import oom_kills
 from workflow_scripts.core.registry import module_of, source_path
 from workflow_scripts.core.snakemake_internals import (
+    command_of,
+    decide_reruns,
     executor_name,
     other_jobs,
     planned_jobs,
     select_jobs_when_one_has_ended,
 )
-from workflow_scripts.provenance.manifest import edited_outputs, manifest_path
+from workflow_scripts.provenance.manifest import edited_outputs, manifest_path, portable_path
 from workflow_scripts.provenance.packages import code_of, lock_differences
+from workflow_scripts.provenance.planned_jobs import COMMAND, parse_command
+from workflow_scripts.provenance.up_to_date import UpToDate
 from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
@@ -62,6 +67,30 @@ RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
 TRAINED = [arm.name for arm in STUDY.arms if arm.trained]
 FINAL_STEP = REPORT_SETTINGS["final_step"]
+
+UP_TO_DATE = UpToDate(ROOT, DATA_ROOT)
+
+
+@cache
+def job_called(job):
+    """The step that a job calls, with its files named as in manifests; None for a target."""
+    command = command_of(job)
+    return parse_command(command.partition(COMMAND)[2], ROOT) if command else None
+
+
+def has_changed(job):
+    """Whether the manifest of a job's outputs says that they were made with something else."""
+    called = job_called(job)
+    return called is not None and any(True for _ in UP_TO_DATE.changes(called))
+
+
+def input_sha256(job, path):
+    """The sum that an input had when the job last ran."""
+    called = job_called(job)
+    return called and UP_TO_DATE.input_sha256(called, portable_path(path, ROOT, DATA_ROOT))
+
+
+decide_reruns(workflow, has_changed, input_sha256)
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}
@@ -104,8 +133,7 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step with the named inputs, outputs, wildcards and machine settings.
 
     The manifest is written beside the first output; all other outputs must be in that folder or below it.
-    Snakemake compares the command before filling it in, so moving the data root or changing a machine setting
-    reruns nothing. `exec` replaces the shell with the step, so that the job's SIGTERM reaches the step in
+    Moving the data root or changing a machine setting reruns nothing. `exec` replaces the shell with the step, so that the job's SIGTERM reaches the step in
     every version of bash.
     """
     words = [f"exec python -m workflow_scripts.steps.{entry} --settings {{params.settings:q}}"]
@@ -126,28 +154,6 @@ def inputs_as_words(wildcards, input):
         for name, paths in input.items()
         if paths
     )
-
-
-PACKAGES = set()  # the names of all packages that count for a step
-
-
-def code(entry, modules=()):
-    """The parameters that rerun a step when its code changes: digests of its source closure and its packages.
-
-    `modules` are those listed in the step's setting `loads`.
-    """
-    found = or_exit(code_of, ROOT, entry, {"loads": modules})
-    PACKAGES.update(found["packages"]["versions"])
-    return {name: part["digest"] for name, part in found.items()}
-
-
-def code_of_arm(entry, *objects):
-    """As `code`, with the modules of the objects that the arm names in these settings."""
-
-    def of(part):
-        return lambda wildcards: code(entry, arm_modules(wildcards.arm, *objects))[part]
-
-    return {part: of(part) for part in ("source", "packages")}
 
 
 def arm_modules(name, *objects):
@@ -211,7 +217,9 @@ def before_the_first_job():
         if not names.isdisjoint(ON_A_GPU):
             run_check("check_machine", "--machine", "device", MACHINE["device"])
     check_outputs(jobs)
-    for line in lock_differences(ROOT, PACKAGES):
+    used = [code_of(ROOT, called.entry, called.settings) for called in map(job_called, jobs) if called]
+    packages = {name for found in used for name in found["packages"]["versions"]}
+    for line in lock_differences(ROOT, packages):
         # Allowed: the installed packages, not the lock, decide what reruns.
         print(f"warning: {line}; results are those of what is installed", file=sys.stderr)
     if "prepare_data" in names:

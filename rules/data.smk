@@ -6,21 +6,21 @@ from workflow_scripts.study.constraints import least_train
 MANIFEST = f"{RESULTS}/data/manifest.json"
 
 
-def own_images_sha256():
-    """The sha256 of a user's own images, so that new content prepares them again and a new place does not.
+def own_images():
+    """A setting with the sha256 of a user's own images, so that new content prepares them again.
 
-    None if the settings pin the content: official datasets by their published checksums, own images by
+    Empty if the settings pin the content: official datasets by their published checksums, own images by
     `data.sha256`. If the images are gone, the sha256 that they had when they were prepared.
     """
     data = STUDY.shared("data")
     if "path" not in data or "sha256" in data:
-        return None
+        return {}
     path = DATA_ROOT / data["path"]
     if path.exists():
-        return combined_sha256(describe_source(path))
+        return {"images_sha256": combined_sha256(describe_source(path))}
     if (ROOT / MANIFEST).is_file():
-        return read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"]
-    return None
+        return {"images_sha256": read_document(ROOT / MANIFEST, DATASET_MANIFEST)["sources_sha256"]}
+    return {}
 
 
 def check_data():
@@ -50,7 +50,6 @@ rule check_preregistration:
     log:
         f"{RESULTS}/logs/check_preregistration.log",
     params:
-        **code("check_preregistration"),
         settings=ascii_json(GATE_SETTINGS),
     shell:
         step("check_preregistration", "preregistrations lock", "gate")
@@ -71,9 +70,13 @@ rule prepare_data:
     log:
         f"{RESULTS}/logs/prepare_data.log",
     params:
-        **code("prepare_data", OWN_SOURCE),
-        settings=ascii_json({"data": STUDY.shared("data")} | ({"loads": OWN_SOURCE} if OWN_SOURCE else {})),
-        images=or_exit(own_images_sha256),
+        settings=ascii_json(
+            {
+                "data": STUDY.shared("data"),
+                **({"loads": OWN_SOURCE} if OWN_SOURCE else {}),
+                **or_exit(own_images),
+            }
+        ),
     shell:
         step("prepare_data", outputs="train test manifest", machine="least_train")
         + " --input root {DATA_ROOT:q}"

@@ -26,7 +26,6 @@ rule sample_images:
     resources:
         **limits("sampling"),
     params:
-        **code_of_arm("sample_images", "model.name"),
         settings=lambda wildcards: ascii_json(
             {
                 "seed": int(wildcards.seed),
@@ -52,7 +51,6 @@ if TRAINED != ARMS:
             arm="|".join(arm for arm in ARMS if arm not in TRAINED),
         localrule: True
         params:
-            **code_of_arm("present_samples", "method.name"),
             settings=lambda wildcards: ascii_json(
                 {
                     "num_samples": point_settings(wildcards.point)["num_samples"],

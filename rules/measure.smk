@@ -30,15 +30,12 @@ rule train_extractor:
     resources:
         **limits("extractor"),
     params:
-        **code("train_extractor"),
         settings=ascii_json(
             {
                 **shared("data", "num_classes"),
                 "extractor": shared_but("extractor", "weights"),
             }
         ),
-        # The content of a user's own weights file, not its path, decides whether this reruns.
-        own_weights=sha256_file(OWN_WEIGHTS) if OWN_WEIGHTS and Path(OWN_WEIGHTS).is_file() else None,
     shell:
         step("train_extractor", "train test", "weights info")
         + (
@@ -66,7 +63,6 @@ rule compute_reference:
     resources:
         **limits("extractor"),
     params:
-        **code("compute_reference"),
         settings=ascii_json(FEATURE_SETTINGS),
     shell:
         step(
@@ -89,7 +85,6 @@ rule extract_features:
     resources:
         **limits("features"),
     params:
-        **code("extract_features"),
         settings=ascii_json(FEATURE_SETTINGS),
     shell:
         step(
@@ -165,7 +160,6 @@ for _name, _inputs in METRICS.items():
         resources:
             **limits("metrics"),
         params:
-            **code("measure", [module_of("metrics", _name)]),
             settings=lambda wildcards, name=_name: ascii_json(
                 {
                     **run_identity(wildcards),
@@ -195,7 +189,6 @@ rule measure_finite_sample:
     resources:
         **limits("metrics"),
     params:
-        **code("measure_finite_sample"),
         settings=lambda wildcards: ascii_json(metric_identity(wildcards)),
     shell:
         step("measure_finite_sample", "features reference", "finite_sample", wildcards="arm seed point")
@@ -214,7 +207,6 @@ rule probe_checkpoint:
     resources:
         **limits("curvature"),
     params:
-        **code_of_arm("probe_checkpoint", "model.name", "loss.weighting"),
         settings=lambda wildcards: ascii_json(
             {
                 **run_identity(wildcards),
@@ -261,7 +253,6 @@ rule judge_checkpoints:
     resources:
         **limits("sampling"),
     params:
-        **code_of_arm("judge_checkpoints", "model.name"),
         settings=lambda wildcards: ascii_json(
             {
                 **run_identity(wildcards),
@@ -295,7 +286,6 @@ rule collect_run:
     log:
         f"{RESULTS}/logs/collect_run/{{arm}}_seed{{seed}}.log",
     params:
-        **code("collect_results"),
         settings=lambda wildcards: ascii_json(run_identity(wildcards)),
     shell:
         step("collect_results", "rows status", "results", wildcards="arm seed")
@@ -310,7 +300,6 @@ rule collect_study:
     log:
         f"{RESULTS}/logs/collect_study.log",
     params:
-        **code("collect_results"),
         settings=ascii_json({}),
     shell:
         step("collect_results", "rows", "results")
@@ -325,7 +314,6 @@ rule decide_verdict:
     log:
         f"{RESULTS}/logs/decide_verdict.log",
     params:
-        **code("decide_verdict"),
         settings=ascii_json(VERDICT_SETTINGS),
     shell:
         step("decide_verdict", "results gate", "verdict")

@@ -80,7 +80,6 @@ for _name, _sources in FIGURES.items():
             f"{RESULTS}/logs/draw_figure/{_name}.log",
         localrule: True
         params:
-            **code("draw_figure", FIGURE_MODULES[_name]),
             settings=ascii_json({"figure": _name, "loads": FIGURE_MODULES[_name], "report": REPORT_SETTINGS}),
             inputs=inputs_as_words,
         shell:
@@ -109,8 +108,6 @@ rule render_notebook:
                 "report": REPORT_SETTINGS,
             }
         ),
-        source=lambda wildcards: code("render_notebook", NOTEBOOKS[wildcards.notebook])["source"],
-        packages=lambda wildcards: code("render_notebook", NOTEBOOKS[wildcards.notebook])["packages"],
     shell:
         step(
             "render_notebook",
@@ -141,7 +138,6 @@ rule write_summary:
     log:
         f"{RESULTS}/logs/write_summary.log",
     params:
-        **code("write_summary", SECTION_MODULES),
         settings=ascii_json({"report": REPORT_SETTINGS, "loads": SECTION_MODULES}),
     shell:
         step(
@@ -170,7 +166,6 @@ rule collect_costs:
     log:
         f"{RESULTS}/logs/collect_costs.log",
     params:
-        **code("collect_costs"),
         settings=ascii_json({}),
     shell:
         step("collect_costs", " ".join([*SHOWN, "timings"]), "costs")
@@ -190,7 +185,6 @@ rule build_report:
     log:
         f"{RESULTS}/logs/build_report.log",
     params:
-        **code("build_report", SECTION_MODULES),
         settings=ascii_json(
             {"report": REPORT_SETTINGS, "setting_files": SETTING_FILES, "loads": SECTION_MODULES}
         ),

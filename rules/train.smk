@@ -42,8 +42,6 @@ rule train_network:
     resources:
         **limits("training"),
     params:
-        source=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["source"],
-        packages=lambda w: code("train_model", arm_modules(w.network, *TRAINED_OBJECTS))["packages"],
         settings=lambda w: ascii_json(training_settings(w.network, STUDY.arm(w.network).seeds[0])),
     shell:
         step(
@@ -70,7 +68,6 @@ rule train_model:
     resources:
         **limits("training"),
     params:
-        **code_of_arm("train_model", *TRAINED_OBJECTS),
         settings=lambda wildcards: ascii_json(training_settings(wildcards.arm, wildcards.seed)),
         inputs=inputs_as_words,
     shell:

@@ -23,7 +23,7 @@ ACCEPTED = {
     ),
     "Shell command directly uses variable": (
         "the data root and settings of the machine (device) change no result, so they must not be "
-        "parameters; params.settings, params.source and params.packages hold what decides a result"
+        "parameters; params.settings holds what decides a result"
     ),
 }
 

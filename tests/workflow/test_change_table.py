@@ -1,9 +1,11 @@
 """The table of changes, each with exactly the jobs that Snakemake plans on a finished smoke run."""
 
 import os
+import random
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -323,17 +325,23 @@ def test_an_update_makes_a_deleted_sample_file_again_and_nothing_after_it(finish
     assert {other: other.stat().st_mtime_ns for other in times} == times
 
 
-def test_touching_every_file_plans_nothing(finished):
-    for folder, _, names in os.walk(finished):
-        for name in names:
-            if ".snakemake" not in folder:
-                os.utime(os.path.join(folder, name))
+def test_only_manifests_are_believed(finished):
+    """Not .snakemake, which a copy may lack, nor times, nor a user's choice of triggers."""
+    shutil.rmtree(finished / ".snakemake")
+    moments = random.Random(1)
+    for path in finished.rglob("*"):
+        os.utime(path, (0, time.time() - moments.uniform(0, 1e6)))
     assert jobs(finished) == set()
     assert plan(finished).stdout == "MS1_min_snr, preset smoke: nothing to do\n"
+    edit(finished, SMOKE, "ema_decay: 0.9", "ema_decay: 0.91")
+    planned = jobs(finished)
+    assert from_training(RUNS) <= planned <= from_training(RUNS) | RENDERED
+    by_time = planned_jobs(finished, ["preset=smoke"], "--rerun-triggers", "mtime")
+    assert {" ".join([job.rule, *job.wildcards.values()]) for job in by_time} == planned
 
 
 def test_a_fresh_checkout_at_another_place_plans_nothing(finished, tmp_path):
-    """The project's files are new, from git; results, report and Snakemake's records are copied."""
+    """The project's files are new, from git; results and report are copied."""
 
     def git(*arguments):
         subprocess.run(
@@ -352,7 +360,7 @@ def test_a_fresh_checkout_at_another_place_plans_nothing(finished, tmp_path):
     ):
         git(*arguments)
     clone = tmp_path / "elsewhere" / "clone"
-    for computed in ("results", REPORT, ".snakemake"):
+    for computed in ("results", REPORT):
         shutil.copytree(finished / computed, clone / computed, copy_function=shutil.copy2)
     shutil.rmtree(finished)
     assert jobs(clone) == set()

@@ -215,7 +215,7 @@ def test_a_figure_on_a_slide_leads_back_to_its_run(finished, mismatches, tmp_pat
 def test_a_folder_and_a_manifest_stand_for_what_they_hold(finished, plan, monkeypatch, capsys):
     monkeypatch.setattr(audit, "planned_files", lambda root, config: plan)
     drawn = [path for path in (finished / REPORT / "figures").iterdir() if not path.name.endswith(MANIFEST)]
-    for name, number in ((f"{REPORT}/figures", len(drawn)), (f"{RUN}/log.csv{MANIFEST}", 4)):
+    for name, number in ((f"{REPORT}/figures", len(drawn)), (f"{RUN}/log.csv{MANIFEST}", 5)):
         assert audit.main([str(finished / name), "--json"], root=finished) == 0
         assert len(json.loads(capsys.readouterr().out)["roots"]) == number
 

@@ -1,24 +1,17 @@
 """Why each planned job would run, in words and with its cost, for people.
 
-Snakemake says only that something changed. Here the manifest of a step's last run is compared with what the
-step would run with now. Without a manifest the explanation says less, and guesses nothing.
+Without a manifest (provenance/up_to_date.py) the explanation says less, and guesses nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import sha256_file
-from workflow_scripts.provenance.manifest import local_path, manifest_path, read_manifest, recorded_files
-from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
-from workflow_scripts.provenance.verification import changed_keys, differences
+from workflow_scripts.provenance.up_to_date import UpToDate
 
 _MOST_VALUES = 4
 
@@ -41,60 +34,15 @@ def explain(
 ) -> list[Explained]:
     """Say why each job would run. `seconds`: rule -> how long its jobs take on average."""
     makers = {path: job for job in jobs for path in job.output_paths}
+    up_to_date = UpToDate(root, data_root)
     explained = []
     for job in jobs:
         follows = tuple(sorted({makers[path].rule for path in job.input_paths if path in makers}))
-        own = tuple(_own_reasons(job, makers, root, data_root))
+        own = tuple(up_to_date.changes(job, makers))
         if not own and not follows:
             own = (f"Snakemake says: {job.reason.split(':')[0] or 'no reason'}",)
         explained.append(Explained(job, own, follows, (seconds or {}).get(job.rule)))
     return explained
-
-
-def _own_reasons(
-    job: PlannedJob, makers: Mapping[str, PlannedJob], root: Path, data_root: Path | None
-) -> Iterator[str]:
-    missing = [path for path in job.output_paths if not (root / path).exists()]
-    try:
-        manifest = read_manifest(manifest_path(root / job.output_paths[0]))
-    except PipelineError:
-        manifest = None
-    if manifest is None and len(missing) == len(job.outputs):
-        yield "it does not exist yet"
-    elif missing:
-        yield f"missing: {_some(missing)}"
-    if manifest is None:
-        return
-    lineage, code = manifest["lineage"], code_of(root, job.entry, job.settings)
-    for line in differences(lineage["settings"], job.settings):
-        yield re.sub(r"\b(\d+)\.0\b(?!\.)", r"\1", line).replace(" -> ", " → ")
-    before, now = lineage["packages"]["versions"], code["packages"]["versions"]
-    for name in changed_keys(before, now):
-        yield f"{name} {before.get(name, 'not used')} → {now.get(name, 'not used')}"
-    changed = changed_keys(lineage["source"]["files"], code["source"]["files"])
-    # Another Python version writes every syntax tree differently.
-    if changed and before.get("python") == now.get("python"):
-        yield f"changed: {_some(changed)}"
-    recorded = {file["path"]: file for file in recorded_files(manifest, "inputs")}
-    for path in sorted(recorded.keys() - set(job.input_paths)):
-        yield f"{path} is no longer an input"
-    for path in job.input_paths:
-        if path not in recorded:
-            yield f"{path} is a new input"
-        # only inputs of jobs that are about to run are hashed, which costs little beside the run
-        elif path not in makers and _differs(local_path(path, root, data_root), recorded[path]):
-            yield f"{path} changed"
-
-
-def _differs(place: Path | None, recorded: Mapping[str, Any]) -> bool:
-    if place is None or not place.is_file() or recorded["sha256"] is None:
-        return False
-    return place.stat().st_size != recorded["size"] or sha256_file(place) != recorded["sha256"]
-
-
-def _some(paths: list[str]) -> str:
-    more = len(paths) - 3
-    return ", ".join(paths[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def plan_lines(explained: Sequence[Explained]) -> list[str]:

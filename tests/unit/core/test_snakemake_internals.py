@@ -13,3 +13,10 @@ def test_snakemake_has_the_internals_that_were_read_in_9_27():
     assert all(hasattr(snakemake.workflow.Workflow, name) for name in ("dag", "executor_plugin"))
     schedule = inspect.getsource(snakemake.workflow.JobScheduler.schedule)
     assert "self._schedule_reevalutation(self.job_rate_limiter.timespan)" in schedule
+    changed = [f"{name}_changed" for name in ("params", "code", "input", "software_stack")]
+    decided = ("has_metadata", "has_outdated_metadata", "input_checksums", *changed)
+    persistence = snakemake.persistence.PersistenceBase
+    assert all(callable(getattr(persistence, name)) for name in decided)
+    assert isinstance(snakemake.workflow.Workflow.rerun_triggers, property)
+    needrun = inspect.getsource(snakemake.workflow.DAG.update_needrun)
+    assert all(f"persistence.{name}(" in needrun for name in decided)

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import sha256_text
-from workflow_scripts.provenance import why_planned
+from workflow_scripts.provenance import up_to_date
 from workflow_scripts.provenance.manifest import edited_outputs, manifest_path, write_manifest
 from workflow_scripts.provenance.planned_jobs import PlannedJob, dry_run, parse_command, planned_jobs
 from workflow_scripts.provenance.why_planned import Explained, explain, plan_lines, total_words
@@ -40,7 +40,7 @@ rule one:
 def job(
     rule="train_model",
     inputs=("data.npz",),
-    outputs=("run/log.csv", "run/1.pt"),
+    outputs=("results/run/log.csv", "results/run/1.pt"),
     settings=None,
     wildcards=None,
     reason="",
@@ -119,7 +119,7 @@ def code(monkeypatch):
     """The digests of files and the versions of packages that every step has now; tests change them."""
     now = {"files": dict(FILES), "versions": dict(VERSIONS)}
     code = {"source": now, "packages": now}
-    monkeypatch.setattr(why_planned, "code_of", lambda *_: code)
+    monkeypatch.setattr(up_to_date, "code_of", lambda *_: code)
     return now
 
 
@@ -193,26 +193,26 @@ def test_jobs_of_one_reason_are_one_line_with_their_cost():
 
 
 def test_an_edited_output_is_found_and_a_new_time_alone_is_no_edit(root):
-    place, file = manifest_path(root / "run/log.csv"), root / "run/1.pt"
+    place, file = manifest_path(root / "results/run/log.csv"), root / "results/run/1.pt"
     assert edited_outputs(root, [place, root / "gone.manifest.json"]) == {}
     later = place.stat().st_mtime_ns + 1
     os.utime(file, ns=(later, later))
     assert edited_outputs(root, [place]) == {}
-    file.write_text("run/2.pt")  # as long as before
+    file.write_text("results/run/2.pt")  # as long as before
     os.utime(file, ns=(later, later))
     (found,) = edited_outputs(root, [place]).items()
-    assert found[0] == "run/1.pt" and "delete it to have it made again" in found[1]
+    assert found[0] == "results/run/1.pt" and "delete it to have it made again" in found[1]
     os.utime(file, ns=(0, 0))  # the stated shortcut: size and an old time are believed
     assert edited_outputs(root, [place]) == {}
 
 
 def test_certain_jobs_are_those_that_wait_for_none_and_new_files_after_them(root):
     train = job()
-    new_samples = job("sample_images", inputs=("run/1.pt",), outputs=("new.npz",))
+    new_samples = job("sample_images", inputs=("results/run/1.pt",), outputs=("new.npz",))
     new_metrics = job("compute_metrics", inputs=("new.npz",), outputs=("new.json",))
     (root / "old.json").write_text("{}")
     (root / "old.npz").write_text("")
-    old_samples = job("sample_images", inputs=("run/1.pt",), outputs=("old.npz",))
+    old_samples = job("sample_images", inputs=("results/run/1.pt",), outputs=("old.npz",))
     after_old = job("compute_metrics", inputs=("old.npz",), outputs=("never.json",))
     results = job("collect", inputs=("new.json", "old.json"), outputs=("results.jsonl", "old.json"))
     jobs = [results, after_old, old_samples, new_metrics, new_samples, train]
