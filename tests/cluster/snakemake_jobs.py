@@ -30,9 +30,10 @@ class ClusterRun:
     def said(self) -> str:
         return self.output.read_text()
 
-    def jobs(self) -> list[dict[str, str]]:
-        """Every SLURM job of the project so far, oldest first, as `Slurm.jobs` describes it."""
-        return [job for job in self.slurm.jobs() if job["workdir"] == str(self.project)]
+    def jobs(self, *states: str) -> list[dict[str, str]]:
+        """The SLURM jobs of the project so far (in these states), oldest first, as `Slurm.jobs` has them."""
+        jobs = [job for job in self.slurm.jobs() if job["workdir"] == str(self.project)]
+        return [job for job in jobs if not states or job["state"] in states]
 
     def wait_until(self, condition: Callable[[], object], timeout_s: float = 600) -> None:
         """Wait for a condition that must come true before Snakemake ends."""

@@ -23,6 +23,8 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
         return states == ["PENDING", "RUNNING"] and any("parameters" in log.read_text() for log in logs)
 
     killed.wait_until(one_trains_and_one_waits)
+    # Stopped, it cannot end before the next Snakemake looks, however slow the machine is; scancel wakes it.
+    slurm.call("scancel", "--full", "--signal=STOP", *(job["id"] for job in killed.jobs("RUNNING")))
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     left = [job["id"] for job in killed.jobs()]
