@@ -23,6 +23,8 @@ from workflow_scripts.study.config import load_study, parse_overrides, read_conf
 from workflow_scripts.study.description import PER_ARM
 from workflow_scripts.tools import command_line, errors_in_one_line, run
 
+MAX_CRATE_BYTES = 2**31
+
 
 @errors_in_one_line()
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -33,13 +35,14 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
 
 
 def _check(path: Path) -> int:
-    problems = check_crate(path)
-    if not problems:
-        with TemporaryDirectory() as unpacked:
-            if not path.is_dir():
-                with zipfile.ZipFile(path) as archive:
-                    archive.extractall(unpacked)
-            problems = _contradictions(path if path.is_dir() else Path(unpacked))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive, TemporaryDirectory() as unpacked:
+            if (num_bytes := sum(info.file_size for info in archive.infolist())) > MAX_CRATE_BYTES:
+                raise PipelineError(f"{path} unpacks to {num_bytes:,} bytes, which no crate of ours does")
+            archive.extractall(unpacked)
+            problems = check_crate(Path(unpacked)) or _contradictions(Path(unpacked))
+    else:
+        problems = check_crate(path) or _contradictions(path)
     for problem in problems:
         print(f"MISMATCH {problem}")
     print(f"crate: {'FAIL' if problems else 'pass'}")
