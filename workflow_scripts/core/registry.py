@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def parameters_of(setting: str, name: str) -> dict[str, bool]:
 def constant_of(setting: str, name: str, constant: str, *default: Any) -> Any:
     """A constant of an object's class or module, read from its source; else `default`, or ConfigError."""
     found, path = _found(setting, name), source_path(module_of(setting, name))
-    module = ast.parse(path.read_text(encoding="utf-8")).body if path else []
+    module = _statements(path, path.stat().st_mtime_ns) if path else []
     for node in [*getattr(found, "body", ()), *module]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == constant:
             return ast.literal_eval(node.value)
@@ -115,7 +116,7 @@ def _definition(module: str, attribute: str) -> ast.AST | None:
     path = source_path(module)
     if path is None:
         raise ImportError(f"there is no module {module}")
-    for node in ast.parse(path.read_text(encoding="utf-8"), path).body:
+    for node in _statements(path, path.stat().st_mtime_ns):
         if getattr(node, "name", None) == attribute:
             return node
         names = node.names if isinstance(node, ast.ImportFrom) else ()
@@ -124,6 +125,12 @@ def _definition(module: str, attribute: str) -> ast.AST | None:
             origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             return _definition(origin, alias.name)
     return None
+
+
+@cache
+def _statements(path: Path, mtime_ns: int) -> list[ast.stmt]:
+    """What a file's syntax tree holds; planning asks for the same files a thousand times."""
+    return ast.parse(path.read_text(encoding="utf-8"), path).body
 
 
 def source_path(module: str) -> Path | None:
