@@ -84,7 +84,7 @@ def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(prepared, show)
         assert _hashes(prepared / run) == expected, run
         _require_complete_log(prepared / run)
         names = sorted(path.name for path in (prepared / run).iterdir())
-        assert names == ["checkpoints", "log.csv", "step.lock", "step.log", "timing.json"]
+        assert names == ["checkpoints", "log.csv", "status.json", "step.lock", "step.log", "timing.json"]
     for kill in told["kills"]:
         # SIGTERM before the step has begun ends Python as it ends any program
         assert kill["exit"] in ({-9} if kill["signal"] == "SIGKILL" else {143, -15}), kill

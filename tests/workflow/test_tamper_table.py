@@ -186,12 +186,11 @@ def audited(project: Path, *arguments: str):
 
 
 def test_a_touched_output_of_older_settings_and_code_is_found(finished):
-    """`snakemake --touch` makes Snakemake believe that everything is up to date; the manifests do not."""
+    """`snakemake --touch` changes times, not manifests; neither the plan nor the audit believes it."""
     replace(finished, SMOKE, "batch_size: 32", "batch_size: 16")
     replace(finished, "workflow_scripts/sampling/sample.py", "x_T", "x_start_noise")
     assert snakemake(finished, "--touch").returncode == 0
-    planned = snakemake(finished, "--dry-run")
-    assert "Nothing to be done" in planned.stdout + planned.stderr
+    assert "train_model" in snakemake(finished, "--dry-run").stdout
     done = audited(finished, SAMPLES, "--config", "preset=smoke")
     assert done.returncode == 1
     for words in ("training.batch_size 32 -> 16", "changed since: workflow_scripts/sampling/sample.py"):
