@@ -33,6 +33,7 @@ from workflow_scripts.study.description import gate_settings, report_settings, s
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.measures import STAGES, can_be_probed, file_of, inputs_of, needs_of, restores
 from workflow_scripts.study.lock import amendments_path, lock_path
+from workflow_scripts.study.power import redrawn_at
 from workflow_scripts.study.preregistration import read_preregistrations
 
 # Steps inherit this process's environment, on a cluster too. Without these they run the project's own code,

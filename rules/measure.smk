@@ -305,6 +305,20 @@ rule collect_study:
         step("collect_results", "rows", "results")
 
 
+# Where samples are redrawn for their part in the spread between seeds.
+REDRAWN = or_exit(
+    redrawn_at,
+    VERDICT_SETTINGS["hypotheses"],
+    VERDICT_SETTINGS["context"],
+    {arm: STUDY.points_of(arm) for arm in ARMS},
+)
+REDRAWN_SAMPLES = [
+    path
+    for arm, point in REDRAWN
+    for path in every_run(f"{RUN}/finite_sample/{{point}}.json", [arm], point=point)
+]
+
+
 rule decide_verdict:
     input:
         results=f"{RESULTS}/results.jsonl",
@@ -317,3 +331,20 @@ rule decide_verdict:
         settings=ascii_json(VERDICT_SETTINGS),
     shell:
         step("decide_verdict", "results gate", "verdict")
+
+
+rule estimate_power:
+    input:
+        verdict=f"{RESULTS}/verdict.json",
+        redrawn=REDRAWN_SAMPLES,
+    output:
+        power=f"{RESULTS}/power.json",
+    log:
+        f"{RESULTS}/logs/estimate_power.log",
+    params:
+        settings=ascii_json(
+            {"preregistered_seeds": {item.experiment: len(item.front["seeds"]) for item in PREREGISTRATIONS}}
+        ),
+        inputs=inputs_as_words,
+    shell:
+        step("estimate_power", outputs="power") + " {params.inputs}"
