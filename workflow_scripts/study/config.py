@@ -245,7 +245,7 @@ def load_study(root: Path, study: str, preset: str) -> Study:
 
 
 def _for_pilot(scale: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The preset with seeds of which none is the study's, so that no run of a pilot can be one of the study."""
+    """The preset with seeds of which none is the study's, so that no run of a pilot is one of the study."""
     seeds, of_arms = scale["seeds"], scale.get("arm_seeds", {})
     taken = {*seeds, *chain(*of_arms.values())}
     if "pilot" in scale:

@@ -47,7 +47,7 @@ def not_run(arms: Sequence[str], preset: str) -> str:
 
 
 def kind_of_run(said: Mapping[str, Any]) -> str:
-    """What a run is if not the preregistered one: pilot, rehearsal or empty; `said` are settings or a verdict."""
+    """What settings or a verdict say that the run is: pilot, rehearsal, or "" for the preregistered one."""
     return "pilot" if said.get("pilot") else "rehearsal" if said["rehearsal"] else ""
 
 

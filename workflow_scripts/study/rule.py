@@ -156,7 +156,7 @@ def power(member: Member, confidence: float, num_seeds: int) -> float:
 
 
 def chance_of_an_outcome(member: Member, confidence: float, num_seeds: int) -> float:
-    """Chance of any outcome but inconclusive, the smaller of two: without a difference, and at twice the margin."""
+    """Chance of an outcome other than inconclusive: the smaller of no difference and twice the margin."""
     sd, margin, test = member
     return min(
         float(np.mean(decide_outcomes(differences, confidence, margin, test) != INCONCLUSIVE))

@@ -1,8 +1,8 @@
-"""Say what it would take to decide each hypothesis: python -m workflow_scripts.tools.power [--config KEY=VALUE…]
+"""Say what would decide each hypothesis: python -m workflow_scripts.tools.power [--config KEY=VALUE…]
 
-Reads a finished run of the study and preset, or of its pilot (pilot=yes): the spread between seeds, its parts due
-to samples and training, and the seeds, samples and time with which the rule reaches the power that is aimed
-at. Ends with the lines for a preregistration. Exit code 0, or 1 if nothing was run.
+Reads a finished run of the study and preset, or of its pilot (pilot=yes): the spread between seeds, its parts
+due to samples and to training, and the seeds, samples and time with which the rule reaches the power that is
+aimed at. Ends with the lines for a preregistration. Exit code 0, or 1 if nothing was run.
 """
 
 from __future__ import annotations

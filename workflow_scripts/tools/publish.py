@@ -39,8 +39,9 @@ def publish(root: Path, study_name: str | None, preset: str | None) -> str:
     preregistrations = read_preregistrations(root, name)
     locked = preregistered_preset(preregistrations)
     if preset and preset != locked:
+        kind = "pilot" if preset.endswith(PILOT) else "rehearsal"
         raise PipelineError(
-            f"preset {preset} is a {'pilot' if preset.endswith(PILOT) else 'rehearsal'} of {name}, which is preregistered for {locked}; only that "
+            f"preset {preset} is a {kind} of {name}, which is preregistered for {locked}; only that "
             "preset's summary is published"
         )
     study = load_study(root, name, locked)

@@ -23,16 +23,17 @@ PARTS = {
 
 
 def power(context: ReportContext, setting: Setting) -> Section:
-    """Two tables: the spread and its parts; the power of what was run, of what is planned, and what suffices."""
+    """Two tables: the spread and its parts; the power of what was run and is planned, and what suffices."""
     found = context.power
     level, share = f"{100 * found['confidence']:g} %", f"{100 * found['target']:g} %"
     words = source_numbers(
         f"How far a hypothesis' estimate differs between seeds (of a ratio, its logarithm), with {level} "
-        "intervals, decides how many it takes. One part comes from the finite number of samples: the same sample "
-        "numbers of both arms were redrawn. It shrinks with more samples; the rest, due to training, only "
-        f"averages out over seeds. Power is the chance, in simulations of the rule, of better at a change of twice "
-        f"the threshold, or of held without a difference or in the middle of a bound; {share} is the aim. "
-        "The spread is itself an estimate, so take its upper end for a plan that must not fail.",
+        "intervals, decides how many it takes. One part comes from the finite number of samples: the same "
+        "sample numbers of both arms were redrawn. It shrinks with more samples; the rest, due to training, "
+        "only averages out over seeds. Power is the chance, in simulations of the rule, of better at a change "
+        "of twice the threshold, or of held without a difference or in the middle of a bound; "
+        f"{share} is the aim. The spread is itself an estimate: where a plan must not fail, take its upper "
+        "end.",
         "power",
     )
     parts = [
@@ -99,19 +100,13 @@ def options(
 def _option(found: Mapping[str, Any], option: Mapping[str, Any], item: Mapping[str, Any]) -> list[str]:
     samples, seeds, half = option["num_samples"], option["num_seeds"], option["half_width"]
     # of a ratio the upper half, which is the wider one
-    wide = None if half is None else shown(item, half)
-    text = (
-        NONE
-        if wide is None
-        else f"± {100 * wide:.3g} %"
-        if item["estimand"] == RATIO
-        else f"± {number(wide, 2)}"
-    )
+    wide = 0.0 if half is None else shown(item, half)
+    text = f"± {100 * wide:.3g} %" if item["estimand"] == RATIO else f"± {number(wide, 2)}"
     return [
         NONE if samples is None else _cell(f"{samples:,}", samples),
         _cell(f"more than {found['max_seeds']}") if seeds is None else _cell(str(seeds), seeds),
         NONE if option["power"] is None else _cell(rate_text(option["power"]), option["power"]),
-        NONE if wide is None else _cell(text, wide),
+        NONE if half is None else _cell(text, wide),
     ]
 
 
