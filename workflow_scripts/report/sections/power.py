@@ -30,8 +30,8 @@ def power(context: ReportContext, setting: Setting) -> Section:
         f"How far a hypothesis' estimate differs between seeds (of a ratio, its logarithm), with {level} "
         "intervals, decides how many it takes. One part comes from the finite number of samples: the same "
         "sample numbers of both arms were redrawn. It shrinks with more samples; the rest, due to training, "
-        "only averages out over seeds. Power is the chance, in simulations of the rule, of better at a change "
-        "of twice the threshold, or of held without a difference or in the middle of a bound; "
+        "only averages out over seeds. Power is the chance, in simulations of the rule, of better at a "
+        "change of twice the threshold, or of held without a difference or in the middle of a bound; "
         f"{share} is the aim. The spread is itself an estimate: where a plan must not fail, take its upper "
         "end.",
         "power",
@@ -88,11 +88,10 @@ def options(
     for entry in found["hypotheses"]:
         kinds = [("as run here", entry["here"]), ("as preregistered", entry["preregistered"])]
         kinds += [(f"for {100 * found['target']:g} %", option) for option in entry["options"]]
+        item = hypotheses[entry["id"]]
         for kind, option in kinds if entry["here"] else ():
-            times = [_time(entry, option, hypotheses[entry["id"]], seconds)] if seconds else []
-            rows.append(
-                [markdown(entry["id"]), kind, *_option(found, option, hypotheses[entry["id"]]), *times]
-            )
+            times = [_time(entry, option, item, seconds)] if seconds else []
+            rows.append([markdown(entry["id"]), kind, *_option(found, option, item), *times])
     columns = ["Hypothesis", "", "samples", "seeds", "power", "half-width", *["time"] * bool(seconds)]
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
