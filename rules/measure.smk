@@ -135,12 +135,8 @@ METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not 
 
 
 def metrics_of(arm):
-    """The metrics of an arm's runs: without training there is no log, and targets are for restorations."""
-    method = STUDY.arm(arm).settings["method"]
-    absent = [] if arm in TRAINED else ["log"]
-    absent += [] if restores(method) else ["targets"]
-    absent += [] if method.get("condition") == "class" else ["labels"]
-    return [name for name in METRICS if not {*absent} & {*needs_of(name)}]
+    """The metrics of an arm's runs that are measured by a rule of their own name."""
+    return [name for name in STUDY.metrics_of(arm) if name in METRICS]
 
 
 # One job measures a metric at all points of a run.
@@ -221,9 +217,7 @@ rule probe_checkpoint:
 
 
 PROBES = [f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS]
-PROBED = [
-    arm.name for arm in STUDY.arms if "curvature" in STUDY.metrics and can_be_probed(arm.settings["method"])
-]
+PROBED = [arm for arm in ARMS if "curvature" in STUDY.metrics_of(arm)]
 
 
 JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"

@@ -168,6 +168,11 @@ def _changes(changes: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _planned(power: Mapping[str, float]) -> str:
+    """`H1 83.0 % and H2 90.0 %`."""
+    return join_words([f"{markdown(name)} {rate_text(value)}" for name, value in power.items()])
+
+
 def _locked_value(value: Any) -> str:
     is_hash = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
     return f"sha256 {_hash(value)}" if is_hash else markdown(setting_value(value))
@@ -183,4 +188,5 @@ FILTERS = {
     "table": as_markdown,
     "hash": _hash,
     "changes": _changes,
+    "planned": _planned,
 }

@@ -17,7 +17,7 @@ from workflow_scripts.core.limits import is_trained
 from workflow_scripts.core.registry import constant_of, parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
-from workflow_scripts.study.measures import needs_of
+from workflow_scripts.study.measures import can_be_probed, needs_of, restores
 from workflow_scripts.study.points import fits, merge, points_of
 
 SECTIONS = (
@@ -123,6 +123,18 @@ class Study:
         settings = self.arms[0].settings
         inception = settings["extractor"]["kind"] == "inception"
         return [name for name in settings["metrics"] if inception or "logits" not in needs_of(name)]
+
+    def metrics_of(self, arm: str) -> list[str]:
+        """The metrics that are measured of an arm's runs.
+
+        Without training there is no log, targets are for restorations, labels for arms of classes.
+        """
+        method = self.arm(arm).settings["method"]
+        absent = set() if is_trained(method) else {"log"}
+        absent |= set() if restores(method) else {"targets"}
+        absent |= set() if method.get("condition") == "class" else {"labels"}
+        of_stage = {"curvature": can_be_probed(method), "frechet_by_step": self.by_step_of(arm) is not None}
+        return [name for name in self.metrics if of_stage.get(name, True) and not absent & {*needs_of(name)}]
 
     def by_step_of(self, arm: str) -> str | None:
         """The point at which frechet_by_step judges an arm's checkpoints; None if there is none."""

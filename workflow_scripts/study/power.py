@@ -150,11 +150,14 @@ def _variances_of_samples(
     """
     used = item["metric_used"]
     points = [(item["arm"], used["point"]), (item["comparator"], used["comparator_point"])]
+    seeds: dict[str, set[int]] = {}
+    for arm, seed, _ in by_run:
+        seeds.setdefault(arm, set()).add(seed)
+    single = {arm for arm, own in seeds.items() if own == {0}}  # those without training
     variances = []
     for seed in (seed["seed"] for seed in item["seeds"]):
-        # an arm without training has one run, seed 0
         runs = [
-            by_run.get((arm, seed, point), by_run.get((arm, 0, point)))
+            by_run.get((arm, 0 if arm in single else seed, point))
             for arm, point in points[: len(_sides(item))]
         ]
         if any(run is None for run in runs):

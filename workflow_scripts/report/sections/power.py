@@ -115,7 +115,7 @@ def _time(
     item: Mapping[str, Any],
     seconds: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """The time of all seeds of both arms, in which the steps at the hypothesis' points grow with the samples."""
+    """The time of all seeds of both arms; that of the steps at the hypothesis' points grows with samples."""
     if option["num_seeds"] is None:
         return NONE
     used, total = item["metric_used"], 0.0
