@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
             if key.startswith(f"{experiment}.")
         }
         shown = ", ".join(f"{key}: {power:.2g}" for key, power in own.items() if power)
-        print(f"{experiment}:\n  pilot: {preset}\n  power: {{{shown}}}")
+        print(
+            f"{experiment}:\n  pilot: {preset}\n  power: {{{shown}}}" if shown else f"{experiment}: nothing"
+        )
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ def made_up(generator, num_seeds, samples, training):
 # What the digits study showed: for Min-SNR training dominates, for the cosine schedule the samples.
 @pytest.mark.parametrize(("samples", "training"), [(0.05, 0.12), (0.13, 0.09)])
 def test_the_parts_of_the_spread_are_recovered(samples, training, monkeypatch, show):
-    monkeypatch.setattr(
-        "workflow_scripts.study.power.fewest_seeds", lambda *_: None
-    )  # a search takes longest
+    for simulation in ("power", "chance_of_an_outcome"):  # which take longest
+        monkeypatch.setattr(rule, simulation, lambda *_: 1.0)
+    monkeypatch.setattr(rule, "error_rates", lambda *_: {})
     generator, num = np.random.default_rng(0), 300
     found = [estimated(hypothesis(), *made_up(generator, 5, samples, training)) for _ in range(num)]
     truth = {"spread": math.hypot(samples, training), "from_samples": samples, "from_training": training}

@@ -24,7 +24,8 @@ PARTS = {
 
 def power(context: ReportContext, setting: Setting) -> Section:
     """Two tables: the spread and its parts; the power of what was run and is planned, and what suffices."""
-    found = context.power
+    if (found := context.power) is None:
+        return Section("Power", "Power was not estimated.", [])
     level, share = f"{100 * found['confidence']:g} %", f"{100 * found['target']:g} %"
     words = source_numbers(
         f"How far a hypothesis' estimate differs between seeds (of a ratio, its logarithm), with {level} "
@@ -68,8 +69,10 @@ def parts_table(found: Mapping[str, Any]) -> Table:
             *(NONE if entry[name] is None else _part(entry[name]) for name in PARTS),
         ]
         for entry in found["hypotheses"]
+        if entry["spread"]
     ]
-    return {"columns": ["Hypothesis", "seeds", *PARTS.values()], "rows": rows}
+    columns = ["Hypothesis", "seeds", *PARTS.values()]
+    return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
 
 def _part(part: Mapping[str, Any]) -> Cell:
