@@ -11,11 +11,13 @@ from pathlib import Path
 
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json
-from workflow_scripts.provenance.manifest import read_manifest, study_manifests
+from workflow_scripts.provenance.manifest import SUFFIX, read_manifest, study_manifests
 from workflow_scripts.report.costs import seconds_per_seed
 from workflow_scripts.report.labels import text_table
 from workflow_scripts.report.sections.power import options, parts_table
 from workflow_scripts.study.config import PILOT, parse_overrides, read_config
+from workflow_scripts.study.power import power_of
+from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.tools import command_line, errors_in_one_line, run
 
 
@@ -24,12 +26,27 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     arguments = command_line("power", __doc__).parse_args(argv)
     study, preset, _ = read_config(root, parse_overrides(arguments.config))
     results = root / "results" / study / preset
-    if not (results / "power.json").is_file():
+    if not (results / "verdict.json").is_file():
         words = f"PRESET={preset.removesuffix(PILOT)}" + (" PILOT=yes" if preset.endswith(PILOT) else "")
         raise PipelineError(f"{study}, preset {preset}, has not run; run: make report STUDY={study} {words}")
-    found, verdict = (read_json(results / f"{name}.json") for name in ("power", "verdict"))
+    # Of the hypotheses, seeds and counts that are preregistered now; they may follow from what was run.
+    preregistrations = read_preregistrations(root, study)
+    now = {item["id"]: item for one in preregistrations for item in one.hypotheses}
+    verdict = read_json(results / "verdict.json")
+    hypotheses = {
+        item["id"]: {**item, **now[item["id"]]} for item in verdict["hypotheses"] if item["id"] in now
+    }
+    redrawn = map(
+        read_json,
+        sorted(
+            path
+            for path in results.glob("runs/*/seed*/finite_sample/*.json")
+            if not path.name.endswith(SUFFIX)
+        ),
+    )
+    seeds = {one.experiment: len(one.front["seeds"]) for one in preregistrations}
+    found = power_of({**verdict, "hypotheses": [*hypotheses.values()]}, [*redrawn], seeds)
     seconds = seconds_per_seed(map(read_manifest, study_manifests(root, study, preset)))
-    hypotheses = {item["id"]: item for item in verdict["hypotheses"]}
     for table in (parts_table(found), options(found, hypotheses, seconds)):
         print(text_table([table["columns"], *table["rows"]]), end="\n\n")
     print("for the preregistrations:")
