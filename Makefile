@@ -2,12 +2,13 @@
 STUDY ?=
 PRESET ?=
 DATA ?=
+PILOT ?=
 CORES ?= 2
 # The newest supported Python that is installed; PYTHON=… chooses another.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do python$$version -c '' 2>/dev/null && echo python$$version && break; done)
 # Memory that jobs may claim together: what is free. MEM_MB= lifts the limit.
 MEM_MB ?= $(shell awk '/^MemAvailable:/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
-CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(DATA),data_root="$(DATA)"))
+CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(PILOT),pilot=$(PILOT)) $(if $(DATA),data_root="$(DATA)"))
 OPTIONS = $(if $(MEM_MB),--resources mem_mb=$(MEM_MB)) --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 TOOL = $(VENV) python -m workflow_scripts.tools
@@ -21,11 +22,11 @@ ifdef SHARE_GPU
 $(error SHARE_GPU was removed; docs/gpu.md shows how to share a GPU with nvidia-cuda-mps-control)
 endif
 
-.PHONY: help report data update plan audit crate publish compare test quick lint test-cluster bench lock amend relock clean pictures
+.PHONY: help report data update plan power audit crate publish compare test quick lint test-cluster bench lock amend relock clean pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: STUDY=MS1_min_snr PRESET=a-file-in-config/study/STUDY/presets DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
+	@echo "  Variables: STUDY=MS1_min_snr PRESET=a-file-in-config/study/STUDY/presets PILOT=yes DATA=folder-of-datasets CORES=2 MEM_MB=memory PYTHON=python3.12"
 
 report: .venv/installed ## run the whole study; print the verdict and the report's path
 	@$(VENV) snakemake $(OPTIONS)
@@ -41,6 +42,9 @@ plan: .venv/installed ## say what `make report` would run, why, and how long it 
 
 audit: .venv/installed ## verify every computed file; AUDIT_PATH=FILE prints the lineage of one
 	@$(TOOL).audit $(if $(AUDIT_PATH),"$(AUDIT_PATH)") $(if $(CONFIG),--config $(CONFIG))
+
+power: .venv/installed ## say how many seeds and samples decide each hypothesis, from a finished run or a pilot (PILOT=yes)
+	@$(TOOL).power $(if $(CONFIG),--config $(CONFIG))
 
 crate: .venv/installed ## pack the finished study as an RO-Crate, with hashes
 	@$(TOOL).crate $(if $(CONFIG),--config $(CONFIG))
@@ -82,9 +86,9 @@ relock: .venv/installed ## resolve envs/*.in into envs/*.lock again (installs pi
 	@.venv/bin/pip install --quiet pip-tools
 	@cd envs && for name in requirements requirements-test bench; do ../.venv/bin/$(PIP_COMPILE) --output-file $$name.lock $$name.in; done
 
-clean: ## delete the results and the report of STUDY and PRESET (give both)
+clean: ## delete the results and the report of STUDY and PRESET (give both), or with PILOT=yes of its pilot
 	@test -n "$(STUDY)" -a -n "$(PRESET)" || { echo "error: name what to delete: make clean STUDY=... PRESET=..." >&2; exit 2; }
-	@rm -rf "results/$(STUDY)/$(PRESET)" "reports/$(STUDY)/$(PRESET)"
+	@rm -rf $(foreach folder,results reports,"$(folder)/$(STUDY)/$(PRESET)$(if $(filter yes,$(PILOT)),_pilot)")
 
 pictures:
 	@echo "error: make pictures was removed; copy reports/<STUDY>/<PRESET>/figures/frechet_vs_nfe.png to docs/images/" >&2; exit 2

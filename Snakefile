@@ -31,6 +31,7 @@ localrules:
     collect_run,
     collect_study,
     decide_verdict,
+    estimate_power,
     render_notebook,
     write_summary,
     collect_costs,

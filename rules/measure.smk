@@ -135,12 +135,8 @@ METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not 
 
 
 def metrics_of(arm):
-    """The metrics of an arm's runs: without training there is no log, and targets are for restorations."""
-    method = STUDY.arm(arm).settings["method"]
-    absent = [] if arm in TRAINED else ["log"]
-    absent += [] if restores(method) else ["targets"]
-    absent += [] if method.get("condition") == "class" else ["labels"]
-    return [name for name in METRICS if not {*absent} & {*needs_of(name)}]
+    """The metrics of an arm's runs that are measured by a rule of their own name."""
+    return [name for name in STUDY.metrics_of(arm) if name in METRICS]
 
 
 # One job measures a metric at all points of a run.
@@ -221,9 +217,7 @@ rule probe_checkpoint:
 
 
 PROBES = [f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS]
-PROBED = [
-    arm.name for arm in STUDY.arms if "curvature" in STUDY.metrics and can_be_probed(arm.settings["method"])
-]
+PROBED = [arm for arm in ARMS if "curvature" in STUDY.metrics_of(arm)]
 
 
 JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
@@ -305,6 +299,20 @@ rule collect_study:
         step("collect_results", "rows", "results")
 
 
+# Where samples are redrawn for their part in the spread between seeds.
+REDRAWN = or_exit(
+    redrawn_at,
+    VERDICT_SETTINGS["hypotheses"],
+    VERDICT_SETTINGS["context"],
+    {arm: STUDY.points_of(arm) for arm in ARMS},
+)
+REDRAWN_SAMPLES = [
+    path
+    for arm, point in REDRAWN
+    for path in every_run(f"{RUN}/finite_sample/{{point}}.json", [arm], point=point)
+]
+
+
 rule decide_verdict:
     input:
         results=f"{RESULTS}/results.jsonl",
@@ -317,3 +325,20 @@ rule decide_verdict:
         settings=ascii_json(VERDICT_SETTINGS),
     shell:
         step("decide_verdict", "results gate", "verdict")
+
+
+rule estimate_power:
+    input:
+        verdict=f"{RESULTS}/verdict.json",
+        redrawn=REDRAWN_SAMPLES,
+    output:
+        power=f"{RESULTS}/power.json",
+    log:
+        f"{RESULTS}/logs/estimate_power.log",
+    params:
+        settings=ascii_json(
+            {"preregistered_seeds": {item.experiment: len(item.front["seeds"]) for item in PREREGISTRATIONS}}
+        ),
+        inputs=inputs_as_words,
+    shell:
+        step("estimate_power", outputs="power") + " {params.inputs}"

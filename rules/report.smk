@@ -95,6 +95,7 @@ rule render_notebook:
         scale_marks=f"{RESULTS}/stats/scale_marks.json",
         logs=EVERY_LOG,
         probes=EVERY_PROBE,
+        power=f"{RESULTS}/power.json",
     output:
         notebook=f"{REPORT}/notebooks/{{notebook}}.ipynb",
         html=f"{REPORT}/notebooks/{{notebook}}.html",
@@ -111,7 +112,7 @@ rule render_notebook:
     shell:
         step(
             "render_notebook",
-            "template templates results verdict scale_marks logs probes",
+            "template templates results verdict scale_marks logs probes power",
             "notebook html",
             wildcards="notebook",
         )
@@ -124,6 +125,7 @@ RECORDS = {
     "results": f"{RESULTS}/results.jsonl",
     "scale_marks": f"{RESULTS}/stats/scale_marks.json",
     "finite_samples": FINITE_SAMPLES,
+    "power": f"{RESULTS}/power.json",
     "manifest": f"{RESULTS}/data/manifest.json",
     "extractor_info": f"{RESULTS}/extractor/extractor.json",
 }
@@ -142,7 +144,7 @@ rule write_summary:
     shell:
         step(
             "write_summary",
-            "template results verdict gate scale_marks manifest extractor_info finite_samples",
+            "template results verdict gate scale_marks manifest extractor_info finite_samples power",
             "summary",
         )
 
@@ -197,7 +199,7 @@ def every_output():
     of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints")
     names = [rule.name for rule in workflow.rules if rule.name not in of_some_runs]
     outputs = {name: [str(path) for path in getattr(rules, name).output] for name in names}
-    found = {*FINITE_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
+    found = {*FINITE_SAMPLES, *REDRAWN_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
     networks = [network.name for network in STUDY.networks]
     for arm in ARMS:
         absent = [f"measure_{file_of(name)}" for name in METRICS if name not in metrics_of(arm)]

@@ -196,7 +196,7 @@ function ranWith(arm, name, value) {
 function aboutSetting(key) {
   const [name, arm] = key.split("/").reverse(), [value, file] = data.settings[key], places = ranWith(arm, name, value);
   const locked = data.gate.locked === data.preset
-    ? ["The preregistration's lock contains this setting: "] : [`This is a rehearsal; the preregistration's lock contains the settings of the preset ${data.gate.locked}: `];
+    ? ["The preregistration's lock contains this setting: "] : [`This is a ${data.gate.kind}; the preregistration's lock contains the settings of the preset ${data.gate.locked}: `];
   const facts = [["Value", el("code", {}, settingText(value))], ["File", el("code", {}, file)], ...(arm ? [["Arm", label(arm)]] : [])];
   return { title: `Setting: ${name}`, parts: [
     el("dl", { class: "facts-of" }, facts.flatMap(([title, shown]) => [el("dt", {}, title), el("dd", {}, shown)])),

@@ -51,7 +51,7 @@ NOTEBOOKS = {"render_notebook 01_results", "render_notebook 02_training"}
 PAGE = {"collect_costs", "build_report"}
 WORDS = {"write_summary"} | PAGE
 FROM_RESULTS = figures("hypotheses", "frechet_vs_nfe", "curvature_vs_step", "curvature_vs_frechet")
-AFTER_COLLECTING = {"collect_study", "decide_verdict"} | FROM_RESULTS | NOTEBOOKS | WORDS
+AFTER_COLLECTING = {"collect_study", "decide_verdict", "estimate_power"} | FROM_RESULTS | NOTEBOOKS | WORDS
 # whatever names the arms, seeds or settings in words
 RENDERED = figures(*FIGURES) | NOTEBOOKS | WORDS
 GATE = {"check_preregistration"}
@@ -198,7 +198,10 @@ EDITS = {
         "docs/experiments/E2_pre_reg.md",
         "threshold: 0.07",
         "threshold: 0.05",
-        GATE | {"decide_verdict", "draw_hypotheses", "draw_frechet_vs_nfe"} | NOTEBOOKS | WORDS,
+        GATE
+        | {"decide_verdict", "estimate_power", "draw_hypotheses", "draw_frechet_vs_nfe"}
+        | NOTEBOOKS
+        | WORDS,
     ),
 }
 
@@ -383,7 +386,8 @@ def test_an_output_edited_by_hand_is_detected_by_the_plan_and_stops_the_run(fini
         assert f"error: {verdict} is not what its step wrote" in said.stderr
     assert page.read_bytes() == shown
     (finished / verdict).unlink()
-    assert jobs(finished) == {"decide_verdict", "draw_hypotheses", "draw_frechet_vs_nfe"} | NOTEBOOKS | WORDS
+    decided = {"decide_verdict", "estimate_power", "draw_hypotheses", "draw_frechet_vs_nfe"}
+    assert jobs(finished) == decided | NOTEBOOKS | WORDS
 
 
 def test_the_plan_names_key_module_and_cost_and_that_the_gate_is_closed(finished):

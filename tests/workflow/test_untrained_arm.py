@@ -42,6 +42,7 @@ arms: [E1_identity, E1_trained]
 comparator: null
 comparisons: []
 seeds: [1077, 1078]
+pilot: none
 hypotheses: []
 analysis: {aggregation: geometric_mean_of_ratios, interval: paired_t, confidence: 0.95, multiplicity: none}
 exclusion: []

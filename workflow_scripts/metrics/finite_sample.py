@@ -29,9 +29,10 @@ def finite_sample(
     `stderr` is the standard deviation over 100 resamples of the N vectors, the reference kept, and `interval`
     the 95 % normal interval from it (Efron and Tibshirani 1993, chapter 13). It does not cover the bias: a
     distance from few samples is too high (Chong and Forsyth 2020), and repeated vectors raise it again, so
-    the resamples' own mean is not used. The bias shows in `by_num_samples`: mean distances of the disjoint
-    eighths, quarters and halves, then of all. `on_distance(done)` counts up to NUM_DISTANCES. PipelineError
-    below 16 vectors.
+    the resamples' own mean is not used. `resamples` are their distances: of runs with equally many samples,
+    entry by entry of the same sample numbers (study/power.py). The bias shows in `by_num_samples`: mean
+    distances of the disjoint eighths, quarters and halves, then of all. `on_distance(done)` counts up to
+    NUM_DISTANCES. PipelineError below 16 vectors.
     """
     done = itertools.count(1)
 
@@ -43,7 +44,8 @@ def finite_sample(
     count = len(features)
     value = distance(features)
     draws = (stream(SEED, "bootstrap", n).integers(0, count, size=count) for n in range(NUM_RESAMPLES))
-    stderr = float(np.std([distance(features[chosen]) for chosen in draws], ddof=1))
+    resamples = [distance(features[chosen]) for chosen in draws]
+    stderr = float(np.std(resamples, ddof=1))
     by_num_samples = []
     for parts in PARTS:
         size = count // parts
@@ -55,5 +57,6 @@ def finite_sample(
         "stderr": stderr,
         "interval": list(normal_interval(value, stderr)),
         "num_resamples": NUM_RESAMPLES,
+        "resamples": resamples,
         "by_num_samples": [*by_num_samples, {"num_samples": count, "value": value}],
     }

@@ -25,7 +25,7 @@ from workflow_scripts.report.labels import (
 from workflow_scripts.report.page import render
 from workflow_scripts.report.tables import NONE, Table, setting_value
 from workflow_scripts.study.estimands import complete
-from workflow_scripts.study.reasons import claim, metric_name, percent
+from workflow_scripts.study.reasons import claim, kind_of_run, metric_name, percent
 from workflow_scripts.study.results import NOT_IDENTITY, Row
 
 # The terminal shows this many rows of a table; the page shows all.
@@ -84,12 +84,12 @@ def as_text(sections: Sequence[Section]) -> str:
 
 def as_page(a: Side, b: Side, sections: Sequence[Section], templates: Sequence[Path]) -> str:
     """One self-contained HTML page, escaped, with the same bytes wherever it is made."""
-    rehearsals = dict.fromkeys(side.name for side in (a, b) if side.verdict["rehearsal"])
+    kinds = {side.name: kind_of_run(side.verdict).upper() for side in (a, b)}
     return render(
         list(templates),
         "compare.html.j2",
         title=f"{a.name} and {b.name}",
-        banner=f"REHEARSAL: {' and '.join(rehearsals)}" if rehearsals else "",
+        banner="; ".join(f"{kind}: {name}" for name, kind in kinds.items() if kind),
         sections=sections,
     )
 
@@ -101,6 +101,7 @@ def _overview(a: Side, b: Side) -> Section:
         return {
             "study / preset": side.name,
             "rehearsal": preregistered if verdict["rehearsal"] else "no",
+            "pilot": "yes" if verdict.get("pilot") else "no",
             "outcome": OUTCOME_WORDS[verdict["outcome"]],
             "arms": ", ".join(sorted({row["arm"] for row in side.rows})) or "none",
             "seeds": ", ".join(map(str, sorted({row["seed"] for row in side.rows}))) or "none",

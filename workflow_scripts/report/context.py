@@ -48,6 +48,8 @@ class ReportContext:
     probes: dict[tuple[str, int], list[Path]] = field(default_factory=dict)
     samples: dict[tuple[str, int, str], Path] = field(default_factory=dict)
     finite_samples: list[dict[str, Any]] = field(default_factory=list)
+    power: dict[str, Any] | None = None
+    costs: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> ReportContext:
@@ -58,7 +60,10 @@ class ReportContext:
         return cls(
             report,
             results=[flat(row) for path in inputs.get("results", []) for row in read_rows(path)],
-            verdict=next((read_json(path) for path in inputs.get("verdict", [])), None),
+            **{
+                name: next((read_json(path) for path in inputs.get(name, [])), None)
+                for name in ("verdict", "power", "costs")
+            },
             scale_marks=[mark for path in inputs.get("scale_marks", []) for mark in read_json(path)],
             logs={arm_and_seed(path): Path(path) for path in inputs.get("logs", [])},
             probes=probes,

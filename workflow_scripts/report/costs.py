@@ -20,7 +20,7 @@ def collect_costs(timings: Sequence[Path], manifests: Iterable[Mapping[str, Any]
 
         {"stages": [{"stage", "jobs", "wall_s", "training_steps", "images", "gpu_hours", "peak_memory_mb"}],
          "runs": [{"arm", "seed", "wall_s", "steps_per_s", "peak_memory_mb", "num_parameters"}],
-         "machines": ["CPU, cores, GPUs"], "missing": ["sentence"]}
+         "seconds_per_seed": as the function, "machines": ["CPU, cores, GPUs"], "missing": ["sentence"]}
 
     A stage is one entry point. Its `wall_s` adds up its steps even if they ran in parallel; `gpu_hours` is
     that time on machines with a GPU, or null. A step kept from an earlier run counts with its cost then.
@@ -33,8 +33,26 @@ def collect_costs(timings: Sequence[Path], manifests: Iterable[Mapping[str, Any]
     return {
         "stages": sorted(stages.values(), key=lambda stage: -stage["wall_s"]),
         "runs": [_run(path) for path in sorted(timings)],
+        "seconds_per_seed": seconds_per_seed(kept),
         "machines": sorted(machines - {""}),
         "missing": [] if kept else ["No step manifests were found, so only training is timed."],
+    }
+
+
+def seconds_per_seed(manifests: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean seconds of one run by arm, at each point, and under `run` of all steps that are at no point."""
+    seconds: dict[str, dict[str, float]] = {}
+    seeds: dict[str, set[str]] = {}
+    for manifest in manifests:
+        wildcards = manifest["lineage"]["wildcards"]
+        if {"arm", "seed"} <= wildcards.keys():
+            arm, where = wildcards["arm"], wildcards.get("point", "run")
+            seeds.setdefault(arm, set()).add(wildcards["seed"])
+            own = seconds.setdefault(arm, {})
+            own[where] = own.get(where, 0.0) + (manifest["circumstances"].get("wall_s") or 0.0)
+    return {
+        arm: {where: wall_s / len(seeds[arm]) for where, wall_s in own.items()}
+        for arm, own in seconds.items()
     }
 
 

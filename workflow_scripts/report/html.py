@@ -194,7 +194,7 @@ def _hashes(
         )
     return [
         ("results.jsonl", results),
-        (gate["lock"]["path"], gate["lock"]["sha256"]),
+        *([(gate["lock"]["path"], gate["lock"]["sha256"])] if gate["lock"]["sha256"] else []),
         *((item["path"], item["sha256"]) for item in gate["preregistrations"]),
         ("training images", manifest["train"]["sha256"]),
         ("test images", manifest["test"]["sha256"]),

@@ -21,7 +21,7 @@ from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.estimands import SUPERIORITY, Hypothesis, deciding, estimate, zone
 from workflow_scripts.study.measures import can_be_probed
-from workflow_scripts.study.reasons import metric_name, value_text
+from workflow_scripts.study.reasons import kind_of_run, metric_name, value_text
 from workflow_scripts.study.results import DIVERGED
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def answer(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     outcome = verdict["outcome"]
     confirmatory = deciding(verdict["hypotheses"])
     ran = [item for item in confirmatory if item["outcome"] != "not_run"]
-    lead = outcome.capitalize() + (", in this rehearsal" if verdict["rehearsal"] else "")
+    kind = kind_of_run(verdict)
+    lead = outcome.capitalize() + (f", in this {kind}" if kind else "")
     if outcome == "inconclusive":
         if not ran:
             return f"{lead}: this preset runs none of the preregistered comparisons."
@@ -150,10 +151,24 @@ def study_paragraph(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> st
     )
 
 
-def hypothesis_paragraph(report: Mapping[str, Any], item: Hypothesis) -> str:
+def hypothesis_paragraph(
+    report: Mapping[str, Any], item: Hypothesis, power: Mapping[str, Any] | None = None
+) -> str:
     """One hypothesis' outcome, reason and what stays open; its numbers are marked with the hypothesis."""
     head = f"**{markdown(item['id'])}** ({item['role']}): {OUTCOME_WORDS[item['outcome']]}. "
-    return source_numbers(head, _deciders([item])) + f"{_told(report, item)}.{_left_open(item)}"
+    settled = _settled_by(item, power) if item["outcome"] == "inconclusive" else ""
+    return source_numbers(head, _deciders([item])) + f"{_told(report, item)}.{_left_open(item)}{settled}"
+
+
+def _settled_by(item: Hypothesis, power: Mapping[str, Any] | None) -> str:
+    """How many seeds would settle an inconclusive hypothesis, if its spread is known."""
+    entry = next((one for one in (power or {}).get("hypotheses", ()) if one["id"] == item["id"]), None)
+    if entry is None or entry["spread"] is None:
+        return ""
+    seeds = entry["settled_by"]
+    many = f"More than {power['max_seeds']}" if seeds is None else f"With this spread, {seeds}"
+    text = f" {many} seeds would settle it, with a chance of at least {100 * power['target']:g} %"
+    return source_numbers(text, "power") + " whether nothing differs or the change is twice the limit."
 
 
 def _left_open(item: Hypothesis) -> str:

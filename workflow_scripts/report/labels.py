@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workflow_scripts.study.estimands import estimate
-from workflow_scripts.study.reasons import claim, metric_name, value_text
+from workflow_scripts.study.reasons import claim, kind_of_run, metric_name, value_text
 
 MINUS = "\u2212"
 OUTCOME_WORDS = {
@@ -109,7 +109,12 @@ def seeds_words(report: Mapping[str, Any]) -> str:
 
 
 def rehearsal_line(report: Mapping[str, Any]) -> str:
-    """The banner of every rehearsal."""
+    """The banner of every pilot and every rehearsal."""
+    if report.get("pilot"):
+        return (
+            f"PILOT of {report['study']}: {report['preset_title']}. These numbers come from other seeds than "
+            "the study's; they serve to plan the study and are no part of its results."
+        )
     return (
         f"REHEARSAL: {report['study']} is preregistered for the preset {report['preregistered_preset']}. "
         f"These numbers come from the preset {report['preset']} ({report['preset_title']}); "
@@ -118,7 +123,7 @@ def rehearsal_line(report: Mapping[str, Any]) -> str:
 
 
 def verdict_table(verdict: Mapping[str, Any]) -> str:
-    """The verdict as plain text: a line per hypothesis, then the study's outcome; a rehearsal says so."""
+    """The verdict as plain text: a line per hypothesis, then the outcome; a pilot or rehearsal says so."""
     rows = [("hypothesis", "arm / comparator", "metric", "claim", "estimate", "interval", "verdict")]
     for item in verdict["hypotheses"]:
         level = "" if item["interval"] is None else f" ({100 * item['confidence']:.4g} %)"
@@ -134,9 +139,9 @@ def verdict_table(verdict: Mapping[str, Any]) -> str:
             )
         )
     lines = [text_table(rows), ""]
-    if verdict["rehearsal"]:
+    if kind := kind_of_run(verdict):
         preset, locked = verdict["preset"], verdict["preregistered_preset"]
-        lines.insert(0, f"REHEARSAL on preset {preset}; preregistered is {locked}")
+        lines.insert(0, f"{kind.upper()} on preset {preset}; preregistered is {locked}")
     lines.append(
         f"{verdict['study']} ({verdict['preset']}): {verdict['outcome'].upper()}. {verdict['reason']}"
     )

@@ -13,7 +13,7 @@ from workflow_scripts.report.labels import OUTCOME_WORDS, arms_text, estimand_la
 from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_graph
 from workflow_scripts.report.tables import NONE, Cell, shared_settings, varied_settings
 from workflow_scripts.study.estimands import ESTIMATE, estimate
-from workflow_scripts.study.reasons import claim, metric_name
+from workflow_scripts.study.reasons import claim, kind_of_run, metric_name
 from workflow_scripts.study.results import DIVERGED
 
 # The columns of a result row on the page; each distinct value is stored once.
@@ -28,6 +28,7 @@ FILES = {
     "extractor": "extractor/extractor.json",
     "verdict": "verdict.json",
     "results": "results.jsonl",
+    "power": "power.json",
 }
 
 
@@ -101,7 +102,7 @@ class Lineage:
             for row in self.context.results
             for file in [self._row_path(row)]
         ]
-        locked = {"lock": self.lock, "locked": report["preregistered_preset"]}
+        locked = {"lock": self.lock, "locked": report["preregistered_preset"], "kind": kind_of_run(report)}
         return {
             "folders": {"results": self.results, "rendered": self.rendered},
             "settings": self.settings,

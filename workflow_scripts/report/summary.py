@@ -29,7 +29,7 @@ from workflow_scripts.report.tables import (
     summary_tables,
     varied_settings,
 )
-from workflow_scripts.study.reasons import metric_name
+from workflow_scripts.study.reasons import kind_of_run, metric_name
 
 
 def build_summary(
@@ -81,6 +81,7 @@ def _content(
         "setting": setting,
         "tables": summary_tables(context, gate),
         "title": markdown(f"{report['study_title']}: {report['preset_title']}"),
+        "kind": kind_of_run(report),
         "banner": markdown(rehearsal_line(report)),
         "answer": interpretation.answer(report, verdict),
         "metric": metric_name(report["metric"]),
@@ -116,11 +117,13 @@ def _content(
         "has_finite_samples": bool(context.finite_samples),
         "study_paragraph": interpretation.study_paragraph(report, verdict),
         "confirmatory": [
-            interpretation.hypothesis_paragraph(report, item)
+            interpretation.hypothesis_paragraph(report, item, context.power)
             for item in hypotheses
             if item["role"] == "confirmatory"
         ],
-        "exploratory": [interpretation.hypothesis_paragraph(report, item) for item in exploratory],
+        "exploratory": [
+            interpretation.hypothesis_paragraph(report, item, context.power) for item in exploratory
+        ],
         "num_unadjusted": sum(item["interval"] is not None for item in exploratory),
         "num_simulations": f"{simulated[0]['error_rates']['num_simulations']:,}" if simulated else "",
         "families": {
@@ -165,6 +168,11 @@ def _changes(changes: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _planned(power: Mapping[str, float]) -> str:
+    """`H1 83.0 % and H2 90.0 %`."""
+    return join_words([f"{markdown(name)} {rate_text(value)}" for name, value in power.items()])
+
+
 def _locked_value(value: Any) -> str:
     is_hash = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
     return f"sha256 {_hash(value)}" if is_hash else markdown(setting_value(value))
@@ -180,4 +188,5 @@ FILTERS = {
     "table": as_markdown,
     "hash": _hash,
     "changes": _changes,
+    "planned": _planned,
 }

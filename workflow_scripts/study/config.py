@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from workflow_scripts.core.limits import is_trained
 from workflow_scripts.core.registry import constant_of, parameters_of
 from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
-from workflow_scripts.study.measures import needs_of
+from workflow_scripts.study.measures import can_be_probed, needs_of, restores
 from workflow_scripts.study.points import fits, merge, points_of
 
 SECTIONS = (
@@ -25,6 +25,10 @@ SECTIONS = (
     *("by_step", "curvature", "metrics"),
 )
 DEFAULTS = "config/defaults.yaml"
+# The pilot of a preset is called like the preset, with this at the end; so are its folders.
+PILOT = "_pilot"
+# What is added to a seed of the study to get one of its pilot.
+PILOT_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """A study at one preset: every arm that the preset runs, with its resolved settings.
+    """A study at one preset, or the pilot of one: every arm that runs, with its resolved settings.
 
     `seeds` are those of the arms that have none of their own. `arms_file` is the file or folder that decides
     which arms run. `resources` limits one job of a stage. `sections` are the study's own in the report. `make
@@ -77,8 +81,12 @@ class Study:
     networks: tuple[Arm, ...] = ()
 
     @property
+    def pilot(self) -> bool:
+        return self.preset.endswith(PILOT)
+
+    @property
     def preset_file(self) -> str:
-        return preset_path(self.name, self.preset)
+        return preset_path(self.name, self.preset.removesuffix(PILOT))
 
     def arm(self, name: str) -> Arm:
         return next(arm for arm in (*self.arms, *self.networks) if arm.name == name)
@@ -116,6 +124,18 @@ class Study:
         inception = settings["extractor"]["kind"] == "inception"
         return [name for name in settings["metrics"] if inception or "logits" not in needs_of(name)]
 
+    def metrics_of(self, arm: str) -> list[str]:
+        """The metrics that are measured of an arm's runs.
+
+        Without training there is no log, targets are for restorations, labels for arms of classes.
+        """
+        method = self.arm(arm).settings["method"]
+        absent = set() if is_trained(method) else {"log"}
+        absent |= set() if restores(method) else {"targets"}
+        absent |= set() if method.get("condition") == "class" else {"labels"}
+        of_stage = {"curvature": can_be_probed(method), "frechet_by_step": self.by_step_of(arm) is not None}
+        return [name for name in self.metrics if of_stage.get(name, True) and not absent & {*needs_of(name)}]
+
     def by_step_of(self, arm: str) -> str | None:
         """The point at which frechet_by_step judges an arm's checkpoints; None if there is none."""
         judged = "frechet_by_step" in self.metrics and self.arm(arm).trained
@@ -150,20 +170,37 @@ def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
 def read_config(root: Path, overrides: Mapping[str, Any]) -> tuple[str, str, Path]:
     """(study, preset, data root) from config/config.yaml and the command line's --config, all checked.
 
-    Without a preset, that is the study's `default_preset`.
+    Without a preset, that is the study's `default_preset`; with `pilot`, the preset is its pilot.
     """
     value = {**schema.read_yaml(root / "config/config.yaml"), **overrides}
     schema.check(value, "config", "config/config.yaml or --config")
     preset = value.get("preset") or read_base(root, value["study"])["default_preset"]
+    if value.get("pilot") in ("yes", True):
+        preset = preset.removesuffix(PILOT) + PILOT
     return value["study"], preset, Path(os.path.expanduser(value["data_root"]))
 
 
 def load_study(root: Path, study: str, preset: str) -> Study:
     """Read, check and merge the files of `study` at `preset`; any mistake is a one-line ConfigError."""
-    folder, preset_file = f"config/study/{study}", preset_path(study, preset)
-    base, scale = read_base(root, study), _read_preset(root, study, preset)
+    scale_name = preset.removesuffix(PILOT)
+    folder, preset_file = f"config/study/{study}", preset_path(study, scale_name)
+    base, scale = read_base(root, study), _read_preset(root, study, scale_name)
     own = _read_arms(root, folder)
     looks = arm_looks(folder, own)
+    arm_files = {name: f"{folder}/{name}.yaml" for name in own}
+    listed = scale.get("arms", list(own))
+    networks_given = merge(base.get("networks", {}), scale.get("networks", {}))
+    if preset != scale_name:
+        scale = _for_pilot(scale, preset_file)
+        networks_given = {
+            key: {**one, "seed": one["seed"] + PILOT_SEEDS} for key, one in networks_given.items()
+        }
+        scratch = _read_arms(root, f"{folder}/scratch", required=False)
+        if twice := scratch.keys() & own.keys():
+            raise ConfigError(f"{folder}/scratch/{min(twice)}.yaml: the study has this arm; rename the file")
+        arm_files |= {name: f"{folder}/scratch/{name}.yaml" for name in scratch}
+        looks |= {name: number for number, name in enumerate(scratch, start=max(looks.values()) + 1)}
+        own, listed = {**own, **scratch}, [*listed, *scratch]
     layers = {
         DEFAULTS: _read(root, DEFAULTS, "defaults"),
         f"config/data/{scale['dataset']}.yaml": _read_named(
@@ -174,14 +211,14 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     }
     if unknown := [name for name in scale.get("arm_seeds", {}) if name not in scale.get("arms", own)]:
         raise ConfigError(f"{preset_file}: arm_seeds: the preset has no arm {unknown[0]!r}")
-    networks = _networks(layers, merge(base.get("networks", {}), scale.get("networks", {})), preset_file)
+    networks = _networks(layers, networks_given, preset_file)
     if twice := own.keys() & {network.name for network in networks}:
         raise ConfigError(f"{preset_file}: networks: {min(twice)} is the name of an arm; choose another")
     arms: list[Arm] = []
-    for name in scale.get("arms", own):
+    for name in listed:
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
-        settings, files = _resolve({**layers, f"{folder}/{name}.yaml": own[name]}, preset_file)
+        settings, files = _resolve({**layers, arm_files[name]: own[name]}, preset_file)
         known, network = [one.name for one in networks], settings["method"].get("network")
         if network is not None and network not in known:
             hint = schema.nearest(network, known) if known else "networks lists none"
@@ -192,29 +229,44 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
         if not any(fits(point, settings["method"]) for point in points_of(settings).values()):
             raise ConfigError(
-                f"{folder}/{name}.yaml: no point of {preset_file} has a sampler of method.name "
+                f"{arm_files[name]}: no point of {preset_file} has a sampler of method.name "
                 f"{settings['method']['name']}; add one to points"
             )
         # One number says what "final" means, and every arm is probed at the same milestones.
         if settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
             raise ConfigError(
-                f"{folder}/{name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}"
+                f"{arm_files[name]}: training.checkpoint_steps differs from that of {arms[0].name}"
             )
     return Study(
         name=study,
         title=base["title"],
         question=base["question"].strip(),
         preset=preset,
-        preset_title=scale["title"],
+        preset_title=scale["title"] + (" (pilot)" if preset.endswith(PILOT) else ""),
         preregistration_paths=tuple(base["preregistrations"]),
         arms=tuple(arms),
         arms_file=preset_file if "arms" in scale else f"{folder}/",
         seeds=tuple(scale["seeds"]),
         resources=scale.get("resources", {}),
-        sections=_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]),
+        sections=tuple(
+            dict.fromkeys((*_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]), "power"))
+        ),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
         networks=networks,
     )
+
+
+def _for_pilot(scale: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The preset with seeds of which none is the study's, so that no run of a pilot is one of the study."""
+    seeds, of_arms = scale["seeds"], scale.get("arm_seeds", {})
+    taken = {*seeds, *chain(*of_arms.values())}
+    if "pilot" in scale:
+        if both := taken & {*scale["pilot"]["seeds"]}:
+            raise ConfigError(f"{where}: pilot.seeds: {min(both)} is a seed of the study; choose another")
+        return {**scale, "seeds": scale["pilot"]["seeds"], "arm_seeds": {}}
+    more = next(n for n in count(PILOT_SEEDS, PILOT_SEEDS) if not taken & {seed + n for seed in taken})
+    arm_seeds = {arm: [seed + more for seed in own] for arm, own in of_arms.items()}
+    return {**scale, "seeds": [seed + more for seed in seeds], "arm_seeds": arm_seeds}
 
 
 def _sections(base: Mapping[str, Any], where: str, metrics: list[str]) -> tuple[str, ...]:
@@ -249,6 +301,10 @@ def read_base(root: Path, study: str) -> dict[str, Any]:
 
 
 def _read_preset(root: Path, study: str, preset: str) -> dict[str, Any]:
+    for path in sorted(root.glob(preset_path(study, f"*{PILOT}"))):
+        raise ConfigError(
+            f"{preset_path(study, path.stem)}: {path.stem} is the name of a pilot; rename the file"
+        )
     for old in sorted(root.glob("config/preset/*.yaml")):
         raise ConfigError(
             f"config/preset/{old.name}: a preset belongs to a study now; move it to "
@@ -273,10 +329,10 @@ def _read_named(root: Path, kind: str, pattern: str, name: str, where: str = "")
     return _read(root, path, kind)
 
 
-def _read_arms(root: Path, folder: str) -> dict[str, dict[str, Any]]:
+def _read_arms(root: Path, folder: str, required: bool = True) -> dict[str, dict[str, Any]]:
     """Map each arm's name to the content of its file, sorted by name."""
     names = sorted(path.stem for path in (root / folder).glob("*.yaml") if path.stem != "base")
-    if not names:
+    if required and not names:
         raise ConfigError(f"{folder}: no arm; add a file such as E1_baseline.yaml beside base.yaml")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_]+", name):  # it names folders, wildcards and targets

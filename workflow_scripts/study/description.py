@@ -25,6 +25,7 @@ def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]
         "preset": study.preset,
         "preregistered_preset": preset,
         "rehearsal": study.preset != preset,
+        "pilot": study.pilot,
     }
 
 
@@ -50,6 +51,7 @@ def gate_settings(root: Path, study: Study, preregistrations: list[Preregistrati
         "settings": {arm.name: arm.settings for arm in study.arms},
         "preregistrations": [
             {"path": p.path, "sha256": p.sha256, "experiment": p.experiment, "title": p.front["title"]}
+            | {key: p.front[key] for key in ("pilot", "power") if key in p.front}
             for p in preregistrations
         ],
         "comparisons": [

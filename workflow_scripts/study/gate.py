@@ -1,4 +1,7 @@
-"""The gate: nothing runs unless the lock holds and compared arms differ only in the preregistered factor."""
+"""The gate: nothing runs unless the lock holds and compared arms differ only in the preregistered factor.
+
+A pilot needs no lock, because nothing of it enters the study.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ def open_gate(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     `settings` are those of `description.gate_settings`.
     """
     study, arms = settings["study"], settings["settings"]
-    amendments = lock.require_unchanged(root, study, settings["now"])
+    amendments = [] if settings["pilot"] else lock.require_unchanged(root, study, settings["now"])
     comparisons = [
         {**comparison, "differences": check_comparison(comparison, arms, comparison["preregistration"])}
         for comparison in settings["comparisons"]
         if comparison["arm"] in arms and comparison["comparator"] in arms
     ]
     path = lock.lock_path(study)
-    handed_on = ("study", "preset", "rehearsal", "preregistered_preset", "preregistrations")
+    handed_on = ("study", "preset", "rehearsal", "pilot", "preregistered_preset", "preregistrations")
     return {
         **{key: settings[key] for key in handed_on},
-        "lock": {"path": path, "sha256": sha256_lines(root / path)},
+        "lock": {"path": path, "sha256": None if settings["pilot"] else sha256_lines(root / path)},
         "comparisons": comparisons,
         "amendments": amendments,
     }

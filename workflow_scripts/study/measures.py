@@ -21,6 +21,7 @@ A metric of samples is measured at every point of a run, one of the log once per
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
@@ -41,8 +42,8 @@ INPUTS = {
     "log": ("log",),
 }
 PER_POINT = ("features", "samples")
-# Metrics that are rules of their own (rules/measure.smk).
-STAGES = ("curvature", "frechet_by_step")
+# Metrics that are rules of their own (rules/measure.smk), with the metrics of their rows at the last step.
+STAGES = {"curvature": ("hessian_trace", "hessian_top_eigenvalue"), "frechet_by_step": ()}
 
 
 def can_be_probed(method: Mapping[str, Any]) -> bool:
@@ -75,6 +76,20 @@ def inputs_of(metric: str) -> list[str]:
 def file_of(metric: str) -> str:
     """The name of a metric's rule and file: without the module of one's own."""
     return metric.rpartition(":")[2]
+
+
+def rows_named(metric: str, extractor: str) -> list[str]:
+    """The metrics of a metric's rows at the last step, with the extractor's name in place of a *."""
+    if metric in STAGES:
+        return [*STAGES[metric]]
+    rows, own = [*rows_of(metric)], extractor.removeprefix("fd_")
+    if inceptions := [row for row in rows if row in ("fid", "kid")]:
+        rows = inceptions if extractor == "fid" else [row for row in rows if row not in inceptions]
+    return (
+        [extractor]
+        if any(fnmatchcase(extractor, row) for row in rows)
+        else [row.replace("*", own) for row in rows]
+    )
 
 
 def rows_of(metric: str) -> dict[str, dict[str, Any]]:

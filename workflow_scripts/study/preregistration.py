@@ -13,6 +13,7 @@ from workflow_scripts.core.files import sha256_lines
 from workflow_scripts.study import schema
 from workflow_scripts.study.config import Study, flatten, load_study, read_base
 from workflow_scripts.study.estimands import BOUND, complete
+from workflow_scripts.study.measures import STAGES, needs_of, rows_named
 from workflow_scripts.study.points import point_named_by
 
 
@@ -119,17 +120,88 @@ def _check_against(item: Preregistration, full: Study) -> None:
         above[hypothesis["id"]] = hypothesis["role"]
         if hypothesis["how"]:
             continue
-        arm, comparator, metric = hypothesis["arm"], hypothesis["comparator"], hypothesis["metric"]
+        arm, comparator = hypothesis["arm"], hypothesis["comparator"]
         if hypothesis["test"] == BOUND and hypothesis["bound"]["low"] >= hypothesis["bound"]["high"]:
             raise ConfigError(f"{where}: bound.low must be less than bound.high")
         if comparator is None and arm not in arms:
             raise ConfigError(f"{where}: the arm {arm!r} is unknown; {schema.nearest(arm, arms)}")
         if comparator is not None and (arm, comparator) not in compared:
             raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
-        if {"point", "sampler"} & metric.keys() and point_named_by(full.points, metric) is None:
-            raise ConfigError(f"{where}: {asked_point(metric)} is not evaluated by {preset_file}")
-        if metric.get("comparator_point", next(iter(full.points))) not in full.points:
-            raise ConfigError(f"{where}: {metric['comparator_point']} is not evaluated by {preset_file}")
+        _check_measured(hypothesis, full, where)
+    _check_power(item)
+
+
+def _check_measured(hypothesis: Mapping[str, Any], full: Study, where: str) -> None:
+    """Refuse a metric that the preset does not measure, as it is asked for, of both arms."""
+    metric, preset_file = hypothesis["metric"], full.preset_file
+    extractor, name = full.shared("extractor")["name"], metric["name"]
+    point = point_named_by(full.points, metric)
+    sides = {"point": (hypothesis["arm"], point)}
+    if hypothesis["comparator"] is not None:
+        sides["comparator_point"] = (hypothesis["comparator"], metric.get("comparator_point", point))
+    for key, (arm, at) in sides.items():
+        rows = {row: measure for measure in full.metrics_of(arm) for row in rows_named(measure, extractor)}
+        if name not in rows:
+            raise ConfigError(
+                f"{where}: metric.name {name!r} is not measured of {arm} by {preset_file}; "
+                f"{schema.nearest(name, [*rows])}"
+            )
+        of_log, curvature = "log" in needs_of(rows[name]), rows[name] in STAGES
+        if metric["ema"] == of_log:
+            raise ConfigError(f"{where}: metric.ema must be {'false' if of_log else 'true'} for {name}")
+        foreign = {"objective", "num_probes"} if not curvature else set()
+        foreign |= (
+            {"point", "comparator_point", "sampler", "nfe", "num_samples"} if of_log or curvature else set()
+        )
+        if unfit := metric.keys() & foreign:
+            raise ConfigError(f"{where}: metric.{min(unfit)} has no place beside {name}; leave it out")
+        if curvature and "objective" not in metric:
+            raise ConfigError(f"{where}: metric.objective is missing beside {name}")
+        if not of_log and not curvature:
+            _check_point(metric, key, arm, at, full, where)
+    probes = full.shared("curvature")["num_probes"]
+    if metric.get("num_probes", probes) != probes:
+        raise ConfigError(
+            f"{where}: metric.num_probes is {metric['num_probes']}, but {preset_file} has {probes}"
+        )
+
+
+def _check_point(
+    metric: Mapping[str, Any], key: str, arm: str, point: str | None, full: Study, where: str
+) -> None:
+    """Refuse a point that the arm does not have, and another number of samples than are drawn there."""
+    if point is None or point not in full.points:
+        if point is None and not {"point", "sampler"} & metric.keys():
+            raise ConfigError(f"{where}: metric.point is missing; {metric['name']} is measured at points")
+        shown = point or asked_point(metric)
+        hint = schema.nearest(shown, [*full.points])
+        raise ConfigError(f"{where}: {shown} is not evaluated by {full.preset_file}; {hint}")
+    if point not in (points := full.points_of(arm)):
+        hint = schema.nearest(point, [*points])
+        raise ConfigError(f"{where}: metric.{key} {point} is not one at which {arm} can generate; {hint}")
+    found = points[point]["num_samples"]
+    if (asked := metric.get("num_samples", found)) != found:
+        raise ConfigError(
+            f"{where}: metric.num_samples is {asked}, but {full.preset_file} has {found} at {point}"
+        )
+    if (other := full.points[point_named_by(full.points, metric)]["num_samples"]) != found:
+        raise ConfigError(f"{where}: {point} has num_samples {found}, but the arm's point has {other}")
+
+
+def _check_power(item: Preregistration) -> None:
+    """A planned power comes from a pilot, and then every confirmatory hypothesis has one."""
+    pilot, power = item.front.get("pilot", "none"), item.front.get("power", {})
+    roles = {one["id"]: one["role"] for one in map(complete, item.front["hypotheses"]) if not one["how"]}
+    if power and pilot == "none":
+        raise ConfigError(f"{item.path}: power needs pilot, the results that it comes from")
+    for name in power:
+        if name not in roles:
+            raise ConfigError(f"{item.path}: power: no hypothesis {name}; {schema.nearest(name, [*roles])}")
+    for name, role in roles.items():
+        if pilot != "none" and role == "confirmatory" and name not in power:
+            raise ConfigError(
+                f"{item.path}: power.{name} is missing; `make power` prints what the pilot says"
+            )
 
 
 def asked_point(metric: Mapping[str, Any]) -> str:

@@ -46,10 +46,15 @@ def not_run(arms: Sequence[str], preset: str) -> str:
     return f"Preset {preset} does not run {_list(arms)}."
 
 
-def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, rehearsal: bool) -> str:
-    """How the confirmatory hypotheses came out, and that a rehearsal settles nothing."""
+def kind_of_run(said: Mapping[str, Any]) -> str:
+    """What settings or a verdict say that the run is: pilot, rehearsal, or "" for the preregistered one."""
+    return "pilot" if said.get("pilot") else "rehearsal" if said["rehearsal"] else ""
+
+
+def study_reason(confirmatory: Sequence[Mapping[str, Any]], preset: str, kind: str) -> str:
+    """How the confirmatory hypotheses came out, and that a pilot or rehearsal settles nothing."""
     sentence = outcomes(confirmatory) or "No hypothesis is confirmatory"
-    rehearsed = f"; a rehearsal on preset {preset}, not the preregistered test" if rehearsal else ""
+    rehearsed = f"; a {kind} on preset {preset}, not the preregistered test" if kind else ""
     return f"{sentence}{rehearsed}."
 
 

@@ -46,13 +46,16 @@ def t_interval(differences: np.ndarray, confidence: float) -> tuple[np.ndarray, 
 
     `differences` is [..., n] with n >= 2; each result is [...].
     """
+    mean = differences.mean(axis=-1)
+    half = half_width(differences.std(axis=-1, ddof=1), differences.shape[-1], confidence)
+    return mean, mean - half, mean + half
+
+
+def half_width(sd: Any, num: int, confidence: float) -> Any:
+    """Half the width of Student's t interval of `num` values with the standard deviation `sd`, any shape."""
     from scipy import stats  # takes half a second, which planning must not spend
 
-    num = differences.shape[-1]
-    mean = differences.mean(axis=-1)
-    quantile = stats.t.ppf((1 + confidence) / 2, num - 1)
-    half_width = quantile * differences.std(axis=-1, ddof=1) / math.sqrt(num)
-    return mean, mean - half_width, mean + half_width
+    return stats.t.ppf((1 + confidence) / 2, num - 1) * sd / math.sqrt(num)
 
 
 def decide_outcomes(
@@ -145,6 +148,20 @@ def error_rates(member: Member, confidence: float) -> dict[str, Any]:
             for num in NUM_SEEDS
         ],
     }
+
+
+def power(member: Member, confidence: float, num_seeds: int) -> float:
+    """The largest power of `error_rates`, of this number of seeds; a change has twice the threshold."""
+    return float(_occurs([*_RATES[member[2]]][-1], member, confidence, num_seeds).mean())
+
+
+def chance_of_an_outcome(member: Member, confidence: float, num_seeds: int) -> float:
+    """Chance of an outcome other than inconclusive: the smaller of no difference and twice the margin."""
+    sd, margin, test = member
+    return min(
+        float(np.mean(decide_outcomes(differences, confidence, margin, test) != INCONCLUSIVE))
+        for differences in (simulate_differences(sd, num_seeds, truth * margin) for truth in (0.0, 2.0))
+    )
 
 
 def family_false_verdicts(members: Sequence[Member], confidence: float, num_seeds: int) -> float:

@@ -47,8 +47,9 @@ def decide(
     confirmatory, heads = [decided[item["id"]] for item in counted], estimands.deciding(decided.values())
     return {
         **{name: context[name] for name in ("study", "preset", "preregistered_preset", "rehearsal")},
+        "pilot": context.get("pilot", False),
         "outcome": rule.study_outcome([hypothesis["outcome"] for hypothesis in heads]),
-        "reason": reasons.study_reason(heads, context["preset"], context["rehearsal"]),
+        "reason": reasons.study_reason(heads, context["preset"], reasons.kind_of_run(context)),
         "analysis": dict(analysis),
         # Each hypothesis states its own; with several experiments this is the strictest.
         "confidence_used": {
@@ -86,7 +87,7 @@ def _decide_hypothesis(
     if hypothesis["how"]:
         outcome = rule.combined_outcome(hypothesis["how"], [part["outcome"] for part in parts])
         return decided | {"outcome": outcome, "reason": f"{reasons.outcomes(parts)}."}
-    used, substitutions = _metric_used(hypothesis, context)
+    used, substitutions = metric_used(hypothesis, context)
     decided |= {"metric_used": used, "substitutions": substitutions, ESTIMATE[hypothesis["estimand"]]: None}
     arms = [hypothesis["arm"], hypothesis["comparator"]][: 1 if hypothesis["estimand"] == LEVEL else 2]
     not_run = [arm for arm in arms if arm not in context["arms"]]
@@ -112,7 +113,7 @@ def _decide_hypothesis(
 def decide_values(hypothesis: Mapping[str, Any], values: Mapping[int, tuple[float, ...]]) -> dict[str, Any]:
     """The hypothesis with outcome, numbers and reason; `values` are those of its arms by seed."""
     estimand, confidence, decided = hypothesis["estimand"], hypothesis["confidence"], dict(hypothesis)
-    scaled, name = {seed: _on_scale(estimand, *sides) for seed, sides in values.items()}, ESTIMATE[estimand]
+    scaled, name = {seed: on_scale(estimand, *sides) for seed, sides in values.items()}, ESTIMATE[estimand]
     decided["seeds"] = [
         {"seed": seed, **dict(zip(("arm_value", "comparator_value"), sides))}
         | {name: None if scaled[seed] is None else shown(hypothesis, scaled[seed])}
@@ -126,20 +127,20 @@ def decide_values(hypothesis: Mapping[str, Any], values: Mapping[int, tuple[floa
     sd = float(array.std(ddof=1))
     mean, low, high = (shown(hypothesis, float(value)) for value in rule.t_interval(array, confidence))
     outcomes = rule.decide_outcomes((array - centre) / unit, confidence, margin, hypothesis["test"])
-    rates = rule.error_rates(_member(hypothesis, sd), confidence)
+    rates = rule.error_rates(member_of(hypothesis, sd), confidence)
     decided |= {"outcome": str(outcomes), name: mean, "interval": [low, high]}
     decided["error_rates"] = {SD[estimand]: sd, **rates}
     return decided | {"reason": reasons.decided(decided)}
 
 
-def _on_scale(estimand: str, arm: float, *comparator: float) -> float | None:
+def on_scale(estimand: str, arm: float, *comparator: float) -> float | None:
     """The estimand of one seed on its scale; None for a ratio without a logarithm."""
     if estimand != RATIO:
         return arm - sum(comparator)
     return math.log(arm) - math.log(*comparator) if min(arm, *comparator) > 0 else None
 
 
-def _metric_used(
+def metric_used(
     hypothesis: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The metric to look up, and each field in which a rehearsal departs from the preregistered one."""
@@ -234,7 +235,7 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     """The chance that an experiment's confirmatory hypotheses together give any false verdict."""
     own = [hypothesis for hypothesis in confirmatory if hypothesis["experiment"] == experiment]
     members = [
-        _member(hypothesis, hypothesis["error_rates"][SD[hypothesis["estimand"]]])
+        member_of(hypothesis, hypothesis["error_rates"][SD[hypothesis["estimand"]]])
         for hypothesis in own
         if hypothesis["error_rates"] is not None  # undecided ones have no spread to simulate with
     ]
@@ -254,6 +255,6 @@ def _family(experiment: str, confirmatory: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
-def _member(hypothesis: Mapping[str, Any], sd: float) -> rule.Member:
+def member_of(hypothesis: Mapping[str, Any], sd: float) -> rule.Member:
     _, unit, margin = scale_of(hypothesis)
     return sd / abs(unit), margin, hypothesis["test"]

@@ -10,8 +10,12 @@ from typing import Any
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import canonical_json, sha256_lines, sha256_text, write_json, write_text
 from workflow_scripts.study import lock
-from workflow_scripts.study.config import load_study, read_config
-from workflow_scripts.study.preregistration import preregistered_preset, read_preregistrations
+from workflow_scripts.study.config import Study, load_study, read_config
+from workflow_scripts.study.preregistration import (
+    Preregistration,
+    preregistered_preset,
+    read_preregistrations,
+)
 from workflow_scripts.tools import errors_in_one_line, run
 
 
@@ -33,16 +37,16 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     print(_lock(root, arguments.study) if arguments.command == "lock" else _amend(root, arguments))
 
 
-def _state(root: Path, name: str | None) -> tuple[str, dict[str, Any]]:
+def _state(root: Path, name: str | None) -> tuple[Study, list[Preregistration], dict[str, Any]]:
     study_name, *_ = read_config(root, {"study": name} if name else {})
     preregistrations = read_preregistrations(root, study_name)
     study = load_study(root, study_name, preregistered_preset(preregistrations))
-    return study_name, lock.current_state(root, study, preregistrations)
+    return study, preregistrations, lock.current_state(root, study, preregistrations)
 
 
 def _lock(root: Path, name: str | None) -> str:
-    study, now = _state(root, name)
-    path = lock.lock_path(study)
+    full, preregistrations, now = _state(root, name)
+    study, path = full.name, lock.lock_path(full.name)
     if (root / path).exists():
         if not lock.drift(lock.read_lock(root, study), lock.read_amendments(root, study), now):
             return f"{path}: already locked, nothing has changed"
@@ -50,13 +54,21 @@ def _lock(root: Path, name: str | None) -> str:
             f"{path} exists and differs from what a lock made now would hold; a lock is never replaced, "
             f"record the change instead: make amend STUDY={study} REASON='…' RESULTS_SEEN=yes|no"
         )
+    # Only here: older locks have preregistrations that say nothing of it.
+    for item in preregistrations:
+        if "pilot" not in item.front:
+            raise PipelineError(
+                f"{item.path}: pilot is missing; name the results that the planned power comes from, as "
+                "`make power` prints them, or say `pilot: none`"
+            )
     write_json(root / path, now)
     arms = len(now["settings"]["arms"])
     return f"{path}: locked {len(now['preregistrations'])} preregistrations and {arms} arms"
 
 
 def _amend(root: Path, arguments: argparse.Namespace) -> str:
-    study, now = _state(root, arguments.study)
+    full, _, now = _state(root, arguments.study)
+    study = full.name
     if not arguments.reason.strip():
         raise PipelineError("an amendment needs a reason: REASON='…'")
     path, earlier = lock.amendments_path(study), lock.read_amendments(root, study)
@@ -68,8 +80,8 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": arguments.reason.strip(),
         "results_seen": arguments.results_seen == "yes",
-        # Independent of the author's answer: does this checkout hold results of the study?
-        "results_existed": any((root / "results" / study).glob("*/results.jsonl")),
+        # Independent of the author's answer: does this checkout hold results of the preregistered preset?
+        "results_existed": any((root / "results" / study / full.preset).glob("runs/*/*/metrics/*.json")),
         "changes": found,
         "previous_sha256": last,
     }

@@ -9,7 +9,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json, sha256_file, write_text
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.summary import build_summary
-from workflow_scripts.study.config import Study, load_study, read_config
+from workflow_scripts.study.config import PILOT, Study, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings
 from workflow_scripts.study.gate import open_gate
 from workflow_scripts.study.preregistration import (
@@ -39,8 +39,9 @@ def publish(root: Path, study_name: str | None, preset: str | None) -> str:
     preregistrations = read_preregistrations(root, name)
     locked = preregistered_preset(preregistrations)
     if preset and preset != locked:
+        kind = "pilot" if preset.endswith(PILOT) else "rehearsal"
         raise PipelineError(
-            f"preset {preset} is a rehearsal of {name}, which is preregistered for {locked}; only that "
+            f"preset {preset} is a {kind} of {name}, which is preregistered for {locked}; only that "
             "preset's summary is published"
         )
     study = load_study(root, name, locked)
@@ -71,6 +72,7 @@ def _current_summary(root: Path, study: Study, preregistrations: list[Preregistr
         "results": [results / "results.jsonl"],
         "verdict": [results / "verdict.json"],
         "scale_marks": [results / "stats" / "scale_marks.json"],
+        "power": [results / "power.json"],
         "finite_samples": [
             results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / f"{report['main_point']}.json"
             for arm in report["arms"]

@@ -55,3 +55,26 @@ def test_the_bootstrap_error_is_the_spread_of_new_sets_of_samples():
 def test_too_few_vectors_for_eighths():
     with pytest.raises(PipelineError, match="needs 2 feature vectors, got 1"):
         finite_sample(features(15, 0), REFERENCE)
+
+
+def test_resamples_of_two_arms_give_the_spread_of_their_ratio():
+    # Two arms whose equal sample numbers are alike, as equal noise makes them: most of their errors cancel.
+    count = 300
+
+    def arms(seed):
+        common = features(count, seed, shift=0.7)
+        return common, 1.1 * common + 0.3 * features(count, seed + 10_000)
+
+    def log_ratio(first, second):
+        distances = [frechet_distance(statistics_of(vectors), REFERENCE) for vectors in (first, second)]
+        return np.log(distances[0] / distances[1])
+
+    again = np.std([log_ratio(*arms(5000 + n)) for n in range(200)], ddof=1)
+    resamples = [[finite_sample(arm, REFERENCE)["resamples"] for arm in arms(n)] for n in range(30)]
+    paired, alone = [], []
+    for first, second in np.log(resamples):
+        paired.append(np.var(first - second, ddof=1))
+        alone.append(np.var(first, ddof=1) + np.var(second, ddof=1))
+    # 200 pairs give the spread to 5 %, the mean of 30 bootstraps is known better.
+    assert np.sqrt(np.mean(paired)) == pytest.approx(again, rel=0.15)
+    assert np.sqrt(np.mean(alone)) > 2 * again

@@ -12,6 +12,7 @@ import numpy as np
 
 from workflow_scripts.core.files import (
     canonical_json,
+    read_json,
     sha256_text,
     write_csv,
     write_json,
@@ -22,6 +23,7 @@ from workflow_scripts.core.step import run
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.tables import shared_settings, varied_settings
 from workflow_scripts.steps import build_report, draw_figure, render_notebook, write_summary
+from workflow_scripts.study.power import power_of
 from workflow_scripts.study.verdict import decide
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
@@ -69,6 +71,7 @@ def report_settings(
         "preset_title": "Tiny",
         "preregistered_preset": "large" if rehearsal else "tiny",
         "rehearsal": rehearsal,
+        "pilot": False,
         "metric": "fd_toy",
         "main_point": "ddpm_nfe0050",
         "metric_rows": {
@@ -109,7 +112,7 @@ def report_settings(
         "method": {"name": "diffusion"},
         "metrics": ["frechet_distance", "kernel_distance", "precision_recall", "curvature"],
         "sampling": {"num_samples": 40, "batch_size": 20},
-        "sections": ["curvature"],
+        "sections": ["curvature", "power"],
         "curvature": {"num_probes": 16, "batch_size": 8, "seed": 0},
         "extractor": {"name": "fd_toy", "kind": "classifier", "feature_dim": 4},
     }
@@ -216,7 +219,7 @@ def verdict(
 ) -> dict[str, Any]:
     """verdict.json as the pipeline's own rule decides it."""
     context = {
-        **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal")},
+        **{key: report[key] for key in ("study", "preset", "preregistered_preset", "rehearsal", "pilot")},
         "final_step": 200,
         "metric": "fd_toy",
         "points": {point["name"]: point for point in report["points"]},
@@ -233,7 +236,7 @@ def gate(report: dict[str, Any]) -> dict[str, Any]:
     path = "docs/experiments/B_pre_reg.md"
     now = {"what": f"preregistration {path}", "locked": "0123456789ab" + "c" * 52, "now": "b" * 64}
     return {
-        **{key: report[key] for key in ("study", "preset", "rehearsal", "preregistered_preset")},
+        **{key: report[key] for key in ("study", "preset", "rehearsal", "pilot", "preregistered_preset")},
         "lock": {"path": "docs/experiments/S1_made_up.lock.json", "sha256": "a" * 64},
         "preregistrations": [{"path": path, "sha256": "b" * 64, "experiment": "B", "title": "Weighting"}],
         "comparisons": [
@@ -300,23 +303,26 @@ def write_study(
         "manifest": MANIFEST,
         "extractor_info": EXTRACTOR,
     }
-    inputs = {name: [root / f"{name}.json"] for name in ("verdict", *documents)}
+    inputs = {name: [root / f"{name}.json"] for name in ("verdict", "power", *documents)}
     inputs["results"] = [root / "results.jsonl"]
     for name, document in documents.items():
         write_json(inputs[name][0], document)
-    decide_again(report, inputs, result_rows(report, outcome, arms))
     for number, arm in enumerate(arms):
         for seed in seeds:
             run_folder = root / "runs" / arm / f"seed{seed}"
             for name, path in _write_run(run_folder, number, arm, seed, channels).items():
                 inputs.setdefault(name, []).append(path)
+    decide_again(report, inputs, result_rows(report, outcome, arms))
     return report, inputs
 
 
 def decide_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: list[dict[str, Any]]) -> None:
-    """Write results and the verdict of the locked rule on them."""
+    """Write results, the verdict of the locked rule on them, and what it says of power."""
+    decided = verdict(report, rows)
     write_json_lines(inputs["results"][0], rows)
-    write_json(inputs["verdict"][0], verdict(report, rows))
+    write_json(inputs["verdict"][0], decided)
+    redrawn = [read_json(path) for path in inputs["finite_samples"]]
+    write_json(inputs["power"][0], power_of(decided, redrawn, {"B": 4}))
 
 
 def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int) -> dict[str, Path]:
@@ -341,6 +347,7 @@ def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int
     write_json(paths["timings"], timing)
     parts = [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)]
     finite = {"arm": arm, "seed": seed, "num_samples": 40, "value": 8.0 + number, "stderr": 0.5}
+    finite |= {"from": {"point": "ddpm_nfe0050"}, "resamples": random.uniform(8, 9, 20).tolist()}
     write_json(paths["finite_samples"], finite | {"by_num_samples": parts})
     return paths
 
@@ -372,7 +379,8 @@ def render_study(
     for name in figures:
         svg, png, data = (root / f"{name}.{end}" for end in ("svg", "png", "csv"))
         call(draw_figure.main, {"figure": name}, inputs, svg=svg, png=png, data=data)
-    notebook = {name: inputs[name] for name in ("results", "verdict", "scale_marks", "logs", "probes")}
+    read = ("results", "verdict", "scale_marks", "logs", "probes", "power")
+    notebook = {name: inputs[name] for name in read}
     notebook["template"] = [REPORTS / "notebooks/01_results.ipynb"]
     notebook["templates"] = [TEMPLATES / "page.html.j2", TEMPLATES / "notebook.html.j2"]
     paths = {"notebook": root / "01_results.ipynb", "html": root / "01_results.html"}

@@ -7,7 +7,14 @@ import pytest
 from tests.unit.report import made_up_report as made_up
 from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts.core.files import write_json
-from workflow_scripts.report.costs import collect_costs, duration_text, run_table, stage_table, total_text
+from workflow_scripts.report.costs import (
+    collect_costs,
+    duration_text,
+    run_table,
+    seconds_per_seed,
+    stage_table,
+    total_text,
+)
 from workflow_scripts.report.sourced_numbers import plain
 
 
@@ -34,6 +41,20 @@ def test_stages_add_up(tmp_path):
     assert plain(total_text(costs)) == total
     assert costs["machines"] == ["a CPU, 2 cores", "a CPU, 2 cores, a GPU"] and costs["missing"] == []
     assert len(costs["runs"]) == runs and costs["runs"][0]["wall_s"] == 12.5
+
+
+def test_seconds_of_a_seed_are_told_apart_by_point():
+    def manifest(seconds, **wildcards):
+        return {"lineage": {"wildcards": wildcards}, "circumstances": {"wall_s": seconds}}
+
+    steps = [
+        *(manifest(3.0, arm="a", seed=seed) for seed in "12"),
+        *(manifest(1.0 + int(seed), arm="a", seed=seed, step="0000020") for seed in "12"),
+        *(manifest(4.0, arm="a", seed=seed, point="p") for seed in "12"),
+        manifest(5.0, arm="b", seed="1"),
+        manifest(100.0),
+    ]
+    assert seconds_per_seed(steps) == {"a": {"run": 5.5, "p": 4.0}, "b": {"run": 5.0}}
 
 
 def test_without_manifests_only_training_is_timed(tmp_path):

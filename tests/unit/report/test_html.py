@@ -120,7 +120,7 @@ def test_question_and_answer_come_first_and_figures_have_text():
     headings = [tag for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == "h1" and headings.count("h1") == 1
     assert 'class="banner"' in html and 'class="banner"' not in page(*study(rehearsal=False))
-    sections = "verdict deviations frontier curvature weights training samples cost methods provenance"
+    sections = "verdict deviations frontier curvature power weights training samples cost methods provenance"
     order = ["<h1>", 'class="verdict better"', *(f'id="{name}"' for name in sections.split())]
     places = [html.index(part) for part in order]
     assert places == sorted(places)
@@ -137,7 +137,9 @@ def test_question_and_answer_come_first_and_figures_have_text():
 def test_every_number_of_the_answer_and_the_tables_names_its_origin():
     html = page(*study())
     data = embedded(html)
-    names = "main_result by_nfe curvature further_metrics finite_sample scale error_rates cost_by_run"
+    names = (
+        "main_result by_nfe curvature further_metrics finite_sample scale error_rates cost_by_run power_parts"
+    )
     for name in names.split():
         cells = re.findall(r"<td[^>]*data-value[^>]*>(.*?)</td>", body(html, name), flags=re.DOTALL)
         assert cells and all('class="n" data-from="' in cell for cell in cells), name

@@ -17,13 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.report import made_up_report as made_up
+from workflow_scripts.core.files import write_json
 from workflow_scripts.core.step import run
 from workflow_scripts.report import interpretation, tables
 from workflow_scripts.report.context import ReportContext
+from workflow_scripts.report.costs import duration_text
 from workflow_scripts.report.interpretation import gaps
 from workflow_scripts.report.labels import verdict_table
+from workflow_scripts.report.sections import sections_of
 from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.report.summary import build_summary
+from workflow_scripts.report.summary_words import setting_words
 from workflow_scripts.report.tables import as_markdown, markdown
 from workflow_scripts.steps import write_summary
 from workflow_scripts.study import reasons, rule
@@ -439,6 +443,58 @@ def test_only_a_rehearsal_says_so_on_top_and_at_the_verdict(tmp_path):
     text, _ = rendered(tmp_path / "real", rehearsal=False)
     assert "REHEARSAL" not in text.upper()
     assert 800 < len(text.split()) < 2000  # two to four printed pages
+
+
+def test_a_pilot_says_so_wherever_a_rehearsal_would(tmp_path):
+    report, inputs = made_up.write_study(tmp_path, "inconclusive")
+    report |= {"pilot": True, "preset_title": "Tiny (pilot)"}
+    made_up.decide_again(report, inputs, made_up.result_rows(report, "inconclusive"))
+    context = ReportContext.load(report, {name: inputs[name] for name in ("results", "verdict", "power")})
+    gate = made_up.gate(report)
+    gate["lock"]["sha256"] = None
+    words = build_summary(context, gate, made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
+    assert words.split("**Question.**")[0].count("PILOT of S1_made_up: Tiny (pilot).") == 1
+    assert "**Answer.** Inconclusive, in this pilot: " in words and "PILOT verdict" in words
+    assert "A pilot needs no lock" in words and "rehearsal" not in words.lower()
+    assert verdict_table(context.verdict).startswith("PILOT on preset tiny")
+
+
+def test_power_and_the_seeds_that_would_settle_it_are_told(tmp_path):
+    report, inputs = made_up.write_study(tmp_path, "inconclusive")
+    write_json(tmp_path / "costs.json", {"seconds_per_seed": {"A_plain": {"run": 2.0, "ddpm_nfe0050": 10.0}}})
+    inputs["costs"] = [tmp_path / "costs.json"]
+    names = ("results", "verdict", "power", "costs")
+    context = ReportContext.load(report, {name: inputs[name] for name in names})
+    (entry, *_) = context.power["hypotheses"]
+    assert context.verdict["hypotheses"][0]["outcome"] == "inconclusive" and entry["settled_by"] > 3
+    text = text_of(context)
+    assert f"With this spread, {entry['settled_by']} seeds would settle it" in paragraph(text, entry["id"])
+    shown = {part[0]: part[2]["rows"] for part in sections_of(context, setting_words(report))["power"].parts}
+    assert len(shown["power_parts"]) == len([item for item in context.power["hypotheses"] if item["spread"]])
+    first, last = shown["power_options"][0], shown["power_options"][5]
+    # 2 s of a run for each seed, and 10 s at the point for as many samples as here, 40
+    assert first[2:4] == ["40", "3"] and first[-1] == duration_text(3 * 12.0)
+    assert last[2:4] == ["160", str(entry["options"][3]["num_seeds"])]
+    assert last[-1].value == entry["options"][3]["num_seeds"] * 42.0
+    # durations differ between equal runs, so the summary, which is not given the costs, has none
+    context = ReportContext.load(report, {name: inputs[name] for name in names[:-1]})
+    (_, options) = sections_of(context, setting_words(report))["power"].parts
+    assert "time" not in options[2]["columns"]
+
+
+def test_an_amendment_says_that_results_existed(tmp_path):
+    report, inputs = made_up.write_study(tmp_path)
+    gate = made_up.gate(report)
+    gate["amendments"][0]["results_existed"] = True
+    gate["preregistrations"][0] |= {"pilot": "tiny_pilot", "power": {"H1": 0.83, "H2": 0.9}}
+    context = ReportContext.load(report, {name: inputs[name] for name in ("results", "verdict", "power")})
+    words = build_summary(context, gate, made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
+    told = "before any results were seen, when results of the preregistered preset existed: fewer steps fit"
+    assert told in words
+    assert "Planned power of B, from tiny_pilot: H1 83.0 % and H2 90.0 %." in words
+    gate["preregistrations"][0] = {**gate["preregistrations"][0], "pilot": "none", "power": {}}
+    words = build_summary(context, gate, made_up.MANIFEST, made_up.EXTRACTOR, TEMPLATE)
+    assert "B was planned without a pilot." in words
 
 
 def test_markup_from_configuration_is_literal(tmp_path):

@@ -1,6 +1,7 @@
 """Preregistration, lock, amendments and matched compute: what is refused, and in which words."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from workflow_scripts.core.errors import ConfigError, PipelineError
 from workflow_scripts.study import lock, schema
-from workflow_scripts.study.config import flatten, load_study
+from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, main_point
 from workflow_scripts.study.gate import check_comparison, open_gate
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -38,6 +39,10 @@ def _verify(root):
 
 
 def _command(root, *arguments):
+    for path in [E2_PRE.replace("E2", name) for name in ("E1", "E2", "E3")] if arguments == ("lock",) else ():
+        text = (root / path).read_text()
+        if "\npilot: " not in text:  # which a new lock needs, and an older one does not
+            (root / path).write_text(text.replace("\nhypotheses:", "\npilot: none\nhypotheses:", 1))
     lock_study.main([*arguments, "--study", STUDY], root=root)
 
 
@@ -111,7 +116,7 @@ def test_a_missing_lock_says_how_to_make_one(project):
         (E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0", "E2_minsnr_linear: loss.min_snr_gamma"),
         (BASE, "beta_end: 0.02", "beta_end: 0.03", "E1_baseline_linear: diffusion.beta_end"),
         (CIFAR10, "ema_decay: 0.999", "ema_decay: 0.9999", "E1_baseline_linear: training.ema_decay"),
-        (CIFAR10, "num_samples: 10000", "num_samples: 5000", "sampling.num_samples"),
+        (CIFAR10, "  batch_size: 4\n", "  batch_size: 8\n", "training.batch_size"),
         (DEFAULTS, "grad_clip_norm: 1.0", "grad_clip_norm: 2.0", "training.grad_clip_norm"),
         (E2_PRE, "threshold: 0.07", "threshold: 0.05", f"preregistration {E2_PRE}"),
     ],
@@ -228,12 +233,96 @@ def test_earlier_amendments_and_the_lock_cannot_be_changed_unseen(locked, edit):
         _verify(locked)
 
 
-def test_results_that_exist_are_recorded_whatever_the_author_says(locked, edit):
+@pytest.mark.parametrize(
+    ("preset", "existed"), [("cifar10", True), ("digits", False), ("cifar10_pilot", False)]
+)
+def test_results_of_the_preset_are_recorded_whatever_the_author_says(locked, edit, preset, existed):
     edit(E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
-    (locked / "results" / STUDY / "digits").mkdir(parents=True)
-    (locked / "results" / STUDY / "digits" / "results.jsonl").write_text("")
+    metric = locked / "results" / STUDY / preset / "runs/E1_baseline_linear/seed1077/metrics/recall.json"
+    metric.parent.mkdir(parents=True)
+    metric.write_text("[]")
     _command(locked, "amend", "--reason", "why", "--results-seen", "no")
-    assert json.loads((locked / lock.amendments_path(STUDY)).read_text())["results_existed"] is True
+    assert json.loads((locked / lock.amendments_path(STUDY)).read_text())["results_existed"] is existed
+
+
+def test_a_new_lock_needs_the_pilot_or_that_there_is_none_and_an_old_one_does_not(project, capsys, edit):
+    text = (project / E2_PRE).read_text()
+    assert "pilot" not in text.partition("analysis:")[0] or "\npilot: " in text
+    for name in ("E1", "E2", "E3"):
+        path = project / E2_PRE.replace("E2", name)
+        path.write_text(re.sub(r"(?m)^(pilot|power): .*\n", "", path.read_text()))
+    with pytest.raises(SystemExit):
+        lock_study.main(["lock", "--study", STUDY], root=project)
+    assert "E1_pre_reg.md: pilot is missing" in capsys.readouterr().err
+    for path in (ROOT / "docs/experiments").glob(f"{STUDY}.*"):
+        shutil.copy(path, project / "docs/experiments")
+    edit(E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
+    _command(project, "amend", "--reason", "why", "--results-seen", "no")
+
+
+def test_planned_power_is_that_of_a_pilot_and_reaches_the_gate(project, edit):
+    edit(E2_PRE, "hypotheses:", "pilot: digits_pilot\npower: {H1: 0.83, H2: 0.9}\nhypotheses:")
+    _command(project, "lock")
+    told = [
+        item for item in open_gate(project, _gate_settings(project))["preregistrations"] if "power" in item
+    ]
+    assert [(item["experiment"], item["pilot"], item["power"]) for item in told] == [
+        ("E2", "digits_pilot", {"H1": 0.83, "H2": 0.9})
+    ]
+
+
+def test_a_pilot_needs_no_lock_and_has_no_seed_of_the_study(project, edit):
+    edit(f"{PRESETS}/digits.yaml", "seeds: [", "arm_seeds: {E2_minsnr_linear: [2077, 1078]}\nseeds: [")
+    scratch = project / f"config/study/{STUDY}/scratch"
+    scratch.mkdir()
+    (scratch / "X1_tried.yaml").write_text("loss: {weighting: truncated_snr}\n")
+    *_, pilots_preset = read_config(project, {"preset": "digits", "pilot": "yes"})[:2]
+    assert (
+        pilots_preset == "digits_pilot" == read_config(project, {"preset": "digits_pilot", "pilot": True})[1]
+    )
+    pilot, real = (load_study(project, STUDY, name) for name in (pilots_preset, "digits"))
+    # 1,000 more would make 2077 of 1077, which an arm of the study has
+    assert dict(pilot.runs)["X1_tried"] == 3079 and pilot.arm("E2_minsnr_linear").seeds == (4077, 3078)
+    assert not {seed for _, seed in pilot.runs} & {seed for _, seed in real.runs}
+    assert {arm.name for arm in pilot.arms} - {arm.name for arm in real.arms} == {"X1_tried"}
+    assert [arm.look for arm in pilot.arms[:-1]] == [arm.look for arm in real.arms]
+    assert pilot.preset_file == real.preset_file and pilot.preset_title == f"{real.preset_title} (pilot)"
+    preregistrations = read_preregistrations(project, STUDY)
+    gate = open_gate(project, gate_settings(project, pilot, preregistrations))
+    assert gate["pilot"] and gate["rehearsal"] and gate["lock"]["sha256"] is None and gate["comparisons"]
+    with pytest.raises(PipelineError, match="so nothing is trained"):
+        open_gate(project, gate_settings(project, real, preregistrations))
+    assert "X1_tried" not in str(lock.current_state(project, pilot, preregistrations))
+    edit(E2_PRE, "  - id: H1", LEVEL.replace("E2_minsnr_linear", "X1_tried").strip("\n") + "\n  - id: H1")
+    with pytest.raises(ConfigError, match="the arm 'X1_tried' is unknown"):
+        read_preregistrations(project, STUDY)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("scratch/E1_baseline_linear.yaml", "{}", "scratch/E1_baseline_linear.yaml: the study has this arm"),
+        ("scratch/X1.yaml", "los: {}", "scratch/X1.yaml: los is not a known key; did you mean 'loss'?"),
+        ("presets/digits_pilot.yaml", "{}", "digits_pilot.yaml: digits_pilot is the name of a pilot"),
+        (
+            "presets/digits.yaml",
+            "pilot: {seeds: [1, 1078]}",
+            "digits.yaml: pilot.seeds: 1078 is a seed of the study",
+        ),
+    ],
+)
+def test_mistakes_about_a_pilot_are_one_line(project, path, text, message):
+    file = project / f"config/study/{STUDY}" / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text((file.read_text() if file.is_file() else "") + text + "\n")
+    with pytest.raises(ConfigError) as error:
+        load_study(project, STUDY, "digits_pilot")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_pilot_may_have_seeds_of_its_own_choice(project, edit):
+    edit(f"{PRESETS}/digits.yaml", "seeds: [", "pilot: {seeds: [1, 2]}\nseeds: [")
+    assert {seed for _, seed in load_study(project, STUDY, "digits_pilot").runs} == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -248,6 +337,29 @@ def test_results_that_exist_are_recorded_whatever_the_author_says(locked, edit):
         ("preset: cifar10", "preset: cifar", "did you mean 'cifar10'?"),
         ("seeds: [1077, 1078, 1079]", "seeds: [1077]", "[1077] differ from those of E1_baseline_linear"),
         ("---\n", "", "must start with front matter"),
+        ("{name: fid,", "{name: fidd,", "metric.name 'fidd' is not measured of E2_minsnr_linear by "),
+        ("{name: fid,", "{name: fidd,", "cifar10.yaml; did you mean 'fid'?"),
+        ("{name: fid,", "{name: fd_digits,", "metric.name 'fd_digits' is not measured"),
+        ("{name: hessian_trace", "{name: hesian_trace", "did you mean 'hessian_trace'?"),
+        ("num_samples: 10000", "num_samples: 5000", "cifar10.yaml has 10000 at ddpm_nfe0050"),
+        ("num_probes: 16", "num_probes: 32", "metric.num_probes is 32, but"),
+        ("sampler: ddpm, nfe: 50, ", "", "metric.point is missing; fid is measured at points"),
+        (
+            "sampler: ddpm, nfe: 50",
+            "point: ddpm_nfe0050, comparator_point: ddpm_nfe0051",
+            "ddpm_nfe0051 is not",
+        ),
+        ("ema: true", "ema: false", "metric.ema must be true for fid"),
+        ("objective: common, ", "", "metric.objective is missing beside hessian_trace"),
+        ("num_probes: 16", "num_probes: 16, nfe: 50", "metric.nfe has no place beside hessian_trace"),
+        ("{name: fid,", "{name: fid, objective: own,", "metric.objective has no place beside fid"),
+        ("hypotheses:", "power: {H1: 0.8, H2: 0.8}\nhypotheses:", "power needs pilot"),
+        ("hypotheses:", "pilot: digits_pilot\npower: {H1: 0.8}\nhypotheses:", "power.H2 is missing"),
+        (
+            "hypotheses:",
+            "pilot: digits_pilot\npower: {H1: 0.8, H2: 0.8, H9: 1}\nhypotheses:",
+            "power: no hypothesis H9; did you mean",
+        ),
         ("threshold: 0.07", "threshold: 7", "threshold is 7, must be less than 1"),
         ("threshold: 0.07", "margin: 0.07", "hypotheses.0.threshold is missing"),
         ("threshold: 0.07", "test: noninferiority", "hypotheses.0.margin is missing"),
