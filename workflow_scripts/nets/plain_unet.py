@@ -156,4 +156,3 @@ class PlainBlock(nn.Module):
 
 def _with_planes(x: Tensor, made: Tensor) -> Tensor:
     return torch.cat((x, made.to(x.dtype).expand(len(x), -1, *x.shape[2:])), dim=1)
-
