@@ -8,6 +8,7 @@ level 1   [B, b*m1, H/2, W/2]     down -> block - skip -> block -> up
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class PlainUNet(nn.Module):
             size = embedding_dim * (2 if both else 1)
             return PlainBlock(in_channels, out_channels, size, block, conditioning, norm, norm_groups)
 
-        pairs = list(zip(widths, widths[1:]))
+        pairs = list(pairwise(widths))
         self.down_blocks = nn.ModuleList(make(*pair) for pair in zip([channels, *widths], widths))
         self.downsamplers = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for width, _ in pairs)
         self.middle = make(widths[-1], widths[-1])
