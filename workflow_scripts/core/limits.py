@@ -33,6 +33,13 @@ def check_model(
         _check_channels(settings_model, where)
     if name in ("unet", "unet_cifar32"):
         _check_unet(settings_model, image_size)
+    if name in ("dcgan_generator", "dcgan_discriminator"):
+        last, rest = divmod(image_size, 2 ** settings_model["num_levels"])
+        if rest or last < 2:
+            raise ValueError(
+                f"{where}.num_levels ({settings_model['num_levels']}) halves {image_size} pixels a side to "
+                f"{image_size / 2 ** settings_model['num_levels']:g}, which must be 2 or more and whole"
+            )
 
 
 def is_trained(method: Mapping[str, Any]) -> bool:
