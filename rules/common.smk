@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -66,7 +67,6 @@ REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
 RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
 TRAINED = [arm.name for arm in STUDY.arms if arm.trained]
-FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 UP_TO_DATE = UpToDate(ROOT, DATA_ROOT)
 
@@ -91,6 +91,17 @@ def input_sha256(job, path):
 
 
 decide_reruns(workflow, has_changed, input_sha256)
+
+
+def checkpoint_steps(arm):
+    """The training steps of an arm's checkpoints, the last of which judges it."""
+    return STUDY.arm(arm).settings["training"]["checkpoint_steps"]
+
+
+def final_step(arm):
+    """The training step of an arm's samples."""
+    return checkpoint_steps(arm)[-1] if arm in TRAINED else 0
+
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}

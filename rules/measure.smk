@@ -96,11 +96,6 @@ rule extract_features:
         )
 
 
-def final_step(arm):
-    """The training step of an arm's samples."""
-    return FINAL_STEP if arm in TRAINED else 0
-
-
 def metric_identity(wildcards):
     """The samples that the main distance describes, in the words of a metric row."""
     settings = point_settings(wildcards.point)
@@ -151,7 +146,7 @@ for _name, _inputs in METRICS.items():
             f"measure_{file_of(_name)}"
         input:
             **{name: MEASURED[name] for name in _inputs},
-            checkpoint=of_trained(FINAL_CHECKPOINT),
+            checkpoint=final_checkpoint,
         output:
             metrics=f"{RUN}/metrics/{file_of(_name)}.json",
         log:
@@ -220,30 +215,34 @@ rule probe_checkpoint:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")
 
 
-PROBES = [f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS]
 PROBED = [
     arm.name for arm in STUDY.arms if "curvature" in STUDY.metrics and can_be_probed(arm.settings["method"])
 ]
 
 
+def probes_of(arm):
+    """Where the probes of an arm's checkpoints are."""
+    steps = checkpoint_steps(arm) if arm in PROBED else []
+    return [f"{RUN}/probes/step{number:07d}.json" for number in steps]
+
+
 JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
-JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and CHECKPOINT_STEPS[:-1]]
+JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and checkpoint_steps(arm)[:-1]]
 
 
 def judged_images(wildcards):
     """{steps, point, num_samples} of the checkpoints but the last, which frechet_distance judges."""
     name = STUDY.by_step_of(wildcards.arm)
     of_point = point_settings(name)
-    return {**of_point, "steps": CHECKPOINT_STEPS[:-1], "point": {"name": name, **of_point["point"]}}
+    steps = checkpoint_steps(wildcards.arm)[:-1]
+    return {**of_point, "steps": steps, "point": {"name": name, **of_point["point"]}}
 
 
 # All checkpoints in one process, which imports torch and prepares the network and the extractor once.
 rule judge_checkpoints:
     input:
         **{name: MEASURED[name] for name in inputs_of("frechet_distance") if name != "features"},
-        checkpoints=lambda wildcards: expand(
-            CHECKPOINT, step=map("{:07d}".format, CHECKPOINT_STEPS[:-1]), **wildcards
-        ),
+        checkpoints=lambda wildcards: expand(checkpoints(checkpoint_steps(wildcards.arm)[:-1]), **wildcards),
         weights=f"{RESULTS}/extractor/extractor.pt",
     output:
         metrics=JUDGED_CHECKPOINTS,
@@ -277,7 +276,7 @@ rule collect_run:
             *expand(
                 f"{RUN}/metrics/{{metric}}.json", metric=map(file_of, metrics_of(wildcards.arm)), **wildcards
             ),
-            *expand(PROBES if wildcards.arm in PROBED else [], **wildcards),
+            *expand(probes_of(wildcards.arm), **wildcards),
             *expand([JUDGED_CHECKPOINTS] if wildcards.arm in JUDGED else [], **wildcards),
         ],
         status=of_trained(f"{RUN}/status.json"),
@@ -294,7 +293,7 @@ rule collect_run:
 # In two levels, because one command line cannot hold the paths of every metric of a large study.
 rule collect_study:
     input:
-        rows=every_run(f"{RUN}/results.jsonl"),
+        rows=[*every_run(f"{RUN}/results.jsonl"), *expand(FLOPS, arm=COUNTED)],
     output:
         results=f"{RESULTS}/results.jsonl",
     log:

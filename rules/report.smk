@@ -4,9 +4,8 @@ import re
 from workflow_scripts.report.figures import FIGURES as FIGURE_INFO
 
 EVERY_LOG = every_run(f"{RUN}/log.csv", TRAINED)
-STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
-EVERY_PROBE = every_run(PROBES, PROBED)
-FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
+EVERY_PROBE = [path for arm in PROBED for path in every_run(probes_of(arm), [arm])]
+FINAL_PROBES = [path for arm in PROBED for path in every_run(probes_of(arm)[-1:], [arm])]
 MAIN_POINTS = {arm["name"]: arm["main_point"] for arm in REPORT_SETTINGS["arms"]}
 GRID_SAMPLES = [
     path
@@ -194,14 +193,15 @@ rule build_report:
 
 def every_output():
     """Every file that the study keeps, intermediate ones included."""
-    of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints")
+    of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints", "count_flops")
     names = [rule.name for rule in workflow.rules if rule.name not in of_some_runs]
     outputs = {name: [str(path) for path in getattr(rules, name).output] for name in names}
     found = {*FINITE_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
+    found |= {*expand(FLOPS, arm=COUNTED)}
     networks = [network.name for network in STUDY.networks]
     for arm in ARMS:
         absent = [f"measure_{file_of(name)}" for name in METRICS if name not in metrics_of(arm)]
-        absent += [] if arm in TRAINED else ["train_model"]
+        absent += [name for name, arms in TRAINING_RULES.items() if arm not in arms]
         patterns = [
             path for name in names if name not in absent for path in outputs[name] if "{step}" not in path
         ]

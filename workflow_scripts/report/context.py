@@ -95,12 +95,18 @@ class ReportContext:
         arms = self.arms
         wanted = {"metric": metric, "weights": "ema", **identity}
         # An arm without training has neither weights nor steps: its images are final.
-        untrained = {"weights": "ema", "step": self.report["final_step"]}
-        found = [row if "weights" in row else {**row, **untrained} for row in self.results]
+        found = [
+            (
+                place,
+                row if "weights" in row else {**row, "weights": "ema", "step": self.final_step(row["arm"])},
+            )
+            for place, row in enumerate(self.results)
+            if row["arm"] in arms
+        ]
         rows = [
             {**{column: row.get(column) for column in ROW_COLUMNS}, "row": place}
-            for place, row in enumerate(found)
-            if row["arm"] in arms and all(row.get(key) == value for key, value in wanted.items())
+            for place, row in found
+            if all(row.get(key) == value for key, value in wanted.items())
         ]
         frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
         if frame.duplicated(TOLD_APART_BY).any():
@@ -111,8 +117,13 @@ class ReportContext:
         return frame
 
     def final_rows(self, metric: str, **identity: Any) -> pd.DataFrame:
-        """`rows` at the last training step."""
-        return self.rows(metric, step=self.report["final_step"], **identity)
+        """`rows` at each arm's last training step."""
+        rows = self.rows(metric, **identity)
+        return rows[rows["step"] == rows["arm"].map(self.final_step)]
+
+    def final_step(self, arm: str) -> int:
+        """The last training step of an arm."""
+        return self.arm(arm).get("final_step", self.report["final_step"])
 
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
         """A metric (default: the main one) at the last step and each arm's main point."""

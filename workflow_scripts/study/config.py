@@ -195,10 +195,18 @@ def load_study(root: Path, study: str, preset: str) -> Study:
                 f"{folder}/{name}.yaml: no point of {preset_file} has a sampler of method.name "
                 f"{settings['method']['name']}; add one to points"
             )
-        # One number says what "final" means, and every arm is probed at the same milestones.
-        if settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
+        # Arms that train equally long are judged and probed at the same milestones.
+        own_steps, steps = (one.settings["training"]["checkpoint_steps"] for one in (arms[-1], arms[0]))
+        if own_steps != steps and own_steps[-1] == steps[-1]:
             raise ConfigError(
                 f"{folder}/{name}.yaml: training.checkpoint_steps differs from that of {arms[0].name}"
+            )
+    for arm in arms:
+        matched = arm.settings["training"].get("flops_matched_to")
+        if matched is not None and matched not in (known := [one.name for one in arms if one != arm]):
+            raise ConfigError(
+                f"{arm.files['training.flops_matched_to']}: training.flops_matched_to {matched} is no other "
+                f"arm of {preset_file}; {schema.nearest(matched, known)}"
             )
     return Study(
         name=study,

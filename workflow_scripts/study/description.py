@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import SECTIONS, Study
+from workflow_scripts.study.config import SECTIONS, Arm, Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.measures import STAGES, file_of, rows_of
 from workflow_scripts.study.points import point_named_by
@@ -26,6 +26,15 @@ def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]
         "preregistered_preset": preset,
         "rehearsal": study.preset != preset,
     }
+
+
+def _own(arm: Arm) -> int:
+    return arm.settings["training"]["num_steps"]
+
+
+def _final_step(study: Study) -> int:
+    """How many steps most arms train, by the first of them; an arm may have a number of its own."""
+    return _own(study.arms[0])
 
 
 def main_point(study: Study, preregistrations: list[Preregistration]) -> str:
@@ -72,7 +81,10 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
         "analysis": analyses[0],
         "context": {
             **_at(study, preregistrations),
-            "final_step": study.shared("training")["num_steps"],
+            "final_step": _final_step(study),
+            "final_steps": {
+                arm.name: steps for arm in study.arms if (steps := _own(arm)) != _final_step(study)
+            },
             "metric": study.shared("extractor")["name"],
             "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
@@ -116,6 +128,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "label": arm.label,
                 "look": arm.look,
                 "trained": arm.trained,
+                "final_step": _own(arm),
                 "seeds": list(arm.seeds),
                 "points": list(study.points_of(arm.name)),
                 "by_step": study.by_step_of(arm.name),
@@ -127,7 +140,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
             for arm in study.arms
         ],
         "seeds": list(study.seeds),
-        "final_step": study.shared("training")["num_steps"],
+        "final_step": _final_step(study),
         # A list, because settings are handed on with sorted keys.
         "points": [{"name": name, **point} for name, point in study.points.items()],
         **{

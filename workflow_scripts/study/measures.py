@@ -42,7 +42,7 @@ INPUTS = {
 }
 PER_POINT = ("features", "samples")
 # Metrics that are rules of their own (rules/measure.smk).
-STAGES = ("curvature", "frechet_by_step")
+STAGES = ("curvature", "frechet_by_step", "training_flops")
 
 
 def can_be_probed(method: Mapping[str, Any]) -> bool:
