@@ -15,7 +15,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import ascii_json, read_json, require_writable
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
 from workflow_scripts.core.memory import oom_kills
-from workflow_scripts.core.registry import module_of, source_path
+from workflow_scripts.core.registry import constant_of, module_of, source_path
 from workflow_scripts.core.snakemake_internals import (
     command_of,
     decide_reruns,

@@ -12,11 +12,10 @@ GRID_SAMPLES = [
     for arm in STUDY.arms
     for path in expand(SAMPLES, arm=arm.name, seed=arm.seeds[0], point=MAIN_POINTS[arm.name])
 ]
-FINITE_SAMPLES = [
-    path
-    for arm in ARMS
-    for path in every_run(f"{RUN}/finite_sample/{{point}}.json", [arm], point=MAIN_POINTS[arm])
-]
+MAIN_FEATURES, FINITE_SAMPLES = (
+    [path for arm in ARMS for path in every_run(pattern, [arm], point=MAIN_POINTS[arm])]
+    for pattern in (FEATURES, f"{RUN}/finite_sample/{{point}}.json")
+)
 # The inputs of each figure; those that show a metric are drawn if it is measured.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
@@ -32,8 +31,21 @@ FIGURES = {
     "training_curves": {"logs": EVERY_LOG},
     "frechet_vs_step": {"results": f"{RESULTS}/results.jsonl"},
     "timestep_mse": {"probes": FINAL_PROBES},
+    "loss_by_epoch": {"logs": EVERY_LOG, "train": f"{RESULTS}/data/train.npz"},
+    "noise_schedules": {},
+    "class_grid": {"samples": GRID_SAMPLES},
+    "class_histogram": {"features": MAIN_FEATURES, "train": f"{RESULTS}/data/train.npz"},
 }
-FIGURES = {name: FIGURES[name] for name in FIGURES if FIGURE_INFO[name].metric in (None, *STUDY.metrics)}
+OF_SECTIONS = {figure for name in STUDY.sections for figure in constant_of("sections", name, "FIGURES", ())}
+
+
+def is_shown(figure):
+    """Whether a figure is the study's: of a metric that it measures, or of one of its sections."""
+    info = FIGURE_INFO[figure]
+    return figure in OF_SECTIONS if info.of_section else info.metric in (None, *STUDY.metrics)
+
+
+FIGURES = {name: FIGURES[name] for name in FIGURES if is_shown(name)}
 
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.

@@ -47,11 +47,13 @@ class ReportContext:
     logs: dict[tuple[str, int], Path] = field(default_factory=dict)
     probes: dict[tuple[str, int], list[Path]] = field(default_factory=dict)
     samples: dict[tuple[str, int, str], Path] = field(default_factory=dict)
+    features: dict[tuple[str, int, str], Path] = field(default_factory=dict)
+    train: Path | None = None
     finite_samples: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def load(cls, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> ReportContext:
-        """Read a rule's inputs by field name, each of them optional; logs, probes and samples stay paths."""
+        """Read a rule's inputs by field name, each of them optional; large ones stay paths."""
         probes: dict[tuple[str, int], list[Path]] = {}
         for path in inputs.get("probes", []):
             probes.setdefault(arm_and_seed(path), []).append(path)
@@ -62,9 +64,9 @@ class ReportContext:
             scale_marks=[mark for path in inputs.get("scale_marks", []) for mark in read_json(path)],
             logs={arm_and_seed(path): Path(path) for path in inputs.get("logs", [])},
             probes=probes,
-            samples={
-                (*arm_and_seed(path), Path(path).stem): Path(path) for path in inputs.get("samples", [])
-            },
+            samples=_by_point(inputs.get("samples", [])),
+            features=_by_point(inputs.get("features", [])),
+            train=next(iter(inputs.get("train", [])), None),
             finite_samples=[read_json(path) for path in inputs.get("finite_samples", [])],
         )
 
@@ -160,6 +162,10 @@ class ReportContext:
         """The metrics of samples other than the main one, sorted."""
         of_samples = {row["metric"] for row in self.results if "point" in row}
         return sorted(of_samples - {self.report["metric"]})
+
+
+def _by_point(paths: Sequence[Path]) -> dict[tuple[str, int, str], Path]:
+    return {(*arm_and_seed(path), Path(path).stem): Path(path) for path in paths}
 
 
 def arm_and_seed(path: str | Path) -> tuple[str, int]:

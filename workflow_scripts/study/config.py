@@ -172,8 +172,9 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         f"{folder}/base.yaml": base,
         preset_file: scale,
     }
-    if unknown := [name for name in scale.get("arm_seeds", {}) if name not in scale.get("arms", own)]:
-        raise ConfigError(f"{preset_file}: arm_seeds: the preset has no arm {unknown[0]!r}")
+    for key in ("arm_seeds", "arm_settings"):
+        if unknown := [name for name in scale.get(key, {}) if name not in scale.get("arms", own)]:
+            raise ConfigError(f"{preset_file}: {key}: the preset has no arm {unknown[0]!r}")
     networks = _networks(layers, merge(base.get("networks", {}), scale.get("networks", {})), preset_file)
     if twice := own.keys() & {network.name for network in networks}:
         raise ConfigError(f"{preset_file}: networks: {min(twice)} is the name of an arm; choose another")
@@ -181,12 +182,16 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     for name in scale.get("arms", own):
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
-        settings, files = _resolve({**layers, f"{folder}/{name}.yaml": own[name]}, preset_file)
+        mine = {f"{folder}/{name}.yaml": own[name]}
+        if name in scale.get("arm_settings", {}):
+            mine[f"arm_settings of {preset_file}"] = scale["arm_settings"][name]
+        settings, files = _resolve({**layers, **mine}, preset_file)
         known, network = [one.name for one in networks], settings["method"].get("network")
         if network is not None and network not in known:
             hint = schema.nearest(network, known) if known else "networks lists none"
             raise ConfigError(f"{files['method.network']}: method.network {network} is unknown; {hint}")
-        label, baseline = own[name].get("label", name), own[name].get("baseline", False)
+        told = own[name] | scale.get("arm_settings", {}).get(name, {})
+        label, baseline = told.get("label", name), told.get("baseline", False)
         seeds = tuple(scale.get("arm_seeds", {}).get(name, scale["seeds"]))
         seeds = seeds if is_trained(settings["method"]) else (0,)
         arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
