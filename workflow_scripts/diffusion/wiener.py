@@ -1,4 +1,4 @@
-"""The error of the best linear denoiser, which a network that learns more than means and covariances beats."""
+"""The error of the best linear denoiser, which a network beats that learns more than covariances."""
 
 from __future__ import annotations
 

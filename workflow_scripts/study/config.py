@@ -75,6 +75,7 @@ class Study:
     sections: tuple[str, ...]
     published_summary: str
     networks: tuple[Arm, ...] = ()
+    claims: str | None = None
 
     @property
     def preset_file(self) -> str:
@@ -224,7 +225,11 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         arms_file=preset_file if "arms" in scale else f"{folder}/",
         seeds=tuple(scale["seeds"]),
         resources=scale.get("resources", {}),
-        sections=_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]),
+        sections=_sections(
+            *((scale, preset_file) if "sections" in scale else (base, f"{folder}/base.yaml")),
+            arms[0].settings["metrics"],
+        ),
+        claims=base.get("claims"),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
         networks=networks,
     )

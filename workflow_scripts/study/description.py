@@ -150,7 +150,21 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         },
         "metrics": study.metrics,
         "sections": list(study.sections),
+        **claims_of(root, study),
     }
+
+
+def claims_of(root: Path, study: Study) -> dict[str, Any]:
+    """The study's file of claims, for the section that shows them; nothing for a study without."""
+    if study.claims is None:
+        return {}
+    content = schema.read_yaml(root / study.claims)
+    schema.check(content, "claims", study.claims)
+    for table in content["tables"]:
+        for row in table["rows"]:
+            if len(row["says"]) != len(table["columns"]):
+                raise ConfigError(f"{study.claims}: {row['says'][0]!r} needs one text per column")
+    return {"claims": content}
 
 
 def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ FIGURES = {
     "loss_by_epoch": FigureInfo(
         "Training",
         "Error by epoch",
-        "Line chart over epochs: the squared error of the predicted noise of each arm, with the errors of the "
+        "Line chart over epochs: the squared error of the predicted noise of each arm, with those of the "
         "best linear denoiser and of predicting zero.",
         of_section=True,
     ),

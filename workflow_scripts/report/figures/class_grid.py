@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from workflow_scripts.core.files import read_npz
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.figures.sample_grid import LABEL_WIDTH, strip
+from workflow_scripts.report.figures.sample_grid import LABEL_WIDTH, side_by_side
 
 MAX_CLASSES, NUM_ROWS = 10, 3
 COLUMNS = ["arm", "seed", "point", "sample_index", "label", "mean_pixel"]
@@ -30,7 +30,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             continue
         classes = np.unique(labels)[:MAX_CLASSES]
         chosen = np.array([np.flatnonzero(labels == label)[:NUM_ROWS] for label in classes]).T
-        rows = [strip(images[row]) for row in chosen]
+        rows = [side_by_side(images[row]) for row in chosen]
         blocks[arm] = (np.concatenate(rows), classes)
         records += [(arm, seed, point, i, labels[i], float(images[i].mean())) for i in chosen.ravel()]
     figure = style.new_figure(7.2, 1.5 * max(len(blocks), 2) + 0.4)

@@ -12,7 +12,7 @@ from workflow_scripts.report.context import ReportContext
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Lines are means over seeds, at each arm's main point; bands reach from the lowest to the highest seed."""
+    """Lines are means over seeds, at each arm's main point; bands show the range over seeds."""
     real = None if context.train is None else np.bincount(read_npz(context.train, "labels")[0])
     records = []
     for (arm, seed, point), path in sorted(context.features.items()):
