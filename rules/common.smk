@@ -32,7 +32,15 @@ from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
-from workflow_scripts.study.measures import STAGES, can_be_probed, file_of, inputs_of, needs_of, restores
+from workflow_scripts.study.measures import (
+    SETTINGS,
+    STAGES,
+    can_be_probed,
+    file_of,
+    inputs_of,
+    needs_of,
+    restores,
+)
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.preregistration import read_preregistrations
 

@@ -2,6 +2,7 @@
 # checkpoints, and the verdict on all rows by the locked rule.
 
 FEATURES = f"{RUN}/features/{{point}}.npz"
+PREDICTED = {"predicted": True} if any("predicted" in needs_of(name) for name in STUDY.metrics) else {}
 # The Inception weights: extractor.weights, or else the published file, downloaded to the data root.
 OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
 INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
@@ -85,7 +86,7 @@ rule extract_features:
     resources:
         **limits("features"),
     params:
-        settings=ascii_json(FEATURE_SETTINGS),
+        settings=ascii_json({**FEATURE_SETTINGS, **PREDICTED}),
     shell:
         step(
             "extract_features",
@@ -125,6 +126,8 @@ MEASURED = {
     "train": f"{RESULTS}/data/train.npz",
     "test": f"{RESULTS}/data/test.npz",
     "log": f"{RUN}/log.csv",
+    "frechet_by_step": f"{RUN}/metrics/frechet_by_step.json",
+    "frechet_distance": f"{RUN}/metrics/frechet_distance.json",
 }
 METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not in STAGES}
 
@@ -135,6 +138,7 @@ def metrics_of(arm):
     absent = [] if arm in TRAINED else ["log"]
     absent += [] if restores(method) else ["targets"]
     absent += [] if method.get("condition") == "class" else ["labels"]
+    absent += [] if arm in JUDGED else ["distances"]
     return [name for name in METRICS if not {*absent} & {*needs_of(name)}]
 
 
@@ -161,6 +165,11 @@ for _name, _inputs in METRICS.items():
                     "metric": name,
                     "loads": [module_of("metrics", name)],
                     "step": final_step(wildcards.arm),
+                    **{
+                        need: STUDY.arm(wildcards.arm).settings[SETTINGS[need]][need]
+                        for need in needs_of(name)
+                        if need in SETTINGS
+                    },
                     "points": [
                         {"name": point, **own} for point, own in STUDY.points_of(wildcards.arm).items()
                     ],
@@ -226,7 +235,7 @@ def probes_of(arm):
     return [f"{RUN}/probes/step{number:07d}.json" for number in steps]
 
 
-JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
+JUDGED_CHECKPOINTS = MEASURED["frechet_by_step"]
 JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and checkpoint_steps(arm)[:-1]]
 
 

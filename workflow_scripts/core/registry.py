@@ -39,7 +39,7 @@ PARAMETERS = {
 # The built-in object of a module is a class named after it, not a function of its name.
 CLASSES = ("method.name",)
 # Built-in dataset sources share modules (data/prepare.py).
-SOURCES = ["cifar10", "digits", "image_folder", "mnist"]
+SOURCES = ["cifar10", "digits", "digits_stacked", "image_folder", "mnist", "mnist_stacked"]
 
 
 def known(setting: str) -> list[str]:

@@ -1,8 +1,8 @@
 """DCGAN's generator and discriminator (Radford et al. 2016), unconditional or of classes.
 
-They double or halve the side `num_levels` times: 2**num_levels must divide it and leave at least 2 pixels (8 is
-2 · 4, 28 is 7 · 4, 32 is 4 · 8), or core/limits.py refuses it. Convolutions start from N(0, 0.02), as in the
-paper.
+They double or halve the side `num_levels` times: 2**num_levels must divide it and leave at least 2 pixels (8
+is 2 · 4, 28 is 7 · 4, 32 is 4 · 8), or core/limits.py refuses it. Convolutions start from N(0, 0.02), as in
+the paper.
 """
 
 from __future__ import annotations

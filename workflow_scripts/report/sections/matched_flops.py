@@ -16,7 +16,8 @@ def matched_flops(context: ReportContext, setting: Setting) -> Section:
         context.final_rows(name, weights="last") for name in ("flops_per_step", "training_flops")
     )
     first = total[total["arm"] == context.arms[0]]["value"].mean()
-    seen = [context.final_step(arm) * context.arm(arm)["training"]["batch_size"] for arm in total["arm"]]
+    batch = {arm: context.arm(arm)["training"]["batch_size"] for arm in context.arms}
+    seen = [context.final_step(arm) * batch[arm] for arm in total["arm"]]
 
     def count(frame) -> str:
         value = int(frame["value"].iloc[0])

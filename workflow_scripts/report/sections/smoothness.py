@@ -17,7 +17,7 @@ OF_THE_LOG = {
     "error_deviation": "deviation of the error",
     "discriminator_saturation": "discriminator saturated",
 }
-OF_CHECKPOINTS = {"frechet_rises": "rises of log distance", "frechet_last_over_best": "last / best distance"}
+OF_CHECKPOINTS = {"frechet_rises": "rises of log distance", "frechet_last_over_best": "last / best"}
 
 
 def smoothness(context: ReportContext, setting: Setting) -> Section:
@@ -34,4 +34,5 @@ def smoothness(context: ReportContext, setting: Setting) -> Section:
         "GAN's loss is no error, so networks of different kinds are compared on the distance of checkpoints."
     )
     caption = f"Smoothness and stability of training, {context.spread}"
-    return Section("Smoothness", words, ["loss_by_epoch", ("smoothness", caption, by_arm(context, columns))])
+    table = ("smoothness", caption, by_arm(context, columns))
+    return Section("Smoothness", words, ["loss_by_epoch", table])
