@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,7 +17,7 @@ COLUMNS = ["curve", "epoch", "mean", "low", "high", "num_seeds"]
 
 
 def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
-    """Each logged mean as it is; lines are means over seeds, bands reach from the lowest to the highest."""
+    """Means over whole epochs; lines are means over seeds, bands reach from the lowest to the highest."""
     figure = style.new_figure(9.0, 4.4)
     axes = figure.subplots()
     images = None if context.train is None else read_npz(context.train, "images")[0]
@@ -40,7 +41,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     style.log_ticks(axes.yaxis)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error of ε")
-    note = "Each point is the mean of the steps since the one before. Bands: lowest to highest seed."
+    note = "Means over whole epochs. Bands: lowest to highest seed."
     style.finish(context, figure, [note, style.missing_note(context, runs)])
     flat = pd.DataFrame([(name, last, *[error] * 3, 0) for name, error in lines.items()], columns=COLUMNS)
     return figure, pd.concat([curves.rename(columns={"arm": "curve"})[COLUMNS], flat])
@@ -58,5 +59,7 @@ def _errors(context: ReportContext, num_images: int) -> pd.DataFrame:
             continue
         log = log[log["mse"].abs() < float("inf")]
         epoch = log["step"] * context.arm(arm)["training"]["batch_size"] / num_images
-        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": epoch, "value": log["mse"]}))
+        means = log["mse"].groupby(np.ceil(epoch - 1e-9)).mean()  # which a window ends in
+        means = means[means.index <= epoch.max() + 1e-9]
+        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": means.index, "value": means.array}))
     return pd.concat(frames) if frames else pd.DataFrame()

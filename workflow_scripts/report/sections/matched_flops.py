@@ -30,8 +30,8 @@ def matched_flops(context: ReportContext, setting: Setting) -> Section:
         ("ratio to the first arm", total.assign(value=total["value"] / first), mean_error),
     ]
     words = (
-        "FLOPs of all networks, forwards and backwards, counted by torch for one update; a multiplication and "
-        "an addition are two. An arm that is matched to another takes as many within 2 %."
+        "FLOPs of all networks, forwards and backwards, counted by torch for one update; a multiplication "
+        "and an addition are two. An arm that is matched to another takes as many within 2 %."
     )
     caption = "FLOPs and images of each arm's training"
     return Section("Matched FLOPs", words, [("matched_flops", caption, by_arm(context, columns))])
