@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow_scripts.core.files import read_npz
+from workflow_scripts.core.files import read_npz_dict
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
 from workflow_scripts.report.figures.sample_grid import LABEL_WIDTH, side_by_side
@@ -23,11 +23,10 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     for arm, point in context.main_points.items():
         seed = context.seeds(arm)[0]
         path = context.samples.get((arm, seed, point))
-        if path is None or context.arm(arm)["method"].get("condition") != "class":
+        arrays = {} if path is None else read_npz_dict(path)
+        if not len(arrays.get("labels", ())):  # without classes, or of a run that diverged
             continue
-        images, labels = read_npz(path, "images", "labels")
-        if not len(images):  # of a run that diverged
-            continue
+        images, labels = arrays["images"], arrays["labels"]
         classes = np.unique(labels)[:MAX_CLASSES]
         chosen = np.array([np.flatnonzero(labels == label)[:NUM_ROWS] for label in classes]).T
         rows = [side_by_side(images[row]) for row in chosen]
