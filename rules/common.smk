@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -14,7 +15,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import ascii_json, read_json, require_writable
 from workflow_scripts.core.leftover_jobs import cancel_leftover_jobs, target
 from workflow_scripts.core.memory import oom_kills
-from workflow_scripts.core.registry import module_of, source_path
+from workflow_scripts.core.registry import constant_of, module_of, source_path
 from workflow_scripts.core.snakemake_internals import (
     command_of,
     decide_reruns,
@@ -31,7 +32,7 @@ from workflow_scripts.report.labels import verdict_table
 from workflow_scripts.study.config import flatten, load_study, read_config
 from workflow_scripts.study.description import gate_settings, report_settings, setting_files, verdict_settings
 from workflow_scripts.study.gate import open_gate
-from workflow_scripts.study.measures import STAGES, file_of, inputs_of, needs_of
+from workflow_scripts.study.measures import SETTINGS, STAGES, file_of, inputs_of, needs_of
 from workflow_scripts.study.lock import amendments_path, lock_path
 from workflow_scripts.study.power import redrawn_at
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -67,7 +68,6 @@ REPORT = f"reports/{STUDY.name}/{STUDY.preset}"
 RUN = f"{RESULTS}/runs/{{arm}}/seed{{seed}}"
 ARMS = [arm.name for arm in STUDY.arms]
 TRAINED = [arm.name for arm in STUDY.arms if arm.trained]
-FINAL_STEP = REPORT_SETTINGS["final_step"]
 
 UP_TO_DATE = UpToDate(ROOT, DATA_ROOT)
 
@@ -92,6 +92,17 @@ def input_sha256(job, path):
 
 
 decide_reruns(workflow, has_changed, input_sha256)
+
+
+def checkpoint_steps(arm):
+    """The training steps of an arm's checkpoints, the last of which judges it."""
+    return STUDY.arm(arm).settings["training"]["checkpoint_steps"]
+
+
+def final_step(arm):
+    """The training step of an arm's samples."""
+    return checkpoint_steps(arm)[-1] if arm in TRAINED else 0
+
 
 # Settings of the machine, passed to steps; changing them reruns nothing.
 MACHINE = {"device": config.get("device", "auto"), "save_every_s": config.get("save_every_s", 60)}

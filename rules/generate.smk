@@ -15,7 +15,7 @@ def generator_settings(wildcards):
 
 rule sample_images:
     input:
-        checkpoint=FINAL_CHECKPOINT,
+        checkpoint=final_checkpoint,
     output:
         samples=SAMPLES,
     log:

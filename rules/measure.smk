@@ -2,6 +2,7 @@
 # checkpoints, and the verdict on all rows by the locked rule.
 
 FEATURES = f"{RUN}/features/{{point}}.npz"
+PREDICTED = {"predicted": True} if any("predicted" in needs_of(name) for name in STUDY.metrics) else {}
 # The Inception weights: extractor.weights, or else the published file, downloaded to the data root.
 OWN_WEIGHTS = STUDY.shared("extractor").get("weights")
 INCEPTION_WEIGHTS = OWN_WEIGHTS or DATA_ROOT / "weights-inception-2015-12-05-6726825d.pth"
@@ -85,7 +86,7 @@ rule extract_features:
     resources:
         **limits("features"),
     params:
-        settings=ascii_json(FEATURE_SETTINGS),
+        settings=ascii_json({**FEATURE_SETTINGS, **PREDICTED}),
     shell:
         step(
             "extract_features",
@@ -94,11 +95,6 @@ rule extract_features:
             wildcards="arm seed point",
             machine="device",
         )
-
-
-def final_step(arm):
-    """The training step of an arm's samples."""
-    return FINAL_STEP if arm in TRAINED else 0
 
 
 def metric_identity(wildcards):
@@ -130,6 +126,8 @@ MEASURED = {
     "train": f"{RESULTS}/data/train.npz",
     "test": f"{RESULTS}/data/test.npz",
     "log": f"{RUN}/log.csv",
+    "frechet_by_step": f"{RUN}/metrics/frechet_by_step.json",
+    "frechet_distance": f"{RUN}/metrics/frechet_distance.json",
 }
 METRICS = {name: or_exit(inputs_of, name) for name in STUDY.metrics if name not in STAGES}
 
@@ -147,7 +145,7 @@ for _name, _inputs in METRICS.items():
             f"measure_{file_of(_name)}"
         input:
             **{name: MEASURED[name] for name in _inputs},
-            checkpoint=of_trained(FINAL_CHECKPOINT),
+            checkpoint=final_checkpoint,
         output:
             metrics=f"{RUN}/metrics/{file_of(_name)}.json",
         log:
@@ -162,6 +160,11 @@ for _name, _inputs in METRICS.items():
                     "metric": name,
                     "loads": [module_of("metrics", name)],
                     "step": final_step(wildcards.arm),
+                    **{
+                        need: STUDY.arm(wildcards.arm).settings[SETTINGS[need]][need]
+                        for need in needs_of(name)
+                        if need in SETTINGS
+                    },
                     "points": [
                         {"name": point, **own} for point, own in STUDY.points_of(wildcards.arm).items()
                     ],
@@ -216,28 +219,32 @@ rule probe_checkpoint:
         step("probe_checkpoint", "checkpoint train", "probe", wildcards="arm seed step", machine="device")
 
 
-PROBES = [f"{RUN}/probes/step{number:07d}.json" for number in CHECKPOINT_STEPS]
 PROBED = [arm for arm in ARMS if "curvature" in STUDY.metrics_of(arm)]
 
 
-JUDGED_CHECKPOINTS = f"{RUN}/metrics/frechet_by_step.json"
-JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and CHECKPOINT_STEPS[:-1]]
+def probes_of(arm):
+    """Where the probes of an arm's checkpoints are."""
+    steps = checkpoint_steps(arm) if arm in PROBED else []
+    return [f"{RUN}/probes/step{number:07d}.json" for number in steps]
+
+
+JUDGED_CHECKPOINTS = MEASURED["frechet_by_step"]
+JUDGED = [arm for arm in TRAINED if STUDY.by_step_of(arm) and checkpoint_steps(arm)[:-1]]
 
 
 def judged_images(wildcards):
     """{steps, point, num_samples} of the checkpoints but the last, which frechet_distance judges."""
     name = STUDY.by_step_of(wildcards.arm)
     of_point = point_settings(name)
-    return {**of_point, "steps": CHECKPOINT_STEPS[:-1], "point": {"name": name, **of_point["point"]}}
+    steps = checkpoint_steps(wildcards.arm)[:-1]
+    return {**of_point, "steps": steps, "point": {"name": name, **of_point["point"]}}
 
 
 # All checkpoints in one process, which imports torch and prepares the network and the extractor once.
 rule judge_checkpoints:
     input:
         **{name: MEASURED[name] for name in inputs_of("frechet_distance") if name != "features"},
-        checkpoints=lambda wildcards: expand(
-            CHECKPOINT, step=map("{:07d}".format, CHECKPOINT_STEPS[:-1]), **wildcards
-        ),
+        checkpoints=lambda wildcards: expand(checkpoints(checkpoint_steps(wildcards.arm)[:-1]), **wildcards),
         weights=f"{RESULTS}/extractor/extractor.pt",
     output:
         metrics=JUDGED_CHECKPOINTS,
@@ -271,7 +278,7 @@ rule collect_run:
             *expand(
                 f"{RUN}/metrics/{{metric}}.json", metric=map(file_of, metrics_of(wildcards.arm)), **wildcards
             ),
-            *expand(PROBES if wildcards.arm in PROBED else [], **wildcards),
+            *expand(probes_of(wildcards.arm), **wildcards),
             *expand([JUDGED_CHECKPOINTS] if wildcards.arm in JUDGED else [], **wildcards),
         ],
         status=of_trained(f"{RUN}/status.json"),
@@ -288,7 +295,7 @@ rule collect_run:
 # In two levels, because one command line cannot hold the paths of every metric of a large study.
 rule collect_study:
     input:
-        rows=every_run(f"{RUN}/results.jsonl"),
+        rows=[*every_run(f"{RUN}/results.jsonl"), *expand(FLOPS, arm=COUNTED)],
     output:
         results=f"{RESULTS}/results.jsonl",
     log:

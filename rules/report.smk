@@ -4,20 +4,18 @@ import re
 from workflow_scripts.report.figures import FIGURES as FIGURE_INFO
 
 EVERY_LOG = every_run(f"{RUN}/log.csv", TRAINED)
-STEPS = [f"{number:07d}" for number in CHECKPOINT_STEPS]
-EVERY_PROBE = every_run(PROBES, PROBED)
-FINAL_PROBES = [path for path in EVERY_PROBE if path.endswith(f"step{FINAL_STEP:07d}.json")]
+EVERY_PROBE = [path for arm in PROBED for path in every_run(probes_of(arm), [arm])]
+FINAL_PROBES = [path for arm in PROBED for path in every_run(probes_of(arm)[-1:], [arm])]
 MAIN_POINTS = {arm["name"]: arm["main_point"] for arm in REPORT_SETTINGS["arms"]}
 GRID_SAMPLES = [
     path
     for arm in STUDY.arms
     for path in expand(SAMPLES, arm=arm.name, seed=arm.seeds[0], point=MAIN_POINTS[arm.name])
 ]
-FINITE_SAMPLES = [
-    path
-    for arm in ARMS
-    for path in every_run(f"{RUN}/finite_sample/{{point}}.json", [arm], point=MAIN_POINTS[arm])
-]
+MAIN_FEATURES, FINITE_SAMPLES = (
+    [path for arm in ARMS for path in every_run(pattern, [arm], point=MAIN_POINTS[arm])]
+    for pattern in (FEATURES, f"{RUN}/finite_sample/{{point}}.json")
+)
 # The inputs of each figure; those that show a metric are drawn if it is measured.
 FIGURES = {
     "hypotheses": {"verdict": f"{RESULTS}/verdict.json"},
@@ -33,8 +31,21 @@ FIGURES = {
     "training_curves": {"logs": EVERY_LOG},
     "frechet_vs_step": {"results": f"{RESULTS}/results.jsonl"},
     "timestep_mse": {"probes": FINAL_PROBES},
+    "loss_by_epoch": {"logs": EVERY_LOG, "train": f"{RESULTS}/data/train.npz"},
+    "noise_schedules": {},
+    "class_grid": {"samples": GRID_SAMPLES},
+    "class_histogram": {"features": MAIN_FEATURES, "train": f"{RESULTS}/data/train.npz"},
 }
-FIGURES = {name: FIGURES[name] for name in FIGURES if FIGURE_INFO[name].metric in (None, *STUDY.metrics)}
+OF_SECTIONS = {figure for name in STUDY.sections for figure in constant_of("sections", name, "FIGURES", ())}
+
+
+def is_shown(figure):
+    """Whether a figure is the study's: of a metric that it measures, or of one of its sections."""
+    info = FIGURE_INFO[figure]
+    return figure in OF_SECTIONS if info.of_section else info.metric in (None, *STUDY.metrics)
+
+
+FIGURES = {name: FIGURES[name] for name in FIGURES if is_shown(name)}
 
 
 # Steps load a figure's module by name, so that changing one figure redraws no other.
@@ -196,14 +207,15 @@ rule build_report:
 
 def every_output():
     """Every file that the study keeps, intermediate ones included."""
-    of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints")
+    of_some_runs = ("all", "measure_finite_sample", "judge_checkpoints", "count_flops")
     names = [rule.name for rule in workflow.rules if rule.name not in of_some_runs]
     outputs = {name: [str(path) for path in getattr(rules, name).output] for name in names}
     found = {*FINITE_SAMPLES, *REDRAWN_SAMPLES, *EVERY_PROBE, *every_run(JUDGED_CHECKPOINTS, JUDGED)}
+    found |= {*expand(FLOPS, arm=COUNTED)}
     networks = [network.name for network in STUDY.networks]
     for arm in ARMS:
         absent = [f"measure_{file_of(name)}" for name in METRICS if name not in metrics_of(arm)]
-        absent += [] if arm in TRAINED else ["train_model"]
+        absent += [name for name, arms in TRAINING_RULES.items() if arm not in arms]
         patterns = [
             path for name in names if name not in absent for path in outputs[name] if "{step}" not in path
         ]

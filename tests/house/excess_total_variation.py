@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_scripts.metrics.measures.training_smoothness import excess
+
 ROWS = {"excess_total_variation": {"better": "lower"}}
 NUM_WINDOWS = 10
 
@@ -13,6 +15,4 @@ def excess_total_variation(log: dict[str, np.ndarray]) -> float:
 
     0 for a loss that only falls. A loss that does not fall has no such number: nan.
     """
-    means = np.array([part.mean() for part in np.array_split(log["loss"], NUM_WINDOWS)])
-    fall = means[0] - means[-1]
-    return float(np.abs(np.diff(means)).sum() / fall - 1) if fall > 0 else float("nan")
+    return excess(np.array([part.mean() for part in np.array_split(log["loss"], NUM_WINDOWS)]))

@@ -104,7 +104,7 @@ def test_it_is_done_and_its_audit_passes(house):
     ("path", "expected"),
     [
         ("tests/house/sharpness.py", {"measure_sharpness"}),
-        ("tests/house/gan.py", {"train_model"}),
+        ("workflow_scripts/methods/gan.py", {"train_model"}),
         ("tests/house/distilled.py", {"train_model"}),
         ("tests/house/judged_alone.py", {"write_summary", "build_report"}),
     ],

@@ -76,4 +76,5 @@ def send(values: Tensor, fixed: Tensor) -> None:
     `values` may be overwritten at once.
     """
     # torch keeps the pinned copy until the device has read it.
-    fixed.copy_(values.pin_memory() if values.device != fixed.device else values, non_blocking=True)
+    pinned = fixed.device.type == "cuda" and values.device != fixed.device
+    fixed.copy_(values.pin_memory() if pinned else values, non_blocking=fixed.device.type == "cuda")

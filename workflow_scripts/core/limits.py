@@ -25,8 +25,21 @@ def check_model(
     parameters = _check_keys("model.name", settings_model, where, ("channels", "image_size", "num_classes"))
     if num_classes is not None and "num_classes" not in parameters:
         raise ValueError(f"{where}.name {name} takes no num_classes, so method.condition cannot be class")
+    for key, choices in constant_of("model.name", name, "CHOICES", ()):
+        if settings_model.get(key, choices[0]) not in choices:
+            valid = ", ".join(map(str, choices))
+            raise ValueError(f"{where}.{key} is {settings_model[key]!r}, must be one of {valid}")
+    if name in ("unet", "unet_cifar32", "plain_unet"):
+        _check_channels(settings_model, where)
     if name in ("unet", "unet_cifar32"):
         _check_unet(settings_model, image_size)
+    if name in ("dcgan_generator", "dcgan_discriminator"):
+        last, rest = divmod(image_size, 2 ** settings_model["num_levels"])
+        if rest or last < 2:
+            raise ValueError(
+                f"{where}.num_levels ({settings_model['num_levels']}) halves {image_size} pixels a side to "
+                f"{image_size / 2 ** settings_model['num_levels']:g}, which must be 2 or more and whole"
+            )
 
 
 def is_trained(method: Mapping[str, Any]) -> bool:
@@ -64,6 +77,17 @@ def _check_keys(
     return parameters
 
 
+def _check_channels(settings_model: Mapping[str, Any], where: str) -> None:
+    base_channels, groups = settings_model["base_channels"], settings_model.get("norm_groups", 8)
+    if settings_model.get("embedding_dim", 2) % 2 != 0:
+        raise ValueError(f"{where}.embedding_dim must be even: half are sines and half cosines")
+    for mult in settings_model["channel_mults"]:
+        if base_channels * mult % groups != 0:
+            raise ValueError(
+                f"{where}.norm_groups ({groups}) must divide base_channels × {mult} = {base_channels * mult}"
+            )
+
+
 def _check_unet(settings_model: Mapping[str, Any], image_size: int) -> None:
     base_channels, mults = settings_model["base_channels"], settings_model["channel_mults"]
     if settings_model["name"] == "unet_cifar32" and image_size != 32:
@@ -73,12 +97,6 @@ def _check_unet(settings_model: Mapping[str, Any], image_size: int) -> None:
         raise ValueError(f"model.channel_mults gives levels of {sides} pixels a side, the last needs 2")
     if base_channels % 2 != 0:
         raise ValueError(f"model.base_channels ({base_channels}) must be even: half are time frequencies")
-    for mult in mults:
-        if base_channels * mult % settings_model["norm_groups"] != 0:
-            raise ValueError(
-                f"model.norm_groups ({settings_model['norm_groups']}) must divide "
-                f"base_channels × {mult} = {base_channels * mult}"
-            )
     for side in settings_model["attention_resolutions"]:
         if side not in sides:
             raise ValueError(

@@ -23,6 +23,7 @@ PACKAGES = {
     "data.source": "workflow_scripts.data",
     "loss.weighting": "workflow_scripts.diffusion.weightings",
     "model.name": "workflow_scripts.nets.networks",
+    "method.discriminator.name": "workflow_scripts.nets.networks",
     "method.name": "workflow_scripts.methods",
     "metrics": "workflow_scripts.metrics.measures",
     "sections": "workflow_scripts.report.sections",
@@ -31,6 +32,7 @@ PARAMETERS = {
     "data.source": ("root",),
     "loss.weighting": ("snr", "prediction_type"),
     "model.name": ("channels", "image_size"),
+    "method.discriminator.name": ("channels", "image_size"),
     "method.name": ("settings",),
     "metrics": (),
     "sections": ("context", "setting"),
@@ -38,7 +40,7 @@ PARAMETERS = {
 # The built-in object of a module is a class named after it, not a function of its name.
 CLASSES = ("method.name",)
 # Built-in dataset sources share modules (data/prepare.py).
-SOURCES = ["cifar10", "digits", "image_folder", "mnist"]
+SOURCES = ["cifar10", "digits", "digits_stacked", "image_folder", "mnist", "mnist_stacked"]
 
 
 def known(setting: str) -> list[str]:

@@ -17,6 +17,7 @@ from workflow_scripts.core.randomness import stream
 from workflow_scripts.core.source_files import combined_sha256, require_source
 from workflow_scripts.data import image_folder, published
 from workflow_scripts.data.dataset import Dataset, Split, require_arrays
+from workflow_scripts.data.stacked import stacked
 
 Settings = Mapping[str, Any]
 OnImages = Callable[[int], None]
@@ -24,8 +25,12 @@ OnImages = Callable[[int], None]
 LOADERS: dict[str, Callable[[Settings, Path, OnImages], Dataset]] = {
     "cifar10": lambda settings, root, on_images: published.load_cifar10(settings, root),
     "digits": lambda settings, root, on_images: published.load_digits(),
+    "digits_stacked": lambda settings, root, on_images: _stacked(settings, published.load_digits(), 297),
     "image_folder": image_folder.load,
     "mnist": lambda settings, root, on_images: published.load_mnist(settings, root),
+    "mnist_stacked": lambda settings, root, on_images: _stacked(
+        settings, published.load_mnist(settings, root), 10_000
+    ),
 }
 
 
@@ -37,7 +42,7 @@ def require_files(settings_data: Settings, root: Path) -> None:
     source = settings_data["source"]
     if "path" in settings_data:
         require_source(root / settings_data["path"], settings_data.get("sha256"))
-    elif source == "mnist":
+    elif source in ("mnist", "mnist_stacked"):
         published.mnist_files(settings_data, root)
     elif source == "cifar10":
         published.cifar10_archive(settings_data, root)
@@ -87,7 +92,7 @@ def load_source(settings_data: Settings, root: Path, on_images: OnImages = lambd
     dataset = load(settings_data, root, on_images)
     _require_match(dataset, settings_data)
     if dataset.test is None:
-        dataset = _split_off_test(dataset, settings_data)
+        dataset = _split_off_test(dataset, settings_data["num_test"], settings_data["split_seed"])
     return replace(
         dataset,
         train=_first(dataset.train, settings_data["num_train"], "data.num_train"),
@@ -140,10 +145,17 @@ def _require_match(dataset: Dataset, settings_data: Settings) -> None:
             )
 
 
-def _split_off_test(dataset: Dataset, settings_data: Settings) -> Dataset:
+def _stacked(settings_data: Settings, digits: Dataset, num_held_out: int) -> Dataset:
+    """Stacked digits; those for testing are of the test part, or of `num_held_out` split off by seed."""
+    if digits.test is None:
+        digits = _split_off_test(digits, num_held_out, settings_data["split_seed"])
+    return stacked(digits, *(settings_data[key] for key in ("num_train", "num_test", "split_seed")))
+
+
+def _split_off_test(dataset: Dataset, num_test: int | None, split_seed: int) -> Dataset:
     images, labels = dataset.train.images, dataset.train.labels
     labels = np.zeros(len(images)) if labels is None else labels  # one class, so to speak
-    parts = stratified_split(labels, settings_data["num_test"], settings_data["split_seed"])
+    parts = stratified_split(labels, num_test, split_seed)
     train, test = map(dataset.train.take, parts)
     preparation = f"{dataset.preparation}; test images split off by seed"
     return replace(dataset, train=train, test=test, preparation=preparation)

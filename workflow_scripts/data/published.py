@@ -184,9 +184,10 @@ def cifar10_archive(settings_data: Mapping[str, Any], root: Path) -> Path:
 
 def to_download(settings_data: Mapping[str, Any], root: Path) -> list[str]:
     """List the URLs of the files that are missing below `root` and may be downloaded."""
-    if not settings_data.get("download", False) or settings_data["source"] not in ("cifar10", "mnist"):
+    source = settings_data["source"]
+    if not settings_data.get("download", False) or source not in ("cifar10", "mnist", "mnist_stacked"):
         return []
-    if settings_data["source"] == "mnist":
+    if source != "cifar10":
         missing = [name for name in _mnist_names(settings_data) if _find_mnist(root, name) is None]
         return [f"{MNIST_URL}{name}.gz" for name in missing]
     return [] if (root / CIFAR10_NAME).is_file() else [CIFAR10_URL]

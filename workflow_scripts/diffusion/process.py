@@ -21,7 +21,7 @@ from workflow_scripts.diffusion.weighting import PREDICTION_TYPES
 
 @dataclass(frozen=True, eq=False)
 class GaussianDiffusion:
-    """A noise schedule and a prediction type (`eps`, `x0`, `v`); all tables are float64 [T] on one device."""
+    """A noise schedule and a prediction type (`eps`, `x0`, `v`); tables are float64 [T], float32 on MPS."""
 
     alphas_cumprod: Tensor
     snr: Tensor
@@ -47,8 +47,10 @@ class GaussianDiffusion:
         return len(self.alphas_cumprod)
 
     def to(self, device: torch.device | str) -> GaussianDiffusion:
-        """Return the same diffusion with its tables on `device`, where t must then be as well."""
-        tables = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """Return the same diffusion for t on `device`; alphas_cumprod and snr stay on the CPU."""
+        # MPS has no float64; what is read from these tables becomes float32 anyway
+        dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
+        tables = {name: value.to(device, dtype) for name, value in vars(self).items() if name[:5] == "sqrt_"}
         return replace(self, **tables)
 
     def q_sample(self, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SCHEDULES = ("linear", "cosine", "sigmoid")
+SCHEDULES = ("linear", "cosine", "sigmoid", "sigmoid_alphas")
 
 
 def linear_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.ndarray:
@@ -21,8 +21,7 @@ def cosine_betas(num_timesteps: int, offset: float = 0.008, max_beta: float = 0.
     `offset` is the paper's s. `max_beta` caps the last beta, which would otherwise be 1.
     """
     time = np.arange(num_timesteps + 1, dtype=np.float64) / num_timesteps
-    signal = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
-    return np.minimum(1 - signal[1:] / signal[:-1], max_beta)
+    return _betas_of(np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2, max_beta)
 
 
 def sigmoid_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.ndarray:
@@ -36,6 +35,24 @@ def sigmoid_betas(num_timesteps: int, beta_start: float, beta_end: float) -> np.
     return beta_start + (beta_end - beta_start) / (1 + np.exp(-position))
 
 
+def sigmoid_alphas_betas(
+    num_timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0, max_beta: float = 0.999
+) -> np.ndarray:
+    """Betas whose alphas_cumprod fall along a sigmoid: float64 [T] (Jabri et al. 2022, algorithm 1).
+
+    The sigmoid over [start, end] / tau is scaled to fall from 1 to 0. `max_beta` caps the last beta, which
+    would otherwise be 1.
+    """
+    time = np.arange(num_timesteps + 1, dtype=np.float64) / num_timesteps
+    rising = 1 / (1 + np.exp(-(start + time * (end - start)) / tau))
+    return _betas_of((rising[-1] - rising) / (rising[-1] - rising[0]), max_beta)
+
+
+def _betas_of(signal: np.ndarray, max_beta: float) -> np.ndarray:
+    """The betas [T] under which a signal variance of 1 falls like `signal` [T + 1]."""
+    return np.minimum(1 - signal[1:] / signal[:-1], max_beta)
+
+
 def make_betas(settings_diffusion: Mapping[str, Any]) -> np.ndarray:
     """Betas float64 [T], each in (0, 1), of the settings section `diffusion`.
 
@@ -45,8 +62,8 @@ def make_betas(settings_diffusion: Mapping[str, Any]) -> np.ndarray:
     schedule, num_timesteps = settings_diffusion["schedule"], settings_diffusion["num_timesteps"]
     if schedule not in SCHEDULES:
         raise ValueError(f"diffusion.schedule is {schedule!r}; known are {', '.join(SCHEDULES)}")
-    if schedule == "cosine":
-        return cosine_betas(num_timesteps)
+    if schedule in ("cosine", "sigmoid_alphas"):
+        return (cosine_betas if schedule == "cosine" else sigmoid_alphas_betas)(num_timesteps)
     make = linear_betas if schedule == "linear" else sigmoid_betas
     return make(num_timesteps, settings_diffusion["beta_start"], settings_diffusion["beta_end"])
 

@@ -55,8 +55,8 @@ class Diffusion:
         settings, trained = self._settings, state.trained["model"]
         weighting, gamma = settings["loss"]["weighting"], settings["loss"]["min_snr_gamma"]
         table = loss_weights(self._diffusion.snr.numpy(), self._diffusion.prediction_type, weighting, gamma)
-        weights = torch.from_numpy(table).to(trained.device)
         diffusion = GaussianDiffusion.from_settings(settings["diffusion"]).to(trained.device)
+        weights = torch.from_numpy(table).to(diffusion.sqrt_alphas_cumprod)
         network = in_precision(trained.network, settings["training"]["precision"])
         clip_norm = settings["training"]["grad_clip_norm"]
 

@@ -111,12 +111,24 @@ def rotations(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"images": np.concatenate(turned), "labels": np.arange(4).repeat(len(images))}
 
 
+def channels_apart(images: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """Each channel of u8 [N, H, W, C] as an image, and its digit of the label in base `num_classes`."""
+    side, channels = images.shape[2:]
+    digits = labels[:, None] // num_classes ** np.arange(channels)[::-1] % num_classes
+    return {"images": images.transpose(0, 3, 1, 2).reshape(-1, side, side, 1), "labels": digits.ravel()}
+
+
 @torch.no_grad()
-def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> float:
-    """Return the share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1."""
+def accuracy(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, batch_size: int = 500, together: int = 1
+) -> float:
+    """Return the share of u8 images [N, H, W, C] whose most likely class is their label, 0 to 1.
+
+    Each `together` images count as one, which is right if all are.
+    """
     batches = np.split(images, range(batch_size, len(images), batch_size))
     answers = [classifier(to_float(batch)).argmax(dim=1).numpy() for batch in batches]
-    return float((np.concatenate(answers) == labels).mean())
+    return float((np.concatenate(answers) == labels).reshape(-1, together).all(axis=1).mean())
 
 
 def save_classifier(path: str | Path, classifier: Classifier) -> None:

@@ -27,11 +27,13 @@ class Extractor:
     """Maps images u8 [N, H, W, C] to their features f32 [N, feature_dim].
 
     `features_and_logits` also returns Inception's logits f32 [N, 1008]. For a classifier they are None, since
-    an Inception Score on the study's own classes would compare with nothing outside the study.
+    an Inception Score on the study's own classes would compare with nothing outside the study. `classes` maps
+    a classifier's features to its answers, i64 [N].
     """
 
     feature_dim: int
     features_and_logits: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+    classes: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.features_and_logits(images)[0]
@@ -64,7 +66,7 @@ def load_extractor(
     if expected_sha256 is not None and sha256_file(path) != expected_sha256:
         raise PipelineError(f"{path} is not the file of its extractor.json; delete both and run again")
     is_inception = settings_extractor["kind"] == "inception"
-    extractor = _inception(path, choose_device()) if is_inception else _classifier(path)
+    extractor = _inception(path, choose_device()) if is_inception else _classifier(path, settings_extractor)
     if settings_extractor["feature_dim"] != extractor.feature_dim:
         raise ConfigError(
             f"extractor.feature_dim is {settings_extractor['feature_dim']}, "
@@ -73,20 +75,31 @@ def load_extractor(
     return extractor
 
 
-def _classifier(path: str | Path) -> Extractor:
+def _classifier(path: str | Path, settings_extractor: Mapping[str, Any]) -> Extractor:
+    """A classifier of whole images or, of kind `channels`, of each channel by itself."""
     classifier = load_classifier(path)
-    side, channels = classifier.architecture["image_size"], classifier.architecture["channels"]
+    side, channels, dim, base = (
+        classifier.architecture[key] for key in ("image_size", "channels", "feature_dim", "num_classes")
+    )
+    parts = settings_extractor["feature_dim"] // dim if settings_extractor["kind"] == "channels" else 1
+    shape = (side, side, channels * parts)
 
     @torch.no_grad()
     def extract(images: np.ndarray) -> tuple[np.ndarray, None]:
-        if images.dtype != np.uint8 or images.shape[1:] != (side, side, channels):
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
             raise PipelineError(
-                f"the extractor takes uint8 images of shape {[side, side, channels]}, got {images.dtype} "
+                f"the extractor takes uint8 images of shape {list(shape)}, got {images.dtype} "
                 f"{list(images.shape[1:])}; take images of the dataset the extractor was trained on"
             )
-        return classifier.features(to_float(images)).numpy(), None
+        x = to_float(images).reshape(-1, channels, side, side)
+        return classifier.features(x).reshape(len(images), -1).numpy(), None
 
-    return Extractor(classifier.architecture["feature_dim"], extract)
+    @torch.no_grad()
+    def classes(features: np.ndarray) -> np.ndarray:
+        answers = classifier.head(torch.from_numpy(features).reshape(-1, dim)).argmax(dim=1)
+        return answers.reshape(-1, parts).numpy() @ base ** np.arange(parts)[::-1]
+
+    return Extractor(dim * parts, extract, classes)
 
 
 def _inception(path: str | Path, device: torch.device) -> Extractor:

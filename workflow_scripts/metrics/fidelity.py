@@ -14,7 +14,7 @@ from workflow_scripts.metrics.statistics import normal_interval
 
 NUM_SUBSETS = 100
 MAX_SUBSET_SIZE = 1000
-NUM_NEIGHBOURS = 3
+NUM_NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5
 NUM_SPLITS = 10
 SEED = 2020
 ROWS_AT_ONCE = 1000
@@ -116,13 +116,31 @@ def precision_and_recall(generated: np.ndarray, reference: np.ndarray) -> tuple[
     return float(precise.mean()), float(covered.mean())
 
 
-def _squared_radii(features: np.ndarray) -> np.ndarray:
-    """Squared distance of each vector to its third nearest other vector, f64 [N]."""
+def coverage(generated: np.ndarray, reference: np.ndarray) -> float:
+    """The share of features [M, D] nearer to one of features [N, D] than to their fifth nearest other one.
+
+    Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 10.
+    """
+    if min(len(generated), len(reference)) <= COVERAGE_NEIGHBOURS:
+        raise PipelineError(
+            f"coverage needs {COVERAGE_NEIGHBOURS + 1} images a side, got "
+            f"{min(len(generated), len(reference))}; sample more"
+        )
+    generated, reference = generated.astype(np.float64), reference.astype(np.float64)
+    radii, nearest = _squared_radii(reference, COVERAGE_NEIGHBOURS), np.empty(len(reference))
+    for start in range(0, len(reference), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        nearest[rows] = _squared_distances(reference[rows], generated).min(axis=1)
+    return float((nearest < radii).mean())
+
+
+def _squared_radii(features: np.ndarray, neighbours: int = NUM_NEIGHBOURS) -> np.ndarray:
+    """Squared distance of each vector to its nearest other vector of this rank, f64 [N]."""
     radii = np.empty(len(features))
     for start in range(0, len(features), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         distances = _squared_distances(features[rows], features)  # the smallest is to the vector itself
-        radii[rows] = np.partition(distances, NUM_NEIGHBOURS, axis=1)[:, NUM_NEIGHBOURS]
+        radii[rows] = np.partition(distances, neighbours, axis=1)[:, neighbours]
     return radii
 
 

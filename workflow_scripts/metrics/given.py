@@ -19,16 +19,22 @@ def given_by_study(step: Step, needs: tuple[str, ...]) -> tuple[dict[str, Any], 
     if "extractor_info" in step.inputs:
         extractor = read_document(step.input("extractor_info"), EXTRACTOR_INFO)
         on |= {"extractor": extractor["name"], "extractor_sha256": extractor["extractor_sha256"]}
-    if "extractor" in needs:
-        given["extractor"] = extractor["name"]
+    own = {"extractor": "name", "judge_accuracy": "test_accuracy"}
+    given |= {need: extractor[key] for need, key in own.items() if need in needs}
+    if "num_real" in needs:
+        given["num_real"] = len(read_npz(step.input("train"), "images")[0])
     for need, hashed in (("reference", "reference_sha256"), ("reference_features", "features_sha256")):
         if need in needs:
             path = step.input(need)
             on["reference_sha256"] = _checked_info(step, extractor, hashed, path)[hashed]
             given[need] = load_statistics(path) if need == "reference" else read_npz(path, "features")[0]
-    for need, name in (("real", "train"), ("targets", "test")):
+    for need, name, array in (
+        ("real", "train", "images"),
+        ("real_labels", "train", "labels"),
+        ("targets", "test", "images"),
+    ):
         if need in needs:
-            (given[need],) = read_npz(step.input(name), "images")
+            (given[need],) = read_npz(step.input(name), array)
             on[f"{need}_sha256"] = sha256_file(step.input(name))
     return given, on
 

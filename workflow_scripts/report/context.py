@@ -47,13 +47,15 @@ class ReportContext:
     logs: dict[tuple[str, int], Path] = field(default_factory=dict)
     probes: dict[tuple[str, int], list[Path]] = field(default_factory=dict)
     samples: dict[tuple[str, int, str], Path] = field(default_factory=dict)
+    features: dict[tuple[str, int, str], Path] = field(default_factory=dict)
+    train: Path | None = None
     finite_samples: list[dict[str, Any]] = field(default_factory=list)
     power: dict[str, Any] | None = None
     costs: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, report: dict[str, Any], inputs: Mapping[str, Sequence[Path]]) -> ReportContext:
-        """Read a rule's inputs by field name, each of them optional; logs, probes and samples stay paths."""
+        """Read a rule's inputs by field name, each of them optional; large ones stay paths."""
         probes: dict[tuple[str, int], list[Path]] = {}
         for path in inputs.get("probes", []):
             probes.setdefault(arm_and_seed(path), []).append(path)
@@ -67,9 +69,9 @@ class ReportContext:
             scale_marks=[mark for path in inputs.get("scale_marks", []) for mark in read_json(path)],
             logs={arm_and_seed(path): Path(path) for path in inputs.get("logs", [])},
             probes=probes,
-            samples={
-                (*arm_and_seed(path), Path(path).stem): Path(path) for path in inputs.get("samples", [])
-            },
+            samples=_by_point(inputs.get("samples", [])),
+            features=_by_point(inputs.get("features", [])),
+            train=next(iter(inputs.get("train", [])), None),
             finite_samples=[read_json(path) for path in inputs.get("finite_samples", [])],
         )
 
@@ -100,12 +102,18 @@ class ReportContext:
         arms = self.arms
         wanted = {"metric": metric, "weights": "ema", **identity}
         # An arm without training has neither weights nor steps: its images are final.
-        untrained = {"weights": "ema", "step": self.report["final_step"]}
-        found = [row if "weights" in row else {**row, **untrained} for row in self.results]
+        found = [
+            (
+                place,
+                row if "weights" in row else {**row, "weights": "ema", "step": self.final_step(row["arm"])},
+            )
+            for place, row in enumerate(self.results)
+            if row["arm"] in arms
+        ]
         rows = [
             {**{column: row.get(column) for column in ROW_COLUMNS}, "row": place}
-            for place, row in enumerate(found)
-            if row["arm"] in arms and all(row.get(key) == value for key, value in wanted.items())
+            for place, row in found
+            if all(row.get(key) == value for key, value in wanted.items())
         ]
         frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
         if frame.duplicated(TOLD_APART_BY).any():
@@ -116,8 +124,13 @@ class ReportContext:
         return frame
 
     def final_rows(self, metric: str, **identity: Any) -> pd.DataFrame:
-        """`rows` at the last training step."""
-        return self.rows(metric, step=self.report["final_step"], **identity)
+        """`rows` at each arm's last training step."""
+        rows = self.rows(metric, **identity)
+        return rows[rows["step"] == rows["arm"].map(self.final_step)]
+
+    def final_step(self, arm: str) -> int:
+        """The last training step of an arm."""
+        return self.arm(arm).get("final_step", self.report["final_step"])
 
     def main_rows(self, metric: str | None = None) -> pd.DataFrame:
         """A metric (default: the main one) at the last step and each arm's main point."""
@@ -154,6 +167,10 @@ class ReportContext:
         """The metrics of samples other than the main one, sorted."""
         of_samples = {row["metric"] for row in self.results if "point" in row}
         return sorted(of_samples - {self.report["metric"]})
+
+
+def _by_point(paths: Sequence[Path]) -> dict[tuple[str, int, str], Path]:
+    return {(*arm_and_seed(path), Path(path).stem): Path(path) for path in paths}
 
 
 def arm_and_seed(path: str | Path) -> tuple[str, int]:

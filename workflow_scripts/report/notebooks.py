@@ -61,10 +61,12 @@ def show_figure(name: str, context: ReportContext) -> Image:
 
 
 def show_sections(context: ReportContext) -> None:
-    """The study's own sections: words, tables and figures."""
+    """The study's own sections: words, tables, and the figures that need no files but a notebook's."""
     for section in sections_of(context, setting_words(context.report)).values():
         display(show(f"### {section.heading}\n\n{section.words}"))
         for part in section.parts:
+            if isinstance(part, str) and FIGURES[part].of_section:
+                continue
             display(show_figure(part, context) if isinstance(part, str) else show(part[2]))
 
 

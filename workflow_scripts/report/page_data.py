@@ -14,7 +14,7 @@ from workflow_scripts.report.lineage_graph import Interned, Manifest, lineage_gr
 from workflow_scripts.report.tables import NONE, Cell, shared_settings, varied_settings
 from workflow_scripts.study.estimands import ESTIMATE, estimate
 from workflow_scripts.study.reasons import claim, kind_of_run, metric_name
-from workflow_scripts.study.results import DIVERGED
+from workflow_scripts.study.results import DIVERGED, FLOP_COUNTS
 
 # The columns of a result row on the page; each distinct value is stored once.
 NOT_COLUMNS = ("study", "preset")
@@ -142,9 +142,11 @@ class Lineage:
     def _row_path(self, row: Mapping[str, Any]) -> str:
         """The file of a run in which a result row was first written."""
         run = f"{self.results}/runs/{row['arm']}/seed{row['seed']}"
+        if row["metric"] in FLOP_COUNTS:
+            return f"{self.results}/flops/{row['arm']}.json"
         if row["metric"] == DIVERGED:
             return f"{run}/status.json"
-        if "point" in row and row["step"] not in (0, self.context.report["final_step"]):
+        if "point" in row and row["step"] not in (0, self.context.final_step(row["arm"])):
             return f"{run}/metrics/frechet_by_step.json"
         if told := self.context.told_of(row["metric"]):
             return f"{run}/{told['file']}"
@@ -153,11 +155,11 @@ class Lineage:
     def _hypothesis(self, item: Mapping[str, Any]) -> dict[str, Any]:
         used = {name: (item["metric_used"] or {}).get(name) for name in MEASURED}
         wanted = {name: value for name, value in used.items() if value is not None}
-        wanted["step"] = self.context.report["final_step"]
         places = {
             (row["arm"], row["seed"]): place
             for place, row in enumerate(self.context.results)
             if all(row.get(name) == value for name, value in wanted.items())
+            and row["step"] in (0, self.context.final_step(row["arm"]))
         }
         copied = ("statement", "role", "reason", "arm", "comparator", "estimand", "confidence", "interval")
         return {

@@ -1,7 +1,8 @@
 """Turn samples into feature vectors.
 
-Settings: extractor. Inputs: samples (npz, `images`), weights, info (of the extractor). Output: features (npz:
-`features` f32 [N, D] in sample order, and from Inception `logits` f32 [N, 1008]).
+Settings: extractor; predicted, true if metrics need the classifier's answers. Inputs: samples (npz,
+`images`), weights, info (of the extractor). Output: features (npz: `features` f32 [N, D] in sample order,
+from Inception also `logits` f32 [N, 1008], and if asked for `predicted` i64 [N]).
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def main(step: Step) -> None:
     # Of a run that diverged there are no images.
     none = [{"features": np.empty((0, step.setting("extractor.feature_dim")), dtype=np.float32)}]
     arrays = {name: np.concatenate([chunk[name] for chunk in chunks or none]) for name in (chunks or none)[0]}
+    if step.settings.get("predicted"):
+        arrays["predicted"] = extractor().classes(arrays["features"])
     write_npz(step.output("features"), **arrays)
 
 

@@ -1,8 +1,8 @@
 """Measure one metric of a run, at each of its points or once.
 
 Settings: study, preset, arm, seed; metric, a name in the study's list; loads; points, a list of {name,
-num_samples, …}; step. Inputs: those of study/measures.py, and checkpoint (hashed only) of a trained arm.
-Output: metrics (json rows).
+num_samples, …}; step; and those that the metric needs. Inputs: those of study/measures.py, and checkpoint
+(hashed only) of a trained arm. Output: metrics (json rows).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from workflow_scripts.core.files import read_npz, sha256_file, write_json
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.metrics.given import given_by_study
 from workflow_scripts.metrics.measures import Measured
-from workflow_scripts.study.measures import PER_POINT, needs_of
-from workflow_scripts.study.results import check_row
+from workflow_scripts.study.measures import PER_POINT, SETTINGS, needs_of
+from workflow_scripts.study.results import check_row, read_rows
 
 
 def main(step: Step) -> None:
@@ -34,9 +34,14 @@ def main(step: Step) -> None:
     if step.inputs.get("checkpoint"):
         source |= {"weights": "ema", "checkpoint_sha256": sha256_file(step.input("checkpoint"))}
     shared, on = given_by_study(step, needs)
+    shared |= {need: step.setting(need) for need in SETTINGS if need in needs}
     if "log" in needs:
         found = function(**shared, log=_read_log(step.input("log")))
         rows += _rows(metric, found, {**common, "on": on, "from": {**source, "weights": "last"}}, step)
+    elif "distances" in needs:
+        if judged := _judged_checkpoints(step):
+            found = function(**shared, distances=np.array([row["value"] for row in judged]))
+            rows += _rows(metric, found, common | {part: judged[-1][part] for part in ("on", "from")}, step)
     else:
         for number, point in enumerate(step.setting("points")):
             own = {name: value for name, value in point.items() if value is not None}
@@ -72,7 +77,7 @@ def _of_point(step: Step, needs: tuple[str, ...], number: int, num_samples: int)
     """What the metric needs of the first `num_samples` samples at a point; None if there are no samples."""
     given = {}
     for need in needs:
-        kind = {"logits": "features", "labels": "samples"}.get(need, need)
+        kind = {"logits": "features", "predicted": "features", "labels": "samples"}.get(need, need)
         if kind not in PER_POINT:
             continue
         path = step.inputs[kind][number]
@@ -86,6 +91,14 @@ def _of_point(step: Step, needs: tuple[str, ...], number: int, num_samples: int)
             )
         given[need] = values[:num_samples]
     return given
+
+
+def _judged_checkpoints(step: Step) -> list[dict[str, Any]]:
+    """The rows of all checkpoints by step; none of a run whose last one gives no images."""
+    earlier, final = (read_rows(step.input(name)) for name in ("frechet_by_step", "frechet_distance"))
+    points = [row["from"]["point"] for row in earlier]
+    last = [row for row in final if row["from"]["point"] in points]
+    return sorted([*earlier, *last], key=lambda row: row["from"]["step"]) if last else []
 
 
 def _read_log(path: Path) -> dict[str, np.ndarray]:

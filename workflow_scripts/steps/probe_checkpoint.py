@@ -35,6 +35,8 @@ def main(step: Step) -> None:
     What is not finite, as after a divergence, is left out.
     """
     device = device_of(step)
+    if device.type == "mps":  # it has no float64, in which curvature is summed
+        device = torch.device("cpu")
     images = load_dataset(step.input("train"))["images"]
     must_agree = ("seed", "step", "model", "diffusion", "loss")
     try:

@@ -79,6 +79,7 @@ class Study:
     sections: tuple[str, ...]
     published_summary: str
     networks: tuple[Arm, ...] = ()
+    claims: str | None = None
 
     @property
     def pilot(self) -> bool:
@@ -133,7 +134,10 @@ class Study:
         absent = set() if is_trained(method) else {"log"}
         absent |= set() if restores(method) else {"targets"}
         absent |= set() if method.get("condition") == "class" else {"labels"}
-        of_stage = {"curvature": can_be_probed(method), "frechet_by_step": self.by_step_of(arm) is not None}
+        several = self.arm(arm).settings["training"]["checkpoint_steps"][1:]
+        judged = bool(several) and self.by_step_of(arm) is not None
+        absent |= set() if judged else {"distances"}
+        of_stage = {"curvature": can_be_probed(method), "frechet_by_step": judged}
         return [name for name in self.metrics if of_stage.get(name, True) and not absent & {*needs_of(name)}]
 
     def by_step_of(self, arm: str) -> str | None:
@@ -209,8 +213,9 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         f"{folder}/base.yaml": base,
         preset_file: scale,
     }
-    if unknown := [name for name in scale.get("arm_seeds", {}) if name not in scale.get("arms", own)]:
-        raise ConfigError(f"{preset_file}: arm_seeds: the preset has no arm {unknown[0]!r}")
+    for key in ("arm_seeds", "arm_settings"):
+        if unknown := [name for name in scale.get(key, {}) if name not in scale.get("arms", own)]:
+            raise ConfigError(f"{preset_file}: {key}: the preset has no arm {unknown[0]!r}")
     networks = _networks(layers, networks_given, preset_file)
     if twice := own.keys() & {network.name for network in networks}:
         raise ConfigError(f"{preset_file}: networks: {min(twice)} is the name of an arm; choose another")
@@ -218,12 +223,16 @@ def load_study(root: Path, study: str, preset: str) -> Study:
     for name in listed:
         if name not in own:
             raise ConfigError(f"{preset_file}: arms: no arm {name!r}; {schema.nearest(name, list(own))}")
-        settings, files = _resolve({**layers, arm_files[name]: own[name]}, preset_file)
+        mine = {arm_files[name]: own[name]}
+        if name in scale.get("arm_settings", {}):
+            mine[f"arm_settings of {preset_file}"] = scale["arm_settings"][name]
+        settings, files = _resolve({**layers, **mine}, preset_file)
         known, network = [one.name for one in networks], settings["method"].get("network")
         if network is not None and network not in known:
             hint = schema.nearest(network, known) if known else "networks lists none"
             raise ConfigError(f"{files['method.network']}: method.network {network} is unknown; {hint}")
-        label, baseline = own[name].get("label", name), own[name].get("baseline", False)
+        told = own[name] | scale.get("arm_settings", {}).get(name, {})
+        label, baseline = told.get("label", name), told.get("baseline", False)
         seeds = tuple(scale.get("arm_seeds", {}).get(name, scale["seeds"]))
         seeds = seeds if is_trained(settings["method"]) else (0,)
         arms.append(Arm(name, seeds, label, baseline, looks[name], settings, files))
@@ -232,10 +241,18 @@ def load_study(root: Path, study: str, preset: str) -> Study:
                 f"{arm_files[name]}: no point of {preset_file} has a sampler of method.name "
                 f"{settings['method']['name']}; add one to points"
             )
-        # One number says what "final" means, and every arm is probed at the same milestones.
-        if settings["training"]["checkpoint_steps"] != arms[0].settings["training"]["checkpoint_steps"]:
+        # Arms that train equally long are judged and probed at the same milestones.
+        own_steps, steps = (one.settings["training"]["checkpoint_steps"] for one in (arms[-1], arms[0]))
+        if own_steps != steps and own_steps[-1] == steps[-1]:
             raise ConfigError(
                 f"{arm_files[name]}: training.checkpoint_steps differs from that of {arms[0].name}"
+            )
+    for arm in arms:
+        matched = arm.settings["training"].get("flops_matched_to")
+        if matched is not None and matched not in (known := [one.name for one in arms if one != arm]):
+            raise ConfigError(
+                f"{arm.files['training.flops_matched_to']}: training.flops_matched_to {matched} is no other "
+                f"arm of {preset_file}; {schema.nearest(matched, known)}"
             )
     return Study(
         name=study,
@@ -249,8 +266,17 @@ def load_study(root: Path, study: str, preset: str) -> Study:
         seeds=tuple(scale["seeds"]),
         resources=scale.get("resources", {}),
         sections=tuple(
-            dict.fromkeys((*_sections(base, f"{folder}/base.yaml", arms[0].settings["metrics"]), "power"))
+            dict.fromkeys(
+                (
+                    *_sections(
+                        *((scale, preset_file) if "sections" in scale else (base, f"{folder}/base.yaml")),
+                        arms[0].settings["metrics"],
+                    ),
+                    "power",
+                )
+            )
         ),
+        claims=base.get("claims"),
         published_summary=base.get("published_summary", f"docs/experiments/{study}_summary.md"),
         networks=networks,
     )

@@ -101,8 +101,11 @@ def _check_data(data: dict[str, Any]) -> None:
     for key in ("path", "resize", "sha256", "licence"):
         if key in data and source != "image_folder" and not own:
             raise ValueError(f"data.{key} is only for data.source image_folder, not {source}")
-    if "test_split" in data and source not in ("image_folder", "mnist") and not own:
-        raise ValueError(f"data.test_split is only for data.source image_folder and mnist, not {source}")
+    has_parts = ("image_folder", "mnist", "mnist_stacked")
+    if "test_split" in data and source not in has_parts and not own:
+        raise ValueError(f"data.test_split is only for data.source {', '.join(has_parts)}, not {source}")
+    if source.endswith("_stacked") and data["num_train"] is None:
+        raise ValueError(f"data.source {source} draws its images; set data.num_train to their number")
 
 
 def _check_points(settings: dict[str, Any]) -> None:
@@ -146,9 +149,16 @@ def _check_metrics(settings: dict[str, Any]) -> None:
         for row in rows_of(metric):
             if measured.setdefault(row, metric) != metric:
                 raise ValueError(f"metrics {measured[row]} and {metric} both measure {row}; leave one out")
-        own_features = settings["extractor"]["kind"] != "inception"
-        if own_features and "logits" in needs_of(metric):
+        kind, needs = settings["extractor"]["kind"], needs_of(metric)
+        if kind != "inception" and "logits" in needs:
             continue
+        if kind not in ("classifier", "channels") and {"predicted", "judge_accuracy"} & {*needs}:
+            raise ValueError(
+                f"metrics {metric} needs an extractor that tells classes; extractor.kind is {kind}, "
+                "set classifier or leave the metric out"
+            )
+        if "distances" in needs and "frechet_by_step" not in settings["metrics"]:
+            raise ValueError(f"metrics {metric} needs frechet_by_step; add it")
         least = constant_of("metrics", metric, "MIN_SAMPLES", 2)
         for name, point in points_of(settings).items():
             if fits(point, settings["method"]) and point["num_samples"] < least:
@@ -186,13 +196,22 @@ def _check_by_step(settings: dict[str, Any]) -> None:
 
 def _check_extractor(extractor: dict[str, Any], data: dict[str, Any]) -> None:
     name, kind = extractor["name"], extractor["kind"]
-    start = {"inception": "fid", "rotations": "rot_<data>", "classifier": "fd_<data>"}[kind]
+    start = {"inception": "fid", "rotations": "rot_<data>"}.get(kind, "fd_<data>")
     if name.split("_")[0] != start.split("_")[0]:
         raise ValueError(f"extractor.name {name} with kind {kind}: its features are called {start}")
     if kind == "inception" and extractor["feature_dim"] != 2048:
         raise ValueError(f"extractor.feature_dim is {extractor['feature_dim']}, Inception's is 2048")
-    if kind == "classifier" and data["num_classes"] is None:
-        raise ValueError("extractor.kind classifier needs labels (data.num_classes); or take rotations")
+    if kind in ("classifier", "channels") and data["num_classes"] is None:
+        raise ValueError(f"extractor.kind {kind} needs labels (data.num_classes); or take rotations")
+    if kind == "channels":
+        channels, num_classes = data["channels"], data["num_classes"]
+        if round(num_classes ** (1 / channels)) ** channels != num_classes:
+            raise ValueError(
+                f"extractor.kind channels: {num_classes} classes are no whole number per channel, to the "
+                f"power of {channels}; or take classifier"
+            )
+        if extractor["feature_dim"] % channels:
+            raise ValueError(f"extractor.feature_dim must be divisible by data.channels ({channels})")
     if kind != "inception":
         for key in ("num_steps", "batch_size", "learning_rate", "seed", "min_test_accuracy"):
             if key not in extractor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import SECTIONS, Study
+from workflow_scripts.study.config import SECTIONS, Arm, Study
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.measures import STAGES, file_of, rows_of
 from workflow_scripts.study.points import point_named_by
@@ -27,6 +27,15 @@ def _at(study: Study, preregistrations: list[Preregistration]) -> dict[str, Any]
         "rehearsal": study.preset != preset,
         "pilot": study.pilot,
     }
+
+
+def _own(arm: Arm) -> int:
+    return arm.settings["training"]["num_steps"]
+
+
+def _final_step(study: Study) -> int:
+    """How many steps most arms train, by the first of them; an arm may have a number of its own."""
+    return _own(study.arms[0])
 
 
 def main_point(study: Study, preregistrations: list[Preregistration]) -> str:
@@ -74,7 +83,10 @@ def verdict_settings(study: Study, preregistrations: list[Preregistration]) -> d
         "analysis": analyses[0],
         "context": {
             **_at(study, preregistrations),
-            "final_step": study.shared("training")["num_steps"],
+            "final_step": _final_step(study),
+            "final_steps": {
+                arm.name: steps for arm in study.arms if (steps := _own(arm)) != _final_step(study)
+            },
             "metric": study.shared("extractor")["name"],
             "points": study.points,
             "num_probes": study.shared("curvature")["num_probes"],
@@ -118,6 +130,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
                 "label": arm.label,
                 "look": arm.look,
                 "trained": arm.trained,
+                "final_step": _own(arm),
                 "seeds": list(arm.seeds),
                 "points": list(study.points_of(arm.name)),
                 "by_step": study.by_step_of(arm.name),
@@ -129,7 +142,7 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
             for arm in study.arms
         ],
         "seeds": list(study.seeds),
-        "final_step": study.shared("training")["num_steps"],
+        "final_step": _final_step(study),
         # A list, because settings are handed on with sorted keys.
         "points": [{"name": name, **point} for name, point in study.points.items()],
         **{
@@ -139,7 +152,21 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
         },
         "metrics": study.metrics,
         "sections": list(study.sections),
+        **claims_of(root, study),
     }
+
+
+def claims_of(root: Path, study: Study) -> dict[str, Any]:
+    """The study's file of claims, for the section that shows them; nothing for a study without."""
+    if study.claims is None:
+        return {}
+    content = schema.read_yaml(root / study.claims)
+    schema.check(content, "claims", study.claims)
+    for table in content["tables"]:
+        for row in table["rows"]:
+            if len(row["says"]) != len(table["columns"]):
+                raise ConfigError(f"{study.claims}: {row['says'][0]!r} needs one text per column")
+    return {"claims": content}
 
 
 def published_anchors(root: Path, study: Study) -> list[dict[str, Any]]:

@@ -4,18 +4,25 @@ A metric is a function whose parameters say what it needs:
 
     features            f32 [N, D], the extractor's of the samples at a point
     logits              f32 [N, 1008], Inception's of these samples
+    predicted           i64 [N], the classes that the extractor's classifier takes these samples for
     samples             u8 [N, H, W, C], the samples at a point
     labels              i64 [N], the classes that these were asked to show, so that only arms of classes are
                         measured
     reference           mean and covariance of the training images' features (metrics/statistics.py)
     reference_features  f32 [M, D], features of training images
     real                u8 [M, H, W, C], the training images
+    real_labels         i64 [M], their classes
+    num_real            how many they are
     targets             u8 [M, H, W, C], the test images; number i is what sample number i restores, so that
                         only arms that restore are measured
     extractor           the extractor's name
+    judge_accuracy      the share of test images that its classifier takes for what they are
     log                 the training log: f64 [rows] by column
+    distances           f64 [checkpoints], the Fréchet distances that frechet_by_step and, at the end,
+                        frechet_distance found at the arm's point of `by_step`
+    num_classes, batch_size, prediction_type    settings of the arm
 
-A metric of samples is measured at every point of a run, one of the log once per run.
+A metric of samples is measured at every point of a run, one of the log or of distances once per run.
 """
 
 from __future__ import annotations
@@ -32,18 +39,32 @@ from workflow_scripts.core.registry import constant_of, parameters_of
 INPUTS = {
     "features": ("features", "extractor_info"),
     "logits": ("features", "extractor_info"),
+    "predicted": ("features", "extractor_info"),
     "samples": ("samples",),
     "labels": ("samples",),
     "reference": ("reference", "reference_info", "extractor_info"),
     "reference_features": ("reference_features", "reference_info", "extractor_info"),
     "real": ("train",),
+    "real_labels": ("train",),
+    "num_real": ("train",),
     "targets": ("test",),
     "extractor": ("extractor_info",),
+    "judge_accuracy": ("extractor_info",),
     "log": ("log",),
+    "distances": ("frechet_by_step", "frechet_distance"),
+    "num_classes": (),
+    "batch_size": (),
+    "prediction_type": (),
 }
+# Needs that are settings, by their section.
+SETTINGS = {"num_classes": "data", "batch_size": "training", "prediction_type": "diffusion"}
 PER_POINT = ("features", "samples")
-# Metrics that are rules of their own (rules/measure.smk), with the metrics of their rows at the last step.
-STAGES = {"curvature": ("hessian_trace", "hessian_top_eigenvalue"), "frechet_by_step": ()}
+# Metrics that are rules of their own, with the metrics of their rows at the last step.
+STAGES = {
+    "curvature": ("hessian_trace", "hessian_top_eigenvalue"),
+    "frechet_by_step": (),
+    "training_flops": ("flops_per_step", "training_flops"),
+}
 
 
 def can_be_probed(method: Mapping[str, Any]) -> bool:
@@ -63,7 +84,7 @@ def needs_of(metric: str) -> tuple[str, ...]:
     needs = tuple(parameters_of("metrics", metric))
     if unknown := [name for name in needs if name not in INPUTS]:
         raise ConfigError(f"metrics: {metric} needs {unknown[0]}, which is none of {', '.join(INPUTS)}")
-    if not {"log", *PER_POINT} & {name for need in needs for name in INPUTS[need]}:
+    if not {"log", "frechet_by_step", *PER_POINT} & {name for need in needs for name in INPUTS[need]}:
         raise ConfigError(f"metrics: {metric} needs neither images nor the log of a run")
     return needs
 

@@ -68,7 +68,7 @@ def read_preregistrations(root: Path, study: str) -> list[Preregistration]:
         )
     full = load_study(root, study, presets.pop())
     for item in found:
-        _check_against(item, full)
+        _check_against(item, full, root)
     ids = [hypothesis["id"] for item in found for hypothesis in item.hypotheses]
     for name in ids:
         if ids.count(name) > 1:
@@ -85,7 +85,7 @@ def read_preregistrations(root: Path, study: str) -> list[Preregistration]:
     return found
 
 
-def _check_against(item: Preregistration, full: Study) -> None:
+def _check_against(item: Preregistration, full: Study, root: Path) -> None:
     """Refuse claims about arms, seeds and evaluations that the study does not have."""
     front, preset_file = item.front, full.preset_file
     arms = [arm.name for arm in full.arms]
@@ -127,7 +127,8 @@ def _check_against(item: Preregistration, full: Study) -> None:
             raise ConfigError(f"{where}: the arm {arm!r} is unknown; {schema.nearest(arm, arms)}")
         if comparator is not None and (arm, comparator) not in compared:
             raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
-        _check_measured(hypothesis, full, where)
+        at = hypothesis.get("preset")
+        _check_measured(hypothesis, full if at is None else load_study(root, full.name, at), where)
     _check_power(item)
 
 

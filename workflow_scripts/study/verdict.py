@@ -100,7 +100,10 @@ def _decide_hypothesis(
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
     # the rows of a level are looked up as if it were compared with itself
-    pairs = _paired_values({**hypothesis, "comparator": arms[-1]}, used, rows, planned, untrained)
+    final_steps = context.get("final_steps", {})
+    pairs = _paired_values(
+        {**hypothesis, "comparator": arms[-1]}, used, rows, planned, untrained, final_steps
+    )
     decided["missing_seeds"] = [seed for seed in planned if seed not in pairs]
     decided["diverged"] = [
         {"arm": row["arm"], "seed": row["seed"], "step": row["value"]}
@@ -185,10 +188,12 @@ def _paired_values(
     rows: Sequence[Row],
     seeds: Sequence[int],
     untrained: Sequence[str],
+    final_steps: Mapping[str, int],
 ) -> dict[int, tuple[float, float]]:
     """(arm value, comparator value) of every seed that has both; all rows taken must be comparable.
 
-    An `untrained` arm has one value, without a step, for every seed.
+    An `untrained` arm has one value, without a step, for every seed. `final_steps` are those of arms that
+    train longer or shorter than the others.
     """
     pairs: dict[int, tuple[float, float]] = {}
     first: Row | None = None
@@ -198,11 +203,13 @@ def _paired_values(
     sides = [(hypothesis["arm"], used["point"]), (hypothesis["comparator"], used["comparator_point"])]
     if any(arm in untrained for arm, _ in sides):
         may_differ += ("step", "weights")
-    single = {**used, "step": 0, "weights": None}
+    own = {arm: {**used, "step": final_steps.get(arm, used["step"])} for arm, _ in sides}
+    if len({wanted["step"] for wanted in own.values()}) > 1:
+        may_differ += ("step",)
+    own |= {arm: {**used, "step": 0, "weights": None} for arm in untrained}
     for seed in seeds:
         found = [
-            _find_row(rows, arm, *((0, single) if arm in untrained else (seed, used)), point)
-            for arm, point in sides
+            _find_row(rows, arm, 0 if arm in untrained else seed, own[arm], point) for arm, point in sides
         ]
         for row in found:
             if row is not None:

@@ -11,7 +11,7 @@ from workflow_scripts.core.step import Step
 
 
 def choose_device(asked_for: str = "auto") -> torch.device:
-    """`cpu`, `cuda` (the first GPU), or `auto`: the first GPU when there is one, else the CPU.
+    """`cpu`, `cuda` (the first GPU), or `auto`: the first GPU, or Apple's (`mps`), or else the CPU.
 
     PipelineError when a GPU is asked for and torch sees none.
     """
@@ -24,7 +24,8 @@ def choose_device(asked_for: str = "auto") -> torch.device:
             f"device: cuda is asked for, but torch sees no GPU here ({reason}); "
             "set device: auto or cpu in config/config.yaml or with --config, or run where there is a GPU"
         )
-    return torch.device("cuda" if available and asked_for != "cpu" else "cpu")
+    apples = "mps" if asked_for == "auto" and torch.backends.mps.is_available() else "cpu"
+    return torch.device("cuda" if available and asked_for != "cpu" else apples)
 
 
 def device_of(step: Step) -> torch.device:
@@ -45,8 +46,8 @@ def require_float32() -> None:
 
 
 def kind_of(device: torch.device) -> str:
-    """`cpu`, or the GPU's model: devices of one kind give the same bytes."""
-    return device.type if device.type == "cpu" else f"{device.type} {torch.cuda.get_device_name(device)}"
+    """`cpu`, `mps`, or the GPU's model: devices of one kind give the same bytes."""
+    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def require_determinism(device: torch.device) -> None:

@@ -16,18 +16,37 @@ from workflow_scripts.core.randomness import torch_seed
 from workflow_scripts.data.dataset import asked
 from workflow_scripts.nets.weights import ExponentialMovingAverage, FlatWeights
 from workflow_scripts.training.batches import Order
+from workflow_scripts.training.learning_rate import learning_rate_factor
 
 
 class Trained:
-    """A network, whose parameters become views of one tensor, and its Adam with these arguments."""
+    """A network, whose parameters become views of one tensor, and its Adam with these arguments.
 
-    def __init__(self, network: nn.Module, **adam: Any):
+    `scheduled` makes its learning rate a tensor, which `set_rate` changes in a recorded update too.
+    """
+
+    def __init__(self, network: nn.Module, scheduled: bool = False, **adam: Any):
         self.weights, self.network = FlatWeights(network), network
         self.device = self.weights.values.device
         # capturable: its step count is a tensor, so a recorded update keeps counting
         on_a_gpu = self.device.type == "cuda"
+        self._full_rate = adam["lr"]
+        if scheduled:
+            adam["lr"] = torch.tensor(self._full_rate, device=self.device)
         self.optimizer = torch.optim.Adam([self.weights.values], fused=True, capturable=on_a_gpu, **adam)
         self._parameters = list(network.parameters())
+
+    def set_rate(self, factor: Tensor) -> None:
+        """Train at this share, a scalar on the device, of the full learning rate from now on."""
+        self.optimizer.param_groups[0]["lr"].copy_(factor * self._full_rate)
+
+    def load_optimizer(self, state: Mapping[str, Any]) -> None:
+        """Load Adam's state; a learning rate that is a tensor stays the one that updates have recorded."""
+        (group,) = self.optimizer.param_groups
+        rate = group["lr"]
+        self.optimizer.load_state_dict(state)
+        (group,) = self.optimizer.param_groups
+        group["lr"] = rate
 
     def descend(self, loss: Tensor, clip_norm: float) -> Tensor:
         """Do one step of Adam down the clipped gradient of a scalar loss; return its norm before clipping."""
@@ -71,7 +90,7 @@ class TrainingState:
         """Go to a saved state of a run with the same settings."""
         for name, one in self.trained.items():
             one.network.load_state_dict(state["networks"][name])
-            one.optimizer.load_state_dict(state["optimizers"][name])
+            one.load_optimizer(state["optimizers"][name])
         self.ema.model.load_state_dict(state["ema"])
         self.step = state["step"]
 
@@ -93,7 +112,8 @@ def state_of(
     method: Any, networks: Mapping[str, nn.Module], training: Mapping[str, Any], device: torch.device
 ) -> TrainingState:
     """The state before the first update of a method's networks."""
-    rate = {"lr": training["learning_rate"]}
+    scheduled = learning_rate_factor(training, 0) is not None
+    rate = {"lr": training["learning_rate"], "scheduled": scheduled}
     trained = {
         name: Trained(network.to(device), **rate | method.adam.get(name, {}))
         for name, network in networks.items()
@@ -113,7 +133,7 @@ class TrainingStep:
 
     def __init__(self, state: TrainingState, data: Mapping[str, np.ndarray], settings: Mapping[str, Any]):
         method, device = state.method, next(iter(state.trained.values())).device
-        self._state, self._seed = state, settings["seed"]
+        self._state, self._seed, self._training = state, settings["seed"], settings["training"]
         # A network without this parameter may draw numbers too.
         self._has_dropout = settings["model"].get("dropout") != 0
         # torch.manual_seed also seeds every other kind of device, which takes half a millisecond.
@@ -141,9 +161,15 @@ class TrainingStep:
         self._state.step += 1
 
     def _draw(self, step: int) -> dict[str, Tensor]:
-        return {"indices": torch.from_numpy(self._order.indices(step)), **self._state.method.draw(step)}
+        drawn = {"indices": torch.from_numpy(self._order.indices(step)), **self._state.method.draw(step)}
+        if (factor := learning_rate_factor(self._training, step)) is not None:
+            drawn["learning_rate_factor"] = torch.tensor(factor)
+        return drawn
 
     def _work(self) -> None:
         indices = self._inputs["indices"]
         chosen = {name: values.index_select(0, indices) for name, values in self._data.items()}
+        if (factor := self._inputs.get("learning_rate_factor")) is not None:
+            for trained in self._state.trained.values():
+                trained.set_rate(factor)
         self.values.copy_(self._update(self._inputs | chosen))

@@ -50,6 +50,37 @@ def test_sigmoid_is_symmetric_and_written_out() -> None:
     np.testing.assert_allclose(betas + betas[::-1], 0.0201, rtol=1e-12)
 
 
+def test_sigmoid_alphas_is_jabris() -> None:
+    """Their published function of time, with start -3, end 3 and tau 1, written out."""
+    first, last = (1 / (1 + math.exp(-position)) for position in (-3, 3))
+
+    def gamma(time: float) -> float:
+        return (last - 1 / (1 + math.exp(-(6 * time - 3)))) / (last - first)
+
+    betas = make_betas(settings("sigmoid_alphas"))
+    expected = [gamma((t + 1) / 1000) for t in range(999)]
+    np.testing.assert_allclose(alphas_cumprod_of(betas)[:-1], expected, rtol=1e-11)
+    assert gamma(0.5) == pytest.approx(0.5) and betas[-1] == 0.999
+
+
+def alpha_bar(time: float) -> float:
+    return math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "beta"),
+    [
+        ("linear", lambda i: 1e-4 + 0.0199 * i / 999),
+        ("cosine", lambda i: min(1 - alpha_bar((i + 1) / 1000) / alpha_bar(i / 1000), 0.999)),
+        ("sigmoid", lambda i: 1e-4 + 0.0199 / (1 + math.exp(6 - 12 * i / 999))),
+    ],
+)
+def test_agrees_with_diffusers_formulas_in_double_precision(schedule, beta) -> None:
+    """diffusers' own tables are float32; these are its formulas."""
+    expected = [beta(i) for i in range(1000)]
+    np.testing.assert_allclose(make_betas(settings(schedule)), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_tables_are_float64_and_ordered(schedule: str) -> None:
     betas = make_betas(settings(schedule))
@@ -62,5 +93,5 @@ def test_tables_are_float64_and_ordered(schedule: str) -> None:
 
 
 def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match="known are linear, cosine, sigmoid"):
+    with pytest.raises(ValueError, match="known are linear, cosine, sigmoid, sigmoid_alphas"):
         make_betas(settings("quadratic"))

@@ -95,6 +95,21 @@ def test_precision_and_recall_are_exact_shares_of_torch_fidelitys_counts(monkeyp
     assert precision == 1.0 and recall == pytest.approx(0.5, abs=0.02)
 
 
+def test_coverage_is_the_formula_of_prdc(monkeypatch):
+    monkeypatch.setattr(fidelity, "ROWS_AT_ONCE", 100)
+    generated, reference = features(400, 8, 0) * 0.8, features(500, 8, 1)
+    # prdc.compute_prdc with nearest_k=5: a vector is the first of its own neighbours
+    among_real = np.linalg.norm(reference[:, None] - reference[None], axis=2)
+    radii = np.sort(among_real, axis=1)[:, 5]
+    to_fake = np.linalg.norm(reference[:, None] - generated[None], axis=2)
+    found = fidelity.coverage(generated, reference)
+    assert found == (to_fake.min(axis=1) < radii).mean() and 0 < found < 1
+    # One of two clusters, 100 apart: half is covered, whatever an outlier between them.
+    cluster = features(200, 3, 0)
+    both, outlier = np.concatenate([cluster, cluster + 100]), np.full((1, 3), 50, dtype=np.float32)
+    assert fidelity.coverage(np.concatenate([cluster + 1e-3, outlier]), both) == 0.5
+
+
 def test_inception_score_of_certain_and_uncertain_predictions():
     assert inception_score(np.zeros((40, 8), dtype=np.float32)) == pytest.approx((1.0, 0.0), abs=1e-12)
     # Large splits hold the four classes almost equally; equal shares would give exactly 4.
@@ -108,6 +123,7 @@ def test_inception_score_of_certain_and_uncertain_predictions():
         (lambda: kernel_distance(features(2, 3, 0), features(9, 3, 0)), "needs 3 feature vectors.*got 2"),
         (lambda: precision_and_recall(features(9, 2, 0), features(3, 2, 0)), "need 4 images.*got 3"),
         (lambda: inception_score(features(9, 8, 0)), "needs 10 images, got 9"),
+        (lambda: fidelity.coverage(features(5, 2, 0), features(9, 2, 0)), "needs 6 images a side, got 5"),
     ],
 )
 def test_too_few_images_are_refused(call, message):

@@ -65,11 +65,12 @@ def test_what_a_metric_needs_is_what_its_parameters_are_called(tmp_path, monkeyp
     with pytest.raises(ConfigError, match="mine:m needs neither images nor the log of a run"):
         needs_of("mine:m")
     monkeypatch.undo()
+    assert inputs_of("training_smoothness") == ["log", "train"]
     with pytest.raises(ConfigError, match="did you mean 'precision_recall'"):
         needs_of("precision_recal")
 
 
-@pytest.mark.parametrize("name", ["kernel_distance", "precision_recall", "inception_score"])
+@pytest.mark.parametrize("name", ["kernel_distance", "precision_recall", "inception_score", "coverage"])
 def test_a_metric_says_how_many_samples_it_needs(name):
     """So that a study with fewer is refused before training, not by the metric after it."""
     features = np.random.default_rng(0).normal(size=(constant_of("metrics", name, "MIN_SAMPLES"), 8))

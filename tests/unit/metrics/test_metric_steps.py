@@ -110,7 +110,7 @@ def run_extract_features(folder):
     call(extract_features.main, {"extractor": EXTRACTOR}, folder, inputs, "features=features.npz")
 
 
-def run_measure(folder, metric="frechet_distance", **changed):
+def run_measure(folder, metric="frechet_distance", needed=None, **changed):
     files = {
         "features": "features.npz",
         "samples": "samples.npz",
@@ -124,7 +124,7 @@ def run_measure(folder, metric="frechet_distance", **changed):
     inputs = " ".join(f"{name}={files[name]}" for name in inputs_of(metric))
     point = {"name": "ddpm_nfe0010", "num_samples": 60, "sampler": "ddpm", "eta": None, "nfe": 10}
     own = {name: ROW[name] for name in ("study", "preset", "arm", "seed")}
-    settings = {**own, "metric": metric, "step": 20, "points": [point | changed]}
+    settings = {**own, "metric": metric, "step": 20, "points": [point | changed], **(needed or {})}
     call(measure.main, settings, folder, f"{inputs} checkpoint=checkpoint.pt", "metrics=metrics.json")
     return read_rows(folder / "metrics.json")
 

@@ -307,6 +307,9 @@ def write_study(
     inputs["results"] = [root / "results.jsonl"]
     for name, document in documents.items():
         write_json(inputs[name][0], document)
+    inputs["train"] = [root / "train.npz"]
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, channels), dtype=np.uint8)
+    write_npz(inputs["train"][0], images=pictures, labels=np.arange(40) % 2)
     for number, arm in enumerate(arms):
         for seed in seeds:
             run_folder = root / "runs" / arm / f"seed{seed}"
@@ -330,6 +333,7 @@ def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int
         "logs": run_folder / "log.csv",
         "probes": run_folder / "probes/step0000200.json",
         "samples": run_folder / "samples/ddpm_nfe0050.npz",
+        "features": run_folder / "features/ddpm_nfe0050.npz",
         "timings": run_folder / "timing.json",
         "finite_samples": run_folder / "finite_sample/ddpm_nfe0050.json",
     }
@@ -342,7 +346,8 @@ def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int
     points = [{"t": t, "mse": (1 + number / 9) * math.exp(-t / 30) + 0.01} for t in range(0, 100, 10)]
     write_json(paths["probes"], {"rows": [], "timestep_mse": points})
     images = np.random.default_rng(seed).integers(0, 256, (20, 8, 8, channels), dtype=np.uint8)
-    write_npz(paths["samples"], images=images)
+    write_npz(paths["samples"], images=images, labels=np.arange(20) % 2)
+    write_npz(paths["features"], predicted=np.arange(20) % 5 // 3)
     timing = {"wall_s": 12.5, "steps_per_s": 16.0, "peak_memory_mb": 321.0, "num_parameters": 1234}
     write_json(paths["timings"], timing)
     parts = [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)]

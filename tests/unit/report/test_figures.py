@@ -20,6 +20,7 @@ from workflow_scripts.report.context import ReportContext, arm_and_seed, geometr
 from workflow_scripts.report.figures import FIGURES, draw
 from workflow_scripts.study.results import flat
 
+OF_SETTINGS = ("snr_and_weights", "noise_schedules")
 CAPTIONS = Path(__file__).resolve().parents[3] / "reports" / "captions"
 
 
@@ -75,11 +76,11 @@ def test_draws_from_part_of_the_data(name, choices, tmp_path):
     saved(figure, frame, tmp_path)
     assert len(frame) > 0
     assert ("REHEARSAL" in texts_of(figure)) == choices.get("rehearsal", True)
-    if "arms" in choices and name not in ("snr_and_weights", "hypotheses"):
+    if "arms" in choices and name not in (*OF_SETTINGS, "hypotheses", "class_grid"):
         assert "weighted γ=5" in texts_of(figure)  # named as missing
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"snr_and_weights"}))
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {*OF_SETTINGS}))
 def test_draws_from_nothing_and_says_so(name, tmp_path):
     figure, frame = draw(name, ReportContext(made_up.report_settings()))
     saved(figure, frame, tmp_path)
@@ -100,6 +101,29 @@ def test_hypotheses_of_every_kind_share_an_axis_in_margins(full, tmp_path):
     text = texts_of(figure)
     assert "B.H7: weighted γ=5\nrecall, ddpm, NFE 50, 40 samples: 0.7 to 0.9" in text
     assert "B.H9 (exploratory): any of B.H1, B.H4" in text and "margins from no difference" in text
+
+
+def test_the_error_by_epoch_is_drawn_with_the_wiener_line(full):
+    """Runs of 200 steps of 8 of 40 images log every second epoch."""
+    _, frame = draw("loss_by_epoch", full)
+    plain = frame[frame["curve"] == "A_plain"]
+    log = pd.concat(pd.read_csv(full.logs["A_plain", seed]) for seed in made_up.SEEDS)
+    assert list(plain["epoch"]) == [*range(2, 42, 2)]
+    expected = log[log["step"] == 10]["mse"].mean()
+    assert plain["mean"].iloc[0] == pytest.approx(expected)
+    lines = frame[frame["num_seeds"] == 0].set_index("curve")["mean"]
+    assert lines["predicting zero"] == 1 and len(lines) == 3
+    with np.load(full.train) as data:
+        variances = np.linalg.eigvalsh(np.cov(data["images"].reshape(40, 64).T / 127.5, bias=True))
+    left = np.cumprod(1 - np.linspace(1e-3, 0.2, 100))[:, None]
+    expected = np.mean(left * variances / (left * variances + 1 - left))
+    assert lines["best linear denoiser, linear, β 0.001 to 0.2"] == pytest.approx(expected)
+
+
+def test_the_class_histogram_is_a_ratio_to_real_images(full):
+    """Of 20 samples 12 are seen as class 0, of the real images half are."""
+    _, frame = draw("class_histogram", full)
+    assert frame.groupby("class")["value"].unique().map(list).to_dict() == {0: [1.2], 1: [0.8]}
 
 
 def test_frechet_data_are_the_geometric_mean_and_its_t_interval(full):

@@ -65,7 +65,7 @@ def test_nfe_counts_calls_and_classes_take_turns(scale, rows):
 def test_direct_generation_is_one_call_on_each_samples_own_latents(monkeypatch):
     settings = {
         **tiny_settings(),
-        "method": {"name": "tests.house.gan:Gan", "condition": "class"},
+        "method": {"name": "gan", "condition": "class"},
         "model": {"latent_dim": 64},
         "point": {"sampler": "direct", "eta": None, "nfe": 1},
     }

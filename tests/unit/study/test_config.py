@@ -127,6 +127,7 @@ def test_the_report_knows_every_section_that_an_arm_may_override():
 
 KERNEL = "'workflow_scripts.metrics.measures.kernel_distance:kernel_distance'"
 FOLDER = "source: digits", "source: image_folder"
+SHAPE = "channels: {}\n  num_classes: {}\n  num_test: 297\nextractor:\n  name: fd_digits\n  kind: {}"
 MISTAKES = {
     DIGITS: [
         ("num_steps: 2", "num_step: 2", "training.num_step is not a known key; did you mean 'num_steps'?"),
@@ -156,6 +157,11 @@ MISTAKES = {
             "data.num_train is 50, and steps after training need 64",
         ),
         (
+            "seeds:",
+            "metrics: [modes]\nextractor: {name: rot_digits, kind: rotations}\nseeds:",
+            "metrics modes needs an extractor that tells classes; extractor.kind is rotations",
+        ),
+        (
             "dataset: digits",
             "dataset: digit",
             "unknown dataset 'digit' (no config/data/digit.yaml); did you mean",
@@ -178,6 +184,17 @@ MISTAKES = {
         ),
         ("name: fd_digits", "name: fid", "with kind classifier: its features are called fd_<data>"),
         ("kind: classifier", "kind: rotations", "with kind rotations: its features are called rot_<data>"),
+        ("source: digits", "source: digits_stacked", "data.source digits_stacked draws its images; set"),
+        (
+            SHAPE.format(1, 10, "classifier"),
+            SHAPE.format(3, 10, "channels"),
+            "extractor.kind channels: 10 classes are no whole number per channel, to the power of 3",
+        ),
+        (
+            SHAPE.format(1, 10, "classifier"),
+            SHAPE.format(3, 8, "channels"),
+            "extractor.feature_dim must be divisible by data.channels (3)",
+        ),
         ("num_classes: 10", "num_classes: null", "extractor.kind classifier needs labels (data.num_classes)"),
         ("resolutions: []", "resolutions: [5]", "model.attention_resolutions 5 does not occur"),
         ("  num_test", "  path: a.zip\n  num_test", "data.path is only for data.source image_folder"),
@@ -211,6 +228,11 @@ MISTAKES = {
             "loss:",
             f"metrics: [kernel_distance, {KERNEL}]\nloss:",
             "both measure kid; leave one out",
+        ),
+        (
+            "loss:",
+            "metrics: [frechet_roughness]\nloss:",
+            "metrics frechet_roughness needs frechet_by_step; add it",
         ),
         (
             "loss:",

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import torch
 
 from workflow_scripts.core.step import Step
-from workflow_scripts.training.device import device_of, kind_of, require_determinism
+from workflow_scripts.training.device import choose_device, device_of, kind_of, require_determinism
 
 
 def test_float32_is_float32_on_a_gpu_too():
@@ -32,6 +33,22 @@ def test_a_cpu_needs_no_setting_of_cublas(monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     require_determinism(torch.device("cpu"))
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ and torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "asked_for", "expected"),
+    [
+        (False, True, "auto", "mps"),
+        (True, True, "auto", "cuda"),
+        (False, True, "cpu", "cpu"),
+        (False, False, "auto", "cpu"),
+    ],
+)
+def test_auto_takes_apples_gpu_where_there_is_no_other(monkeypatch, cuda, mps, asked_for, expected):
+    """The choice only: no such machine was at hand."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device(asked_for) == torch.device(expected) and kind_of(torch.device("mps")) == "mps"
 
 
 def test_kinds_are_the_cpu_and_models_of_gpus(monkeypatch):

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class FigureInfo(NamedTuple):
     """Titles and alt text; `section` is the heading in report.html and in Snakemake's own report.
 
-    A figure of one `metric` is drawn only for studies that list it.
+    A figure of one `metric` is drawn only for studies that list it, and one `of_section` for those with a
+    section that names it in FIGURES.
     """
 
     section: str
     title: str
     alt: str
     metric: str | None = None
+    of_section: bool = False
 
 
 FIGURES = {
@@ -66,6 +68,33 @@ FIGURES = {
         "Line chart over training steps: Fréchet distance of images from each checkpoint, one line per arm "
         "with the range over seeds.",
         "frechet_by_step",
+    ),
+    "loss_by_epoch": FigureInfo(
+        "Training",
+        "Error by epoch",
+        "Line chart over epochs: the squared error of the predicted noise of each arm, with those of the "
+        "best linear denoiser and of predicting zero.",
+        of_section=True,
+    ),
+    "noise_schedules": FigureInfo(
+        "Noise schedules",
+        "Noise schedules",
+        "Two line charts over the diffusion timestep: the share of the image's variance that each schedule "
+        "leaves, and its signal-to-noise ratio.",
+        of_section=True,
+    ),
+    "class_grid": FigureInfo(
+        "Classes",
+        "Samples by class",
+        "Grid of generated images: one block of rows per arm, one column per class.",
+        of_section=True,
+    ),
+    "class_histogram": FigureInfo(
+        "Classes",
+        "Classes of the samples",
+        "Line chart over classes: how often a classifier sees each class among samples, as a ratio to its "
+        "share of the real images, one line per arm with the range over seeds.",
+        of_section=True,
     ),
     "timestep_mse": FigureInfo(
         "Training",

@@ -40,7 +40,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         images = images[:NUM_COLUMNS]
         if not len(images):  # of a run that diverged
             continue
-        strips[arm] = _strip(images)
+        strips[arm] = side_by_side(images)
         records += [
             (arm, seed, point, index, float(image.mean()), hashlib.sha256(image.tobytes()).hexdigest())
             for index, image in enumerate(images)
@@ -65,7 +65,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.DataFrame(records, columns=COLUMNS)
 
 
-def _strip(images: np.ndarray) -> np.ndarray:
+def side_by_side(images: np.ndarray) -> np.ndarray:
     """Images side by side, `[H, W_total]` or `[H, W_total, 3]`, enlarged by whole pixels to stay sharp."""
     factor = max(1, round(96 / images.shape[1]))
     images = images.repeat(factor, axis=1).repeat(factor, axis=2)

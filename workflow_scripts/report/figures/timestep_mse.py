@@ -45,12 +45,11 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
 
 
 def _errors(context: ReportContext) -> pd.DataFrame:
-    final = f"step{context.report['final_step']:07d}"
     records = [
         (arm, seed, point["t"], point["mse"])
         for (arm, seed), paths in sorted(context.probes.items())
         for path in paths
-        if arm in context.arms and path.stem == final
+        if arm in context.arms and path.stem == f"step{context.final_step(arm):07d}"
         for point in read_json(path)["timestep_mse"]
     ]
     return pd.DataFrame(records, columns=["arm", "seed", "t", "value"])

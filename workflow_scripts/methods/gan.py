@@ -22,14 +22,16 @@ class Gan:
 
     The network of `model` makes images [B, C, H, W] in [-1, 1] of latents [B, model.latent_dim, 1, 1] in one
     call, and `discriminator`, a section like `model`, gives each image a logit [B]. With `condition` "class"
-    both also get the labels (Mirza and Osindero 2014). `beta1` is Adam's for both.
+    both also get the labels (Mirza and Osindero 2014). Both have Adam with `training.learning_rate` and
+    `beta1` (Radford et al. 2016: 2e-4 and .5).
 
     Logged: `loss` of the generator, softplus(-D(fake)); `discriminator_loss`, the mean of softplus(-D(real))
-    and softplus(D(fake)), ln 2 at chance; `discriminator_accuracy`; `grad_norm` of the generator.
+    and softplus(D(fake)), ln 2 at chance; `discriminator_accuracy`, .5 at chance; and the gradients' norms
+    before clipping, `grad_norm` (the generator's) and `discriminator_grad_norm`.
     """
 
     SAMPLERS = ("direct",)
-    columns = ("loss", "discriminator_loss", "discriminator_accuracy", "grad_norm")
+    columns = ("loss", "discriminator_loss", "discriminator_accuracy", "grad_norm", "discriminator_grad_norm")
 
     def __init__(
         self,
@@ -66,11 +68,11 @@ class Gan:
             of_real = tell(real, *condition)
             of_fake = tell(fake.detach(), *condition)
             judge_loss = (softplus(-of_real) + softplus(of_fake)).mean() / 2
-            judge.descend(judge_loss, clip_norm)
+            judge_norm = judge.descend(judge_loss, clip_norm)
             loss = softplus(-tell(fake, *condition)).mean()
             grad_norm = generator.descend(loss, clip_norm)
             state.ema.update()
             accuracy = torch.cat((of_real > 0, of_fake < 0)).float().mean()
-            return torch.stack((loss.detach(), judge_loss.detach(), accuracy, grad_norm))
+            return torch.stack((loss.detach(), judge_loss.detach(), accuracy, grad_norm, judge_norm))
 
         return update
