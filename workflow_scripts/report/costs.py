@@ -12,14 +12,14 @@ from workflow_scripts.report.labels import number
 from workflow_scripts.report.sourced_numbers import source_numbers
 from workflow_scripts.report.tables import NONE, Cell, Table, arm_names, markdown
 
-TIMED = ("wall_s", "steps_per_s", "peak_memory_mb", "num_parameters")
+TIMED = ("wall_s", "steps_per_s", "peak_memory_mb", "num_parameters", "tables_ms")
 
 
 def collect_costs(timings: Sequence[Path], manifests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Collect the content of costs.json.
 
         {"stages": [{"stage", "jobs", "wall_s", "training_steps", "images", "gpu_hours", "peak_memory_mb"}],
-         "runs": [{"arm", "seed", "wall_s", "steps_per_s", "peak_memory_mb", "num_parameters"}],
+         "runs": [{"arm", "seed", "wall_s", "steps_per_s", "peak_memory_mb", "num_parameters", "tables_ms"}],
          "seconds_per_seed": as the function, "machines": ["CPU, cores, GPUs"], "missing": ["sentence"]}
 
     A stage is one entry point. Its `wall_s` adds up its steps even if they ran in parallel; `gpu_hours` is
@@ -134,6 +134,7 @@ def run_table(report: Mapping[str, Any], costs: Mapping[str, Any]) -> Table:
         "steps_per_s": ("Steps/s", _rounded),
         "peak_memory_mb": ("Peak memory, MB", _rounded),
         "num_parameters": ("Parameters", _count),
+        "tables_ms": ("Making the schedule's tables, ms", _rounded),
     }
     names = arm_names(report)
     rows = [

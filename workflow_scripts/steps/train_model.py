@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
+from workflow_scripts.diffusion.process import GaussianDiffusion
 from workflow_scripts.training.checkpoints import load_checkpoint, load_ema_model, save_checkpoint
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
 from workflow_scripts.training.loop import Session, train
 from workflow_scripts.training.saved_run import SavedRun
 from workflow_scripts.training.step import initial_state
+
+TABLES_MADE = 20
 
 
 def main(step: Step) -> None:
@@ -88,7 +92,17 @@ def _train(
         "peak_memory_mb": peak_resident_bytes() / 2**20,
         "num_parameters": num_parameters,
     }
+    if "direct" not in state.method.SAMPLERS:
+        timing["tables_ms"] = _tables_ms(settings["diffusion"])
     write_json(step.output("timing"), timing)
+
+
+def _tables_ms(diffusion: dict[str, Any]) -> float:
+    """Milliseconds to make the schedule's tables, which each step would take if it did not find them made."""
+    started = time.perf_counter()
+    for _ in range(TABLES_MADE):
+        GaussianDiffusion.from_settings(diffusion)
+    return 1000 * (time.perf_counter() - started) / TABLES_MADE
 
 
 def _identity(step: Step, device: torch.device) -> dict[str, Any]:

@@ -349,6 +349,7 @@ def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int
     write_npz(paths["samples"], images=images, labels=np.arange(20) % 2)
     write_npz(paths["features"], predicted=np.arange(20) % 5 // 3)
     timing = {"wall_s": 12.5, "steps_per_s": 16.0, "peak_memory_mb": 321.0, "num_parameters": 1234}
+    timing |= {"tables_ms": 0.25}
     write_json(paths["timings"], timing)
     parts = [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)]
     finite = {"arm": arm, "seed": seed, "num_samples": 40, "value": 8.0 + number, "stderr": 0.5}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from workflow_scripts.study.description import (
     published_anchors,
     report_settings,
     setting_files,
+    verdict_settings,
 )
 from workflow_scripts.study.lock import current_state
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -308,7 +310,7 @@ def test_an_unknown_study_or_preset_names_the_nearest(study, preset, nearest):
         (
             BASE,
             "config/study/S2/base.yaml",
-            "study S2 has no preset 'digits', MS1_min_snr has; .* copy it to",
+            "study S2 has no preset 'digits', DD1_simple_ddpm has; .* copy it to",
         ),
     ],
 )
@@ -443,3 +445,38 @@ def test_a_shared_network_counts_for_the_arms_that_name_it(tmp_path):
     arm.write_text(arm.read_text().replace("network: teacher", "network: techer"))
     with pytest.raises(ConfigError, match="method.network techer is unknown; did you mean 'teacher'"):
         load_study(tmp_path, STUDY, "cifar10")
+
+
+@pytest.mark.parametrize(
+    "preset", sorted((ROOT / "config/study").glob("*/presets/*.yaml")), ids=lambda path: path.stem
+)
+def test_every_study_is_valid_at_each_of_its_presets(preset):
+    study = load_study(ROOT, preset.parts[-3], preset.stem)
+    report_settings(ROOT, study, read_preregistrations(ROOT, study.name))
+
+
+def test_a_presets_arm_settings_come_on_top_of_an_arms_file(project, edit):
+    """Which may give an arm a length of its own, and another label."""
+    own = "{label: three times as long, training: {num_steps: 120, checkpoint_steps: [60, 120]}}"
+    edit(f"{PRESETS}/smoke.yaml", "arms:", f"arm_settings: {{E2_minsnr_linear: {own}}}\narms:")
+    study = load_study(project, STUDY, "smoke")
+    arm = study.arm("E2_minsnr_linear")
+    assert (arm.label, arm.settings["training"]["num_steps"]) == ("three times as long", 120)
+    assert arm.settings["loss"]["weighting"] == "min_snr"
+    assert "smoke.yaml" in arm.files["training.num_steps"] != arm.files["training.batch_size"]
+    settings = verdict_settings(study, read_preregistrations(ROOT, STUDY))["context"]
+    assert settings["final_step"] == 40 and settings["final_steps"] == {"E2_minsnr_linear": 120}
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("checkpoint_steps: [10, 40]", "training.checkpoint_steps differs from that of E1_baseline_linear"),
+        ("flops_matched_to: E1_baseline", "did you mean 'E1_baseline_linear'?"),
+    ],
+)
+def test_arms_of_one_length_share_checkpoints_and_are_matched_to_others(training, message, project, edit):
+    own = f"{{E2_minsnr_linear: {{training: {{{training}}}}}}}"
+    edit(f"{PRESETS}/smoke.yaml", "arms:", f"arm_settings: {own}\narms:")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_study(project, STUDY, "smoke")

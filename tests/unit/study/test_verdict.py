@@ -518,3 +518,13 @@ def test_the_one_value_of_an_arm_without_training_is_paired_with_every_seed():
     assert decided["outcome"] == "better"
     with pytest.raises(PipelineError, match="a row with seed 0, but"):
         decide([hypothesis], rows, ANALYSIS, context(points=points))
+
+
+def test_arms_that_train_for_other_numbers_of_steps_are_compared_at_their_own_last_ones():
+    rows = rows_with((0.8, 0.8, 0.8))
+    step = rows[0]["from"]["step"]
+    longer = [changed(row, step=3 * step) if row["arm"] == MIN_SNR else row for row in rows]
+    earlier = [changed(row, value=9.0) for row in rows if row["arm"] == MIN_SNR]
+    decided = decide_one([*longer, *earlier], final_steps={MIN_SNR: 3 * step})
+    assert [seed["relative_change"] for seed in decided["seeds"]] == pytest.approx([-0.2] * 3)
+    assert decide_one(longer)["missing_seeds"] == list(SEEDS)

@@ -98,7 +98,7 @@ def test_two_processes_write_the_same_bytes(tmp_path, data):
     assert list(checkpoint["model"]) == list(checkpoint["ema"])
     assert [row["step"] for row in _rows(tmp_path / "one/log.csv")] == ["4", "6"]
     timing = json.loads((tmp_path / "one/timing.json").read_text())
-    assert set(timing) == {"wall_s", "steps_per_s", "peak_memory_mb", "num_parameters"}
+    assert set(timing) == {"wall_s", "steps_per_s", "peak_memory_mb", "num_parameters", "tables_ms"}
     assert timing["num_parameters"] == sum(value.numel() for value in checkpoint["model"].values())
     assert 50 < timing["peak_memory_mb"] < 2000
     assert "E1_test seed 5: 6/6 steps, loss" in log.read_text()

@@ -56,8 +56,8 @@ def _measured(context: ReportContext, row: Mapping[str, Any]) -> str:
             if len(mine := rows[rows["arm"] == arm]):
                 texts.append(f"{markdown(context.label(arm))}: {mean_sd(mine)}")
                 places += list(mine["row"])
-    if "signal" in row:
-        arm, t = row["signal"]
+    arm, t = row.get("signal", (None, 0))
+    if arm in context.arms:
         left = alphas_cumprod_of(make_betas(context.arm(arm)["diffusion"]))[t]
         text = f"signal {number(left**0.5, 3)}, noise {number((1 - left) ** 0.5, 3)}"
         texts.append(source_numbers(text, "lock"))

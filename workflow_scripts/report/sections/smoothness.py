@@ -29,10 +29,9 @@ def smoothness(context: ReportContext, setting: Setting) -> Section:
         if len(rows := context.final_rows(name, weights=weights))
     ]
     words = (
-        "Excess total variation is 0 where the error falls from epoch to epoch. Error less: as a share "
-        "of the first epoch's mean. Spikes, deviation and saturation are shares in the second half of "
-        "training. A GAN's loss is no error, so networks of different kinds are compared on the distance of "
-        "checkpoints."
+        "Excess total variation is 0 where the error falls from epoch to epoch. Error less: as a share of "
+        "the first epoch's mean. Spikes, deviation and saturation: in the second half of training. A GAN's "
+        "loss is no error, so networks of different kinds are compared on the distance of checkpoints."
     )
     caption = f"Smoothness and stability of training, {context.spread}"
     table = ("smoothness", caption, by_arm(context, columns))
