@@ -23,6 +23,7 @@ PACKAGES = {
     "loss.weighting": "workflow_scripts.diffusion.weightings",
     "model.name": "workflow_scripts.nets.networks",
     "method.name": "workflow_scripts.methods",
+    "method.discriminator.name": "workflow_scripts.nets.networks",
     "metrics": "workflow_scripts.metrics.measures",
     "sections": "workflow_scripts.report.sections",
 }
@@ -31,6 +32,7 @@ PARAMETERS = {
     "loss.weighting": ("snr", "prediction_type"),
     "model.name": ("channels", "image_size"),
     "method.name": ("settings",),
+    "method.discriminator.name": ("channels", "image_size"),
     "metrics": (),
     "sections": ("context", "setting"),
 }
