@@ -15,6 +15,7 @@ from workflow_scripts.provenance.manifest import SUFFIX, read_manifest, study_ma
 from workflow_scripts.report.costs import seconds_per_seed
 from workflow_scripts.report.labels import text_table
 from workflow_scripts.report.sections.power import options, parts_table
+from workflow_scripts.report.sourced_numbers import plain
 from workflow_scripts.study.config import PILOT, parse_overrides, read_config
 from workflow_scripts.study.power import power_of
 from workflow_scripts.study.preregistration import read_preregistrations
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
     found = power_of({**verdict, "hypotheses": [*hypotheses.values()]}, [*redrawn], seeds)
     seconds = seconds_per_seed(map(read_manifest, study_manifests(root, study, preset)))
     for table in (parts_table(found), options(found, hypotheses, seconds)):
-        print(text_table([table["columns"], *table["rows"]]), end="\n\n")
+        rows = [[plain(cell) for cell in row] for row in table["rows"]]
+        print(text_table([table["columns"], *rows]), end="\n\n")
     print("for the preregistrations:")
     planned = {entry["id"]: entry["preregistered"] for entry in found["hypotheses"] if entry["preregistered"]}
     for experiment in dict.fromkeys(entry["experiment"] for entry in found["hypotheses"]):

@@ -80,6 +80,7 @@ def manifests(
     ]
     chain.step("collect_results", rows, [results], rule="collect_study")
     chain.step("decide_verdict", [results, f"{folder}/gate.json"], [verdict])
+    chain.step("estimate_power", [verdict], [f"{folder}/power.json"])
     for figure in figures:
         rendered = f"reports/{report['study']}/{report['preset']}/figures/{figure}"
         outputs = [f"{rendered}.{end}" for end in ("svg", "png", "csv")]

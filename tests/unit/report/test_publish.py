@@ -12,6 +12,7 @@ from workflow_scripts.core.files import canonical_json, sha256_text, write_json,
 from workflow_scripts.study.config import load_study
 from workflow_scripts.study.description import gate_settings, report_settings, verdict_settings
 from workflow_scripts.study.gate import open_gate
+from workflow_scripts.study.power import power_of
 from workflow_scripts.study.preregistration import read_preregistrations
 from workflow_scripts.study.verdict import decide
 from workflow_scripts.tools.publish import _current_summary, main
@@ -43,6 +44,7 @@ def project(tmp_path) -> Path:
     digest = sha256_text("".join(canonical_json(row) + "\n" for row in rows))
     documents = {
         "verdict.json": verdict | {"results_sha256": digest},
+        "power.json": power_of(verdict, [], {"E1": 3, "E2": 3, "E3": 3}),
         "gate.json": open_gate(tmp_path, gate_settings(tmp_path, study, preregistrations)),
         "stats/scale_marks.json": made_up.SCALE_MARKS,
         "data/manifest.json": made_up.MANIFEST,

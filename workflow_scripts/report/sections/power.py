@@ -41,7 +41,7 @@ def power(context: ReportContext, setting: Setting) -> Section:
         ("power_parts", "Spread of each hypothesis' estimate, and where it comes from", parts_table(found)),
         (
             "power_options",
-            f"Seeds and samples for {share} power",
+            "Seeds and samples, and the power that they give",
             options(found, _by_id(context), _seconds(context)),
         ),
     ]
@@ -90,7 +90,10 @@ def options(
     rows = []
     for entry in found["hypotheses"]:
         kinds = [("as run here", entry["here"]), ("as preregistered", entry["preregistered"])]
-        kinds += [(f"for {100 * found['target']:g} %", option) for option in entry["options"]]
+        kinds += [
+            (source_numbers(f"for {100 * found['target']:g} %", "power"), option)
+            for option in entry["options"]
+        ]
         item = hypotheses[entry["id"]]
         for kind, option in kinds if entry["here"] else ():
             times = [_time(entry, option, item, seconds)] if seconds else []
