@@ -16,11 +16,17 @@ from tests.unit.report.html_pages import Page, unlinked
 from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json_lines, write_json
+from workflow_scripts.core.registry import constant_of, known
 from workflow_scripts.report.costs import collect_costs
-from workflow_scripts.report.figures import FIGURES
+from workflow_scripts.report.figures import FIGURES as EVERY_FIGURE
 from workflow_scripts.report.html import build_report
 from workflow_scripts.report.page import render
 
+OF_SECTIONS = {
+    figure for name in known("sections") for figure in constant_of("sections", name, "FIGURES", ())
+}
+# What a study without these sections shows.
+FIGURES = {name: EVERY_FIGURE[name] for name in EVERY_FIGURE if name not in OF_SECTIONS}
 TEMPLATES = made_up.TEMPLATES
 NASTY = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted"'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
