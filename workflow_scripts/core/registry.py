@@ -24,6 +24,7 @@ PACKAGES = {
     "model.name": "workflow_scripts.nets.networks",
     "method.discriminator.name": "workflow_scripts.nets.networks",
     "method.name": "workflow_scripts.methods",
+    "method.discriminator.name": "workflow_scripts.nets.networks",
     "metrics": "workflow_scripts.metrics.measures",
     "sections": "workflow_scripts.report.sections",
 }
@@ -33,6 +34,7 @@ PARAMETERS = {
     "model.name": ("channels", "image_size"),
     "method.discriminator.name": ("channels", "image_size"),
     "method.name": ("settings",),
+    "method.discriminator.name": ("channels", "image_size"),
     "metrics": (),
     "sections": ("context", "setting"),
 }

@@ -195,6 +195,12 @@ def gaps(context: ReportContext) -> list[str]:
         f"{recall:.2f}, less than half of the baselines' mean, {usual:.2f}."
         for arm, seed, recall, usual in collapsed(context)
     ]
+    sentences += [
+        f"The images of {_names(context, [row.arm])}, seed {row.seed}, may have collapsed: of "
+        f"{row.value:.0f} classes they show less than a tenth of what the real images do."
+        for row in context.main_rows("lost_classes").itertuples()
+        if row.value > 0
+    ]
     if absent:
         has, them = ("has", "it") if len(absent) == 1 else ("have", "them")
         sentences.append(f"{_names(context, absent)} {has} no results, so nothing is said about {them}.")

@@ -413,10 +413,14 @@ def test_a_diverged_run_and_collapsed_images_are_named():
     for row in rows:
         if (row["arm"], row["seed"], row["metric"]) == ("C_cosine", 13, "recall"):
             row["value"] = 0.3
+            rows.append(row | {"metric": "lost_classes", "value": 2.0})
+            break
     assert gaps(ReportContext(report, rows)) == [
         "“weighted γ=5”, seed 12, diverged at step 17; it was measured up to there.",
         "The images of “cosine, plain”, seed 13, may have collapsed: their recall is 0.30, less than half of "
         "the baselines' mean, 0.68.",
+        "The images of “cosine, plain”, seed 13, may have collapsed: of 2 classes they show less than a "
+        "tenth of what the real images do.",
     ]
 
 

@@ -56,4 +56,5 @@ def epoch_means(steps: np.ndarray, values: np.ndarray, steps_per_epoch: float) -
 def excess(values: np.ndarray) -> float:
     """The sum of |changes| over the net fall, minus 1: 0 if values only fall, nan if they do not."""
     fall = values[0] - values[-1]
-    return float(np.abs(np.diff(values)).sum() / fall - 1) if fall > 0 else float("nan")
+    # the sum of |changes| is the fall and twice the rises
+    return float(2 * np.diff(values).clip(min=0).sum() / fall) if fall > 0 else float("nan")
