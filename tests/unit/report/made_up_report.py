@@ -321,8 +321,9 @@ def decide_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: li
     decided = verdict(report, rows)
     write_json_lines(inputs["results"][0], rows)
     write_json(inputs["verdict"][0], decided)
-    redrawn = [read_json(path) for path in inputs["finite_samples"]]
-    write_json(inputs["power"][0], power_of(decided, redrawn, {"B": 4}))
+    if "power" in inputs:
+        redrawn = [read_json(path) for path in inputs.get("finite_samples", [])]
+        write_json(inputs["power"][0], power_of(decided, redrawn, {"B": 4}))
 
 
 def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int) -> dict[str, Path]:
