@@ -325,7 +325,7 @@ def decide_again(report: dict[str, Any], inputs: dict[str, list[Path]], rows: li
     write_json_lines(inputs["results"][0], rows)
     write_json(inputs["verdict"][0], decided)
     if "power" in inputs:
-        redrawn = [read_json(path) for path in inputs["finite_samples"]]
+        redrawn = [read_json(path) for path in inputs.get("finite_samples", [])]
         write_json(inputs["power"][0], power_of(decided, redrawn, {"B": 4}))
 
 

@@ -283,7 +283,7 @@ def test_missing_figures_manifests_and_timings_are_said():
     html = page(report, inputs, chain=[])
     assert "Figure not drawn: hypotheses." in html and "No step manifests were found" in html
     assert "only training is timed" in html
-    assert table(html, "cost_by_run")[0] == ["plain", "11", "1.00", "2.00", "–", "5"]
+    assert table(html, "cost_by_run")[0] == ["plain", "11", "1.00", "2.00", "–", "5", "–"]
     row = next(key for key in re.findall(r'data-from="(r:[^"]+)"', html))  # the result row is still known
     assert embedded(html)["rows"][int(row[2:].split()[0])][-1] is None
 

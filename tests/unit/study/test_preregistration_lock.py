@@ -84,7 +84,8 @@ def test_line_endings_change_no_lock(project):
     for path in (ROOT / "docs/experiments").glob(f"{STUDY}.*"):
         shutil.copy(path, project / "docs/experiments")
     before = open_gate(project, _gate_settings(project))
-    for path in [*(project / "docs/experiments").glob("*"), *(project / "config").rglob("*.yaml")]:
+    files = filter(Path.is_file, (project / "docs/experiments").rglob("*"))
+    for path in [*files, *(project / "config").rglob("*.yaml")]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert open_gate(project, _gate_settings(project)) == before
 
