@@ -76,7 +76,9 @@ def test_flops_and_images_are_those_of_each_arms_own_steps(full):
     table = shown(replace(full, results=counts), "matched_flops", arms=arms)
     assert table["plain"]["images seen"] == "1,600" and table["cosine, plain"]["images seen"] == "4,800"
     assert (
-        table["plain"]["ratio to the first arm"] == table["cosine, plain"]["ratio to the first arm"] == "1.0"
+        table["plain"]["ratio to the first arm"]
+        == table["cosine, plain"]["ratio to the first arm"]
+        == "1.000"
     )
 
 

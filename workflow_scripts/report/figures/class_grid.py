@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from workflow_scripts.core.files import read_npz_dict
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext
-from workflow_scripts.report.figures.sample_grid import LABEL_WIDTH, side_by_side
+from workflow_scripts.report.figures.sample_grid import GAP_SHARE, LABEL_WIDTH, side_by_side
 
 MAX_CLASSES, NUM_ROWS = 10, 3
 COLUMNS = ["arm", "seed", "point", "sample_index", "label", "mean_pixel"]
@@ -29,7 +29,7 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         images, labels = arrays["images"], arrays["labels"]
         classes = np.unique(labels)[:MAX_CLASSES]
         chosen = np.array([np.flatnonzero(labels == label)[:NUM_ROWS] for label in classes]).T
-        rows = [side_by_side(images[row]) for row in chosen]
+        rows = [_with_a_gap(side_by_side(images[row])) for row in chosen]
         blocks[arm] = (np.concatenate(rows), classes)
         records += [(arm, seed, point, i, labels[i], float(images[i].mean())) for i in chosen.ravel()]
     figure = style.new_figure(7.2, 1.5 * max(len(blocks), 2) + 0.4)
@@ -50,3 +50,9 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
     note = f"First seed of each arm at its main point; the first {NUM_ROWS} samples of each class."
     style.finish(context, figure, [note])
     return figure, pd.DataFrame(records, columns=COLUMNS)
+
+
+def _with_a_gap(row: np.ndarray) -> np.ndarray:
+    """A row of images with a white line below it."""
+    gap = round(GAP_SHARE * len(row))
+    return np.pad(row, ((0, gap), *[(0, 0)] * (row.ndim - 1)), constant_values=255)
