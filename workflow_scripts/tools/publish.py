@@ -74,9 +74,9 @@ def _current_summary(root: Path, study: Study, preregistrations: list[Preregistr
         "scale_marks": [results / "stats" / "scale_marks.json"],
         "power": [results / "power.json"],
         "finite_samples": [
-            results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / f"{report['main_point']}.json"
+            results / "runs" / arm["name"] / f"seed{seed}" / "finite_sample" / f"{arm['main_point']}.json"
             for arm in report["arms"]
-            for seed in report["seeds"]
+            for seed in arm["seeds"]
         ],
     }
     return build_summary(
