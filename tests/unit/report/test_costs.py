@@ -41,7 +41,7 @@ def test_without_manifests_only_training_is_timed(tmp_path):
     write_json(inputs["timings"][0], {"wall_s": 1.0})
     costs = collect_costs(inputs["timings"][:1], [])
     assert "only training is timed" in costs["missing"][0] and stage_table(costs)["rows"] == []
-    assert run_table(report, costs)["rows"] == [["plain", "11", "1.00", "–", "–", "–"]]
+    assert run_table(report, costs)["rows"] == [["plain", "11", "1.00", "–", "–", "–", "–"]]
 
 
 @pytest.mark.parametrize(
