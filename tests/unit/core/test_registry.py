@@ -33,7 +33,13 @@ def test_what_is_built_in_is_found_and_fits():
         assert registry.load(WEIGHTING, name).__name__ == name
         assert list(registry.parameters_of(WEIGHTING, name))[:2] == ["snr", "prediction_type"]
     assert list(registry.parameters_of(WEIGHTING, "min_snr")) == ["snr", "prediction_type", "gamma"]
-    assert {"unet", "unet_cifar32"} <= {*registry.known(NETWORK)}
+    assert registry.known(NETWORK) == [
+        "dcgan_discriminator",
+        "dcgan_generator",
+        "plain_unet",
+        "unet",
+        "unet_cifar32",
+    ]
     for name in registry.known(NETWORK):
         assert list(registry.parameters_of(NETWORK, name)) == list(
             inspect.signature(registry.load(NETWORK, name)).parameters
