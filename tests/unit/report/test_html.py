@@ -16,17 +16,13 @@ from tests.unit.report.html_pages import Page, unlinked
 from tests.unit.report.made_up_manifests import manifests
 from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.core.files import read_json_lines, write_json
-from workflow_scripts.core.registry import constant_of, known
 from workflow_scripts.report.costs import collect_costs
 from workflow_scripts.report.figures import FIGURES as EVERY_FIGURE
 from workflow_scripts.report.html import build_report
 from workflow_scripts.report.page import render
 
-OF_SECTIONS = {
-    figure for name in known("sections") for figure in constant_of("sections", name, "FIGURES", ())
-}
-# What a study without these sections shows.
-FIGURES = {name: EVERY_FIGURE[name] for name in EVERY_FIGURE if name not in OF_SECTIONS}
+# What a study shows whatever its sections.
+FIGURES = {name: figure for name, figure in EVERY_FIGURE.items() if not figure.of_section}
 TEMPLATES = made_up.TEMPLATES
 NASTY = '<script>alert(1)</script><img src=x onerror=alert(2)> & "quoted"'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -114,7 +110,7 @@ def test_configuration_is_escaped_everywhere():
     html = page(report, inputs)
     found = Page(html)
     assert len(found.named("script")) == 2 == html.count("</script>")
-    assert len(found.named("img")) == len([name for name in FIGURES if not FIGURES[name].of_section])
+    assert len(found.named("img")) == len(FIGURES)
     assert NASTY in found.text and found.text.count("<script>alert(1)</script>") > 5
     assert embedded(html)["labels"]["A_plain"] == NASTY + "</script><b>"
 
