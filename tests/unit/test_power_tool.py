@@ -40,7 +40,13 @@ def test_seeds_and_power_follow_what_is_preregistered_now(root, capsys):
     for seed in values:
         for number, arm in enumerate((MIN_SNR, BASE)):
             drawn = [10.0 + (index * (number + 1) % 5) / 10 for index in range(100)]
-            file = {"arm": arm, "seed": seed, "from": {"point": POINT}, "resamples": drawn}
+            file = {
+                "metric": "fd_digits",
+                "arm": arm,
+                "seed": seed,
+                "from": {"point": POINT},
+                "resamples": drawn,
+            }
             write_json(results / f"runs/{arm}/seed{seed}/finite_sample/{POINT}.json", file)
 
     def lines():

@@ -56,7 +56,7 @@ def power_of(
     `redrawn` holds finite-sample measurements of runs, `preregistered_seeds` the seeds of each experiment.
     """
     by_run = {
-        (item["arm"], item["seed"], item["from"]["point"]): np.array(item["resamples"])
+        (item["metric"], item["arm"], item["seed"], item["from"]["point"]): np.array(item["resamples"])
         for item in redrawn
         if item.get("resamples")
     }
@@ -75,7 +75,7 @@ def power_of(
 
 
 def _hypothesis(
-    item: Mapping[str, Any], by_run: Mapping[tuple[str, int, str], np.ndarray], preregistered_seeds: int
+    item: Mapping[str, Any], by_run: Mapping[tuple[str, str, int, str], np.ndarray], preregistered_seeds: int
 ) -> dict[str, Any]:
     values = [seed[ESTIMATE[item["estimand"]]] for seed in item["seeds"]]
     empty = dict.fromkeys(("spread", "from_samples", "from_training", "here", "preregistered", "settled_by"))
@@ -140,7 +140,7 @@ def fewest_seeds(item: Mapping[str, Any], sd: float, chance: Any) -> int | None:
 
 
 def _variances_of_samples(
-    item: Mapping[str, Any], by_run: Mapping[tuple[str, int, str], np.ndarray]
+    item: Mapping[str, Any], by_run: Mapping[tuple[str, str, int, str], np.ndarray]
 ) -> np.ndarray | None:
     """Bootstrap variance of each seed's estimand [seeds]; None unless all its runs were redrawn.
 
@@ -151,13 +151,13 @@ def _variances_of_samples(
     used = item["metric_used"]
     points = [(item["arm"], used["point"]), (item["comparator"], used["comparator_point"])]
     seeds: dict[str, set[int]] = {}
-    for arm, seed, _ in by_run:
+    for _, arm, seed, _ in by_run:
         seeds.setdefault(arm, set()).add(seed)
     single = {arm for arm, own in seeds.items() if own == {0}}  # those without training
     variances = []
     for seed in (seed["seed"] for seed in item["seeds"]):
         runs = [
-            by_run.get((arm, 0 if arm in single else seed, point))
+            by_run.get((used["metric"], arm, 0 if arm in single else seed, point))
             for arm, point in points[: len(_sides(item))]
         ]
         if any(run is None for run in runs):

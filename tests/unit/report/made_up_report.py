@@ -353,7 +353,14 @@ def _write_run(run_folder: Path, number: int, arm: str, seed: int, channels: int
     timing |= {"tables_ms": 0.25}
     write_json(paths["timings"], timing)
     parts = [{"num_samples": count, "value": 8.0 + number + 40 / count} for count in (20, 40)]
-    finite = {"arm": arm, "seed": seed, "num_samples": 40, "value": 8.0 + number, "stderr": 0.5}
+    finite = {
+        "metric": "fd_toy",
+        "arm": arm,
+        "seed": seed,
+        "num_samples": 40,
+        "value": 8.0 + number,
+        "stderr": 0.5,
+    }
     finite |= {"from": {"point": "ddpm_nfe0050"}, "resamples": random.uniform(8, 9, 20).tolist()}
     write_json(paths["finite_samples"], finite | {"by_num_samples": parts})
     return paths

@@ -15,6 +15,7 @@ from workflow_scripts.study.verdict import decide_values
 
 POINT, RESAMPLES = "ddpm_nfe0050", 100
 USED = {"metric": "fd_digits", "point": POINT, "comparator_point": POINT, "num_samples": 1000}
+RUN = {"metric": USED["metric"], "from": {"point": POINT}}
 SUPERIOR = {"direction": "lower", "threshold": 0.07}
 DIFFERENCE = {"estimand": "difference", "direction": "higher", "threshold": 0.5}
 LEVEL = {"estimand": "level", "test": "bound", "comparator": None, "bound": {"low": 8.0, "high": 12.0}}
@@ -33,7 +34,7 @@ def study(item, values, redrawn):
     decided = decide_values(item, values)
     named = {"study": "S", "preset": "p_pilot", "preregistered_preset": "p", "rehearsal": True, "pilot": True}
     files = [
-        {"arm": arm, "seed": seed, "from": {"point": POINT}, "resamples": list(resamples)}
+        {**RUN, "arm": arm, "seed": seed, "resamples": list(resamples)}
         for seed, sides in redrawn.items()
         for arm, resamples in zip((MIN_SNR, BASE), sides)
     ]
