@@ -58,6 +58,8 @@ rule count_flops:
     log:
         f"{RESULTS}/logs/count_flops/{{arm}}.log",
     priority: 3
+    resources:
+        **limits("training"),
     params:
         settings=lambda wildcards: ascii_json(
             {
