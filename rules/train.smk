@@ -64,9 +64,6 @@ rule count_flops:
         settings=lambda wildcards: ascii_json(
             {
                 **training_settings(wildcards.arm, STUDY.arm(wildcards.arm).seeds[0]),
-                "study": STUDY.name,
-                "preset": STUDY.preset,
-                "seeds": list(STUDY.arm(wildcards.arm).seeds),
                 "file": STUDY.arm(wildcards.arm).files["training.num_steps"],
             }
         ),
