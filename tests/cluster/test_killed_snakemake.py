@@ -28,7 +28,8 @@ def test_after_kill_9_no_two_jobs_write_the_same_outputs_and_the_result_is_equal
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait()
     left = [job["id"] for job in killed.jobs()]
-    assert {job["state"] for job in killed.jobs()} == {"PENDING", "STOPPED"}  # they outlive their Snakemake
+    states = sorted(job["state"] for job in killed.jobs())  # the jobs outlive their Snakemake
+    assert states in (["PENDING", "RUNNING"], ["PENDING", "STOPPED"])
 
     unlocked = run_module(project, "snakemake", "--unlock", "--config", "preset=smoke")
     assert unlocked.returncode == 0, unlocked.stderr
