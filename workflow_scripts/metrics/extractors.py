@@ -91,7 +91,9 @@ def _classifier(path: str | Path, settings_extractor: Mapping[str, Any]) -> Extr
                 f"the extractor takes uint8 images of shape {list(shape)}, got {images.dtype} "
                 f"{list(images.shape[1:])}; take images of the dataset the extractor was trained on"
             )
-        x = to_float(images).reshape(-1, channels, side, side)
+        x = to_float(images)
+        if parts > 1:  # else left in its memory order, on which the last bits of a convolution depend
+            x = x.reshape(-1, channels, side, side)
         return classifier.features(x).reshape(len(images), -1).numpy(), None
 
     @torch.no_grad()
