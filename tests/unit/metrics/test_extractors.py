@@ -12,8 +12,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from tests.random_inception import write_random_inception
 from workflow_scripts.core import download as downloads
 from workflow_scripts.core.errors import ConfigError, PipelineError
+from workflow_scripts.data.images import to_float
 from workflow_scripts.metrics import inception
-from workflow_scripts.metrics.classifier import Classifier, save_classifier
+from workflow_scripts.metrics.classifier import Classifier, load_classifier, save_classifier
 from workflow_scripts.metrics.extractors import load_extractor
 from workflow_scripts.metrics.inception import load_inception, published_weights
 
@@ -35,6 +36,14 @@ def classifier_path(tmp_path):
 @pytest.fixture(scope="module")
 def inception_path(tmp_path_factory):
     return write_random_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
+
+
+def test_classifier_features_are_those_of_the_images_in_their_memory_order(classifier_path):
+    """To the last bit: another memory order of the same images gives a convolution other last bits."""
+    whole, classifier = images(500), load_classifier(classifier_path)
+    with torch.no_grad():
+        expected = classifier.features(to_float(whole)).numpy()
+    assert (load_extractor(CLASSIFIER, classifier_path)(whole) == expected).all()
 
 
 def test_classifier_features_do_not_depend_on_batching(classifier_path):
