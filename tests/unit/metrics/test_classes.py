@@ -74,7 +74,8 @@ def test_each_channel_is_judged_by_itself(tmp_path):
         for own in (settings, {"name": "fd_digits", "kind": "classifier", "feature_dim": 16})
     )
     found = extract(images)
-    assert np.array_equal(found, alone(single["images"]).reshape(5, 48))
+    # float32 sums whose order is the processor's choice: features are as large as 9
+    assert found == pytest.approx(alone(single["images"]).reshape(5, 48), rel=1e-5, abs=1e-5)
     answers = alone.classes(alone(single["images"])).reshape(5, 3)
     assert np.array_equal(extract.classes(found), answers @ [100, 10, 1])
     assert len(set(answers.ravel())) > 1
