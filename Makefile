@@ -8,6 +8,9 @@ CORES ?= 2
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do python$$version -c '' 2>/dev/null && echo python$$version && break; done)
 # Memory that jobs may claim together: what is free. MEM_MB= lifts the limit.
 MEM_MB ?= $(shell awk '/^MemAvailable:/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null)
+ifneq ($(filter-out yes no,$(PILOT)),)
+$(error PILOT is yes or no, not $(PILOT))
+endif
 CONFIG = $(strip $(if $(STUDY),study=$(STUDY)) $(if $(PRESET),preset=$(PRESET)) $(if $(PILOT),pilot=$(PILOT)) $(if $(DATA),data_root="$(DATA)"))
 OPTIONS = $(if $(MEM_MB),--resources mem_mb=$(MEM_MB)) --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"

@@ -152,8 +152,8 @@ def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step with the named inputs, outputs, wildcards and machine settings.
 
     The manifest is written beside the first output; all other outputs must be in that folder or below it.
-    Moving the data root or changing a machine setting reruns nothing. `exec` replaces the shell with the step, so that the job's SIGTERM reaches the step in
-    every version of bash.
+    Moving the data root or changing a machine setting reruns nothing. `exec` replaces the shell with the
+    step, so that the job's SIGTERM reaches the step in every version of bash.
     """
     words = [f"exec python -m workflow_scripts.steps.{entry} --settings {{params.settings:q}}"]
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]

@@ -286,6 +286,7 @@ rule collect_run:
             *expand([JUDGED_CHECKPOINTS] if wildcards.arm in JUDGED else [], **wildcards),
         ],
         status=of_trained(f"{RUN}/status.json"),
+        flops=lambda wildcards: expand(FLOPS if wildcards.arm in COUNTED else [], **wildcards),
     output:
         results=f"{RUN}/results.jsonl",
     log:
@@ -293,13 +294,13 @@ rule collect_run:
     params:
         settings=lambda wildcards: ascii_json(run_identity(wildcards)),
     shell:
-        step("collect_results", "rows status", "results", wildcards="arm seed")
+        step("collect_results", "rows status flops", "results", wildcards="arm seed")
 
 
 # In two levels, because one command line cannot hold the paths of every metric of a large study.
 rule collect_study:
     input:
-        rows=[*every_run(f"{RUN}/results.jsonl"), *expand(FLOPS, arm=COUNTED)],
+        rows=every_run(f"{RUN}/results.jsonl"),
     output:
         results=f"{RESULTS}/results.jsonl",
     log:

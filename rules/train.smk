@@ -58,13 +58,12 @@ rule count_flops:
     log:
         f"{RESULTS}/logs/count_flops/{{arm}}.log",
     priority: 3
+    resources:
+        **limits("training"),
     params:
         settings=lambda wildcards: ascii_json(
             {
                 **training_settings(wildcards.arm, STUDY.arm(wildcards.arm).seeds[0]),
-                "study": STUDY.name,
-                "preset": STUDY.preset,
-                "seeds": list(STUDY.arm(wildcards.arm).seeds),
                 "file": STUDY.arm(wildcards.arm).files["training.num_steps"],
             }
         ),

@@ -99,7 +99,8 @@ class PlainBlock(nn.Module):
     `conditioning`: `film`, a scale of each channel (and a shift, if `block` is `corrected`); `additive`, a
     shift; `concat`, as many constant planes as an eighth of the channels, which the next convolution reads.
     `block: corrected` conditions after the norm, norm(h) (1 + scale) + shift (Perez et al. 2018). `literal`
-    does before it, norm(h scale), as walkthroughs write it; a norm over single channels cancels that.
+    does before it, norm(h scale), as walkthroughs write it; a norm over single channels cancels all of the
+    scale but its sign.
     `norm`: `group` or `batch`.
     """
 

@@ -16,8 +16,6 @@ from workflow_scripts.provenance.packages import code_of
 from workflow_scripts.provenance.planned_jobs import PlannedJob
 from workflow_scripts.provenance.verification import changed_keys, differences
 
-_SMALL = 1_000_000  # bytes: such files are hashed whatever their time says
-
 
 class UpToDate:
     """Compares jobs with the manifests below `root`; reads each manifest once, so make a new one per plan."""
@@ -47,7 +45,7 @@ class UpToDate:
         for path in job.input_paths:
             if path not in recorded:
                 yield f"{path} is a new input"
-            elif path not in remade and self._has_changed(recorded[path], step):
+            elif path not in remade and self._has_changed(recorded[path]):
                 yield f"{path} changed"
 
     def input_sha256(self, job: PlannedJob, path: str) -> str | None:
@@ -75,8 +73,8 @@ class UpToDate:
         if changed and before.get("python") == now.get("python"):
             yield f"changed: {_some(changed)}"
 
-    def _has_changed(self, file: FileRecord, reader: StepRecord) -> bool:
-        """Whether an input's content is another one than was read. Hashes only what may have changed."""
+    def _has_changed(self, file: FileRecord) -> bool:
+        """Whether an input's content is another one than was read. Hashes what no step made."""
         if file.sha256 is None:
             return False
         if makers := self._index.makers(file.path):
@@ -84,10 +82,7 @@ class UpToDate:
         place = local_path(file.path, self._root, self._data_root)
         if place is None or not place.is_file():
             return False
-        stat, written = place.stat(), (self._root / reader.path).stat().st_mtime_ns
-        if _SMALL < stat.st_size == file.size and stat.st_mtime_ns <= written:
-            return False
-        return sha256_file(place) != file.sha256
+        return place.stat().st_size != file.size or sha256_file(place) != file.sha256
 
 
 def _some(paths: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Count the FLOPs of an arm's training, by torch: passes of all networks, forwards and backwards.
 
-Settings: those of train_model; study, preset, seeds; file, which sets training.num_steps. Input `matched`:
-the count of the arm that training.flops_matched_to names. Output: flops (json rows, the same for all seeds).
+Settings: those of train_model; file, which sets training.num_steps. Input `matched`: the count of the arm
+that training.flops_matched_to names. Output: flops (json: num_steps, flops_per_step, training_flops).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from workflow_scripts.core.errors import PipelineError
-from workflow_scripts.core.files import write_json
+from workflow_scripts.core.files import read_json, write_json
 from workflow_scripts.core.step import Step, run
-from workflow_scripts.study.results import FLOP_COUNTS, read_rows
+from workflow_scripts.study.results import FLOP_COUNTS
 from workflow_scripts.training.step import TrainingStep, initial_state
 
 # How far the FLOPs of arms that are called matched may lie apart.
@@ -21,7 +21,7 @@ TOLERANCE = 0.02
 
 
 def main(step: Step) -> None:
-    """Write the rows `flops_per_step` and `training_flops`; PipelineError if arms to be matched are not.
+    """Write `flops_per_step` and `training_flops`; PipelineError if arms to be matched are not.
 
     A multiplication and an addition are two FLOPs; norms, activations and Adam are not counted.
     """
@@ -30,24 +30,15 @@ def main(step: Step) -> None:
     total = per_step * training["num_steps"]
     step.say(f"{step.setting('arm')}: {per_step:.4g} FLOPs per step, {total:.4g} in all")
     if "matched" in step.inputs:
-        wanted = next(
-            row["value"] for row in read_rows(step.input("matched")) if row["metric"] == FLOP_COUNTS[1]
-        )
+        wanted = read_json(step.input("matched"))["training_flops"]
         if abs(total / wanted - 1) > TOLERANCE:
             raise PipelineError(
                 f"{step.setting('file')}: training.num_steps {training['num_steps']} takes "
                 f"{total / wanted:.3f} times the FLOPs of {training['flops_matched_to']}; set it to about "
                 f"{wanted / per_step:.0f}"
             )
-    common = {name: step.setting(name) for name in ("study", "preset", "arm")}
-    common |= {"stderr": None, "interval": None, "on": {}}
-    common["from"] = {"step": training["num_steps"], "weights": "last"}
-    rows = [
-        {**common, "seed": seed, "metric": name, "value": value}
-        for seed in step.setting("seeds")
-        for name, value in zip(FLOP_COUNTS, (per_step, total))
-    ]
-    write_json(step.output("flops"), rows)
+    counts = dict(zip(FLOP_COUNTS, (per_step, total)))
+    write_json(step.output("flops"), {"num_steps": training["num_steps"], **counts})
 
 
 def flops_per_step(settings: dict) -> int:

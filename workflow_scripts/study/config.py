@@ -19,14 +19,13 @@ from workflow_scripts.study import schema
 from workflow_scripts.study.constraints import check_settings
 from workflow_scripts.study.measures import can_be_probed, needs_of, restores
 from workflow_scripts.study.points import fits, merge, points_of
+from workflow_scripts.study.results import PILOT
 
 SECTIONS = (
     *("data", "extractor", "method", "model", "diffusion", "loss", "training", "sampling", "points"),
     *("by_step", "curvature", "metrics"),
 )
 DEFAULTS = "config/defaults.yaml"
-# The pilot of a preset is called like the preset, with this at the end; so are its folders.
-PILOT = "_pilot"
 # What is added to a seed of the study to get one of its pilot.
 PILOT_SEEDS = 1000
 

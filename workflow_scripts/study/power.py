@@ -155,13 +155,17 @@ def _variances_of_samples(
         seeds.setdefault(arm, set()).add(seed)
     single = {arm for arm, own in seeds.items() if own == {0}}  # those without training
     variances = []
-    for seed in (seed["seed"] for seed in item["seeds"]):
+    for measured in item["seeds"]:
+        # Of an arm without training all seeds have the same samples, so those add nothing to the spread.
         runs = [
-            by_run.get((used["metric"], arm, 0 if arm in single else seed, point))
-            for arm, point in points[: len(_sides(item))]
+            np.full(1, measured[side])
+            if arm in single
+            else by_run.get((used["metric"], arm, measured["seed"], point))
+            for side, (arm, point) in zip(_sides(item), points)
         ]
         if any(run is None for run in runs):
             return None
+        runs = np.broadcast_arrays(*runs)
         scaled = [on_scale(item["estimand"], *both) for both in zip(*(run.tolist() for run in runs))]
         if None in scaled:
             return None

@@ -128,6 +128,8 @@ def _check_against(item: Preregistration, full: Study, root: Path) -> None:
         if comparator is not None and (arm, comparator) not in compared:
             raise ConfigError(f"{where} compares {arm} with {comparator}, which comparisons does not list")
         at = hypothesis.get("preset")
+        if at is not None and hypothesis["role"] == "confirmatory":
+            raise ConfigError(f"{where}: preset {at} is not locked, so only exploratory hypotheses name one")
         _check_measured(hypothesis, full if at is None else load_study(root, full.name, at), where)
     _check_power(item)
 

@@ -13,7 +13,7 @@ from workflow_scripts.core.errors import PipelineError
 from workflow_scripts.study import estimands, reasons, rule
 from workflow_scripts.study.estimands import ESTIMATE, LEVEL, RATIO, SD, scale_of, shown
 from workflow_scripts.study.points import point_named_by
-from workflow_scripts.study.results import DIVERGED, Row, flat, require_comparable
+from workflow_scripts.study.results import DIVERGED, PILOT, Row, flat, require_comparable
 
 # A hypothesis names counts, which a rehearsal replaces; a row with another count is refused, not skipped.
 _COUNTS = ("num_samples", "num_probes")
@@ -99,6 +99,8 @@ def _decide_hypothesis(
     decided["missing_seeds"] = planned
     if not_run:
         return decided | {"outcome": rule.NOT_RUN, "reason": reasons.not_run(not_run, context["preset"])}
+    if (preset := hypothesis.get("preset")) not in (None, context["preset"].removesuffix(PILOT)):
+        return decided | {"outcome": rule.NOT_RUN, "reason": f"It is judged at preset {preset}."}
     # the rows of a level are looked up as if it were compared with itself
     final_steps = context.get("final_steps", {})
     pairs = _paired_values(
@@ -151,7 +153,7 @@ def metric_used(
     point = point_named_by(context["points"], asked)
     at = context["points"][point] if point else {}
     offered = {"num_samples": at.get("num_samples"), "num_probes": context["num_probes"]}
-    if asked["name"] == "fid":
+    if asked["name"].startswith(("fid", "fd_", "rot_")):
         offered["name"] = context["metric"]
     substitutions = [
         {"field": "metric" if name == "name" else name, "preregistered": asked[name], "used": offered[name]}

@@ -9,6 +9,7 @@ in it. Exit code 0: written, or all of it holds; 1: it does not hold; 2: bad usa
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,7 +40,10 @@ def _check(path: Path) -> int:
         with zipfile.ZipFile(path) as archive, TemporaryDirectory() as unpacked:
             if (num_bytes := sum(info.file_size for info in archive.infolist())) > MAX_CRATE_BYTES:
                 raise PipelineError(f"{path} unpacks to {num_bytes:,} bytes, which no crate of ours does")
-            archive.extractall(unpacked)
+            try:
+                archive.extractall(unpacked)
+            except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError) as error:
+                raise PipelineError(f"the crate {path} is damaged: {error}") from error
             problems = check_crate(Path(unpacked)) or _contradictions(Path(unpacked))
     else:
         problems = check_crate(path) or _contradictions(path)

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
             for key, option in planned.items()
             if key.startswith(f"{experiment}.")
         }
-        shown = ", ".join(f"{key}: {power:.2g}" for key, power in own.items() if power)
+        shown = ", ".join(f"{key}: {power:.2g}" for key, power in own.items() if power is not None)
         print(
             f"{experiment}:\n  pilot: {preset}\n  power: {{{shown}}}" if shown else f"{experiment}: nothing"
         )

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tests.unit.metrics.test_metric_steps import ROW
+from workflow_scripts.core.epochs import epoch_means
 from workflow_scripts.core.files import write_json
 from workflow_scripts.core.step import Step
 from workflow_scripts.metrics.measures.frechet_roughness import frechet_roughness
-from workflow_scripts.metrics.measures.training_smoothness import epoch_means, training_smoothness
+from workflow_scripts.metrics.measures.training_smoothness import training_smoothness
 from workflow_scripts.metrics.measures.training_stability import training_stability
 from workflow_scripts.steps import measure
 

@@ -47,20 +47,23 @@ def block_of(kind: str, groups: int) -> PlainBlock:
 def test_a_norm_over_single_channels_cancels_the_literal_film():
     """32 channels in 32 groups: what is scaled before the norm is divided by its own scale again.
 
-    Only the norm's eps (1e-5) notices. The corrected block hears the embedding, and so would fewer groups.
+    Only the scale's sign and the norm's eps (1e-5) get through: norm(s h) = sign(s) norm(h). The corrected
+    block hears the embedding, and so would fewer groups.
     """
     x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     embeddings = torch.ones(2, 4, 128) * torch.tensor([1.0, 2.0])[:, None, None]
 
-    def difference(kind: str, groups: int) -> float:
+    def difference(kind: str, groups: int, first_scale: float = 1.0) -> float:
         block = block_of(kind, groups)
         with torch.no_grad():
             block.embed.weight.abs_()  # scales of one sign, of 5 and 10
+            block.embed.weight[0] *= first_scale
             block.embed.bias.zero_()
+            block.embed.bias[0] = -7.5 * min(first_scale, 0)  # between the two, so that the sign changes
             one, two = (block(x, embedding) for embedding in embeddings)
         return float((one - two).abs().max())
 
-    assert difference("literal", 32) < 1e-3
+    assert difference("literal", 32) < 1e-3 < 0.1 < difference("literal", 32, first_scale=-1.0)
     assert difference("corrected", 32) > 0.1
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_scripts.core.epochs import epoch_means
+
 ROWS = {
     "excess_total_variation": {"better": "lower"},
     "error_reduction_epoch10": {"better": "higher"},
@@ -36,23 +38,6 @@ def training_smoothness(
             if prediction_type == "eps":
                 rows[f"error_below_zero_predictor_epoch{epoch}"] = float(1 - means[epoch - 1])
     return rows
-
-
-def epoch_means(steps: np.ndarray, values: np.ndarray, steps_per_epoch: float) -> np.ndarray:
-    """Means over whole epochs, f64 [epochs], of values [rows] that are means over the steps up to each of
-    `steps` from the one before; none if a window is longer than an epoch.
-
-    An epoch that ends within a window gets its share of it.
-    """
-    finite = np.isfinite(values)
-    count = len(values) if finite.all() else int(finite.argmin())
-    edges, values = np.concatenate(([0.0], steps[:count])), values[:count]
-    if not count or np.diff(edges).max() > steps_per_epoch:
-        return np.empty(0)
-    sums = np.concatenate(([0.0], np.cumsum(values * np.diff(edges))))
-    # a millionth of a step for the division's rounding
-    ends = np.arange(int((edges[-1] + 1e-6) / steps_per_epoch) + 1) * steps_per_epoch
-    return np.diff(np.interp(ends, edges, sums)) / steps_per_epoch
 
 
 def excess(values: np.ndarray) -> float:

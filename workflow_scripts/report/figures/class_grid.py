@@ -28,7 +28,8 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
             continue
         images, labels = arrays["images"], arrays["labels"]
         classes = np.unique(labels)[:MAX_CLASSES]
-        chosen = np.array([np.flatnonzero(labels == label)[:NUM_ROWS] for label in classes]).T
+        each = min(NUM_ROWS, *(np.count_nonzero(labels == label) for label in classes))
+        chosen = np.array([np.flatnonzero(labels == label)[:each] for label in classes]).T
         rows = [_with_a_gap(side_by_side(images[row])) for row in chosen]
         blocks[arm] = (np.concatenate(rows), classes)
         records += [(arm, seed, point, i, labels[i], float(images[i].mean())) for i in chosen.ravel()]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from workflow_scripts.core.epochs import epoch_means
 from workflow_scripts.core.files import read_npz
 from workflow_scripts.diffusion.schedules import alphas_cumprod_of, make_betas
 from workflow_scripts.diffusion.wiener import covariance_eigenvalues, wiener_eps_mse
@@ -57,9 +58,11 @@ def _errors(context: ReportContext, num_images: int) -> pd.DataFrame:
             or context.arm(arm)["diffusion"]["prediction_type"] != "eps"
         ):
             continue
-        log = log[log["mse"].abs() < float("inf")]
-        epoch = log["step"] * context.arm(arm)["training"]["batch_size"] / num_images
-        means = log["mse"].groupby(np.ceil(epoch - 1e-9)).mean()  # which a window ends in
-        means = means[means.index <= epoch.max() + 1e-9]
-        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": means.index, "value": means.array}))
+        per_epoch = num_images / context.arm(arm)["training"]["batch_size"]
+        means = epoch_means(log["step"].to_numpy(), log["mse"].to_numpy(), per_epoch)
+        epochs = np.arange(1, len(means) + 1)
+        if not len(means):  # rows are means over more than an epoch
+            log = log[np.isfinite(log["mse"])]
+            means, epochs = log["mse"].array, log["step"].array / per_epoch
+        frames.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": epochs, "value": means}))
     return pd.concat(frames) if frames else pd.DataFrame()

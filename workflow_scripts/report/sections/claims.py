@@ -65,7 +65,10 @@ def _measured(context: ReportContext, row: Mapping[str, Any]) -> str:
 
 
 def _fate(context: ReportContext, row: Mapping[str, Any]) -> str:
-    fates = [FATES.get(item["outcome"], "failed") for item in _hypotheses(context, row)]
+    own = row.get("fates", {})
+    fates = [
+        own.get(item["outcome"], FATES.get(item["outcome"], "failed")) for item in _hypotheses(context, row)
+    ]
     if fates:
         return f"**{', '.join(dict.fromkeys(fates))}**"
     return markdown(row.get("fate", NONE))

@@ -11,8 +11,8 @@ METRICS = ("training_smoothness", "training_stability", "frechet_roughness")
 FIGURES = ("loss_by_epoch",)
 OF_THE_LOG = {
     "excess_total_variation": "excess total variation",
-    "error_reduction_epoch10": "error less by epoch 10",
-    "error_reduction_epoch50": "error less by epoch 50",
+    "error_reduction_epoch10": "error reduction by epoch 10",
+    "error_reduction_epoch50": "error reduction by epoch 50",
     "gradient_spikes": "gradient spikes",
     "error_deviation": "deviation of the error",
     "discriminator_saturation": "discriminator saturated",
@@ -29,7 +29,7 @@ def smoothness(context: ReportContext, setting: Setting) -> Section:
         if len(rows := context.final_rows(name, weights=weights))
     ]
     words = (
-        "Excess total variation is 0 where the error falls from epoch to epoch. Error less: as a share of "
+        "Excess total variation is 0 where the error falls from epoch to epoch. Error reduction: a share of "
         "the first epoch's mean. Spikes, deviation and saturation: in the second half of training. A GAN's "
         "loss is no error, so networks of different kinds are compared on the distance of checkpoints."
     )
