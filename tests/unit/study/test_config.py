@@ -279,6 +279,7 @@ def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, n
 
 
 def test_a_point_may_belong_to_an_arms_first_seeds_only_but_not_the_main_one(project, edit):
+    edit(f"{PRESETS}/digits.yaml", "seeds:", "points: {ddim_nfe0010: {num_seeds: 2}}\nseeds:")
     study = load_study(project, STUDY, "digits")
     extra, frontier = (study.points_of("E1_baseline_linear", seed) for seed in (1079, 1078))
     assert list(extra) == ["ddpm_nfe0050"] and len(frontier) == 6 == len(
