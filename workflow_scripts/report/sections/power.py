@@ -98,7 +98,7 @@ def options(
         for kind, option in kinds if entry["here"] else ():
             times = [_time(entry, option, item, seconds)] if seconds else []
             rows.append([markdown(entry["id"]), kind, *_option(found, option, item), *times])
-    columns = ["Hypothesis", "", "samples", "seeds", "power", "half-width", *["time"] * bool(seconds)]
+    columns = ["Hypothesis", "plan", "samples", "seeds", "power", "half-width", *["time"] * bool(seconds)]
     return {"columns": columns, "rows": rows or [[NONE] * len(columns)]}
 
 
