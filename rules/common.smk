@@ -124,12 +124,19 @@ def of_trained(*paths):
 
 
 def every_run(pattern, arms=ARMS, **wildcards):
-    """The pattern for all runs of these arms."""
+    """The pattern for all runs of these arms; at points, for those runs that have the point."""
+
+    def own(arm, seed):
+        if "point" not in wildcards:
+            return wildcards
+        named, here = wildcards["point"], STUDY.points_of(arm, seed)
+        return {**wildcards, "point": [name for name in here if name == named or name in [*named]]}
+
     return [
         path
         for arm, seed in STUDY.runs
         if arm in arms
-        for path in expand(pattern, arm=arm, seed=seed, **wildcards)
+        for path in expand(pattern, arm=arm, seed=seed, **own(arm, seed))
     ]
 
 
@@ -213,7 +220,7 @@ def run_identity(wildcards):
 
 def point_settings(name):
     """How many images a point has, and how they are generated: {num_samples, point}."""
-    point = dict(STUDY.points[name])
+    point = {key: value for key, value in STUDY.points[name].items() if key != "num_seeds"}
     return {"num_samples": point.pop("num_samples"), "point": point}
 
 

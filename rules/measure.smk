@@ -112,7 +112,9 @@ def metric_identity(wildcards):
 
 def at_points(pattern):
     """An input function: the pattern at every point of a run."""
-    return lambda wildcards: expand(pattern, point=STUDY.points_of(wildcards.arm), **wildcards)
+    return lambda wildcards: expand(
+        pattern, point=STUDY.points_of(wildcards.arm, int(wildcards.seed)), **wildcards
+    )
 
 
 # Where the inputs of metrics come from (study/measures.py).
@@ -166,7 +168,9 @@ for _name, _inputs in METRICS.items():
                         if need in SETTINGS
                     },
                     "points": [
-                        {"name": point, **own} for point, own in STUDY.points_of(wildcards.arm).items()
+                        {"name": point, "num_samples": own["num_samples"], **own["point"]}
+                        for point in STUDY.points_of(wildcards.arm, int(wildcards.seed))
+                        for own in [point_settings(point)]
                     ],
                 }
             ),

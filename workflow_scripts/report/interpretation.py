@@ -223,13 +223,10 @@ def gaps(context: ReportContext) -> list[str]:
         if lacking[arm] and arm not in absent:
             present = f"{len(seeds[arm]) - len(lacking[arm])} of {len(seeds[arm])} seeds have results"
             sentences.append(f"{_names(context, [arm])} lacks {_seeds(lacking[arm])} ({present}).")
-    for what, planned, frame in _planned(context):
+    for what, planned, frame, num_seeds in _planned(context):
         missing = measured - set(zip(frame["arm"], frame["seed"])) - diverged.keys()
-        listed = [
-            f"{_names(context, [arm])} ({_seeds([seed for seed in seeds[arm] if (arm, seed) in missing])})"
-            for arm in planned
-            if any((arm, seed) in missing for seed in seeds[arm])
-        ]
+        without = {arm: [s for s in seeds[arm][:num_seeds] if (arm, s) in missing] for arm in planned}
+        listed = [f"{_names(context, [arm])} ({_seeds(own)})" for arm, own in without.items() if own]
         if frame.empty:
             sentences.append(f"{what} was not measured.")
         elif listed:
@@ -252,18 +249,19 @@ def collapsed(context: ReportContext) -> list[tuple[str, int, float, float]]:
     return [(row.arm, row.seed, row.value, usual) for row in low.itertuples()]
 
 
-def _planned(context: ReportContext) -> Iterable[tuple[str, list[str], pd.DataFrame]]:
-    """Name, arms and rows of each planned measurement."""
+def _planned(context: ReportContext) -> Iterable[tuple[str, list[str], pd.DataFrame, int | None]]:
+    """Name, arms and rows of each planned measurement, and of how many seeds it is (None: all)."""
     metric, metrics, arms = context.report["metric"], context.report["metrics"], context.report["arms"]
     for name, point in context.points.items() if "frechet_distance" in metrics else ():
         where = f"{sampler_label(point)} at NFE {point['nfe']}"
         able = [arm["name"] for arm in arms if name in arm["points"]]
-        yield f"{metric_name(metric)} with {where}", able, context.final_rows(metric, point=name)
+        rows = context.final_rows(metric, point=name)
+        yield f"{metric_name(metric)} with {where}", able, rows, point.get("num_seeds")
     curvatures = (("hessian_trace", "common"), ("hessian_trace", "own"), ("hessian_top_eigenvalue", "common"))
     for name, objective in curvatures if "curvature" in metrics else ():
         rows = context.final_rows(name, objective=objective)
         able = [arm["name"] for arm in arms if can_be_probed(arm["method"])]
-        yield f"{metric_name(name)} ({objective} objective)", able, rows
+        yield f"{metric_name(name)} ({objective} objective)", able, rows, None
 
 
 def _names(context: ReportContext, arms: Sequence[str]) -> str:

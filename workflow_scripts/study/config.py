@@ -150,10 +150,15 @@ class Study:
         points = list(self.points_of(arm))
         return main if main in points else points[0]
 
-    def points_of(self, arm: str) -> dict[str, dict[str, Any]]:
-        """The points at which an arm's runs can generate."""
+    def points_of(self, arm: str, seed: int | None = None) -> dict[str, dict[str, Any]]:
+        """The points at which an arm's runs can generate, or those at which the run with a seed does."""
         method = self.arm(arm).settings["method"]
-        return {name: point for name, point in self.points.items() if fits(point, method)}
+        place = 0 if seed is None else self.arm(arm).seeds.index(seed)
+        return {
+            name: point
+            for name, point in self.points.items()
+            if fits(point, method) and place < point.get("num_seeds", place + 1)
+        }
 
 
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:

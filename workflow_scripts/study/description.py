@@ -103,6 +103,10 @@ def report_settings(root: Path, study: Study, preregistrations: list[Preregistra
     """
     main = main_point(study, preregistrations)
     for point in (study.main_point_of(arm.name, main) for arm in study.arms):
+        if "num_seeds" in study.points[point]:
+            raise ConfigError(
+                f"{study.preset_file}: {point} is a main point, which every seed needs; remove num_seeds"
+            )
         if (count := study.points[point]["num_samples"]) < 16:  # of which finite_sample judges the eighths
             raise ConfigError(
                 f"{study.preset_file}: {point} has num_samples {count}, and the distance's interval at the "

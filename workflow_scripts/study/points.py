@@ -12,6 +12,8 @@ from workflow_scripts.core.registry import constant_of
 def points_of(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Map each point's name to {sampler, eta, nfe, num_samples}; eta is None if the sampler has none.
 
+    With `num_seeds` only so many of an arm's seeds have it.
+
     `sampling.samplers` is short for one point `<sampler>_nfe<NNNN>` per number of calls; `points` adds
     others, or changes settings of these.
     """

@@ -408,6 +408,19 @@ def test_what_is_missing_is_named(lost, sentences):
     assert gaps(ReportContext(report, rows)) == sentences
 
 
+def test_a_point_of_fewer_seeds_lacks_no_others():
+    report = made_up.report_settings()
+    report["points"] = [{**point, "num_seeds": 1} for point in report["points"]]
+    first = report["arms"][0]["seeds"][0]
+    rows = [row for row in map(flat, made_up.result_rows(report)) if row["seed"] == first or "nfe" not in row]
+    assert gaps(ReportContext(report, rows)) == []
+    rows = [row for row in rows if row["arm"] != "A_plain" or row.get("nfe") != 10]
+    assert all(
+        "at NFE 10 is missing for “plain” (seed 11)" in gap for gap in gaps(ReportContext(report, rows))
+    )
+    assert gaps(ReportContext(report, rows))
+
+
 def test_a_diverged_run_and_collapsed_images_are_named():
     report = made_up.report_settings()
     rows = list(map(flat, made_up.result_rows(report)))

@@ -13,6 +13,8 @@ def project(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     without_lock = shutil.ignore_patterns("*.json*")
     shutil.copytree(ROOT / "docs/experiments", tmp_path / "docs/experiments", ignore=without_lock)
+    # A preset that tests may edit; the shipped one may change without them.
+    shutil.copy(Path(__file__).with_name("digits.yaml"), tmp_path / "config/study/MS1_min_snr/presets")
     return tmp_path
 
 

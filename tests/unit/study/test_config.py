@@ -278,6 +278,18 @@ def test_a_mistake_is_one_line_naming_file_key_and_nearest(project, path, old, n
     assert path in text or "is missing" in text  # which names the preset and the arm
 
 
+def test_a_point_may_belong_to_an_arms_first_seeds_only_but_not_the_main_one(project, edit):
+    edit(f"{PRESETS}/digits.yaml", "seeds:", "points: {ddim_nfe0010: {num_seeds: 2}}\nseeds:")
+    study = load_study(project, STUDY, "digits")
+    extra, frontier = (study.points_of("E1_baseline_linear", seed) for seed in (1079, 1078))
+    assert frontier.keys() - extra.keys() == {"ddim_nfe0010"}
+    assert frontier == study.points_of("E1_baseline_linear")
+    edit(f"{PRESETS}/digits.yaml", "ddim_nfe0010:", "ddpm_nfe0050:")
+    study, preregistrations = load_study(project, STUDY, "digits"), read_preregistrations(project, STUDY)
+    with pytest.raises(ConfigError, match="ddpm_nfe0050 is a main point, which every seed needs"):
+        report_settings(project, study, preregistrations)
+
+
 def test_too_few_samples_for_the_interval_at_the_main_point_are_refused_before_training(project, edit):
     edit(DIGITS, "num_samples: 1500", "num_samples: 15")
     study, preregistrations = load_study(project, STUDY, "digits"), read_preregistrations(project, STUDY)
