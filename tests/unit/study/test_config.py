@@ -48,11 +48,11 @@ def studies():
 
 
 def test_the_shipped_presets_are_valid(studies):
-    shipped = {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "mnist", "mnist_micro"}
+    shipped = {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "cifar10_pair", "mnist", "mnist_micro"}
     assert shipped <= studies.keys()
 
 
-@pytest.mark.parametrize("preset", ["cifar10_jpeg", "cifar10_micro"])
+@pytest.mark.parametrize("preset", ["cifar10_jpeg", "cifar10_micro", "cifar10_pair"])
 def test_jpeg_images_are_never_called_plain_cifar10(studies, preset):
     study = studies[preset]
     assert study.shared("data")["title"] == "CIFAR-10 (JPEG)"
