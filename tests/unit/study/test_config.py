@@ -484,11 +484,14 @@ def test_a_presets_arm_settings_come_on_top_of_an_arms_file(project, edit):
     ("training", "message"),
     [
         ("checkpoint_steps: [10, 40]", "training.checkpoint_steps differs from that of E1_baseline_linear"),
+        ("num_steps: 80, checkpoint_steps: [80]", "checkpoint_steps differs from that of E2_minsnr_linear"),
         ("flops_matched_to: E1_baseline", "did you mean 'E1_baseline_linear'?"),
     ],
 )
 def test_arms_of_one_length_share_checkpoints_and_are_matched_to_others(training, message, project, edit):
-    own = f"{{E2_minsnr_linear: {{training: {{{training}}}}}}}"
-    edit(f"{PRESETS}/smoke.yaml", "arms:", f"arm_settings: {own}\narms:")
+    longer = "E3_minsnr_cosine: {training: {num_steps: 80, checkpoint_steps: [40, 80]}}"
+    own = f"{{E2_minsnr_linear: {{training: {{{training}}}}}, {longer}}}"
+    edit(f"{PRESETS}/smoke.yaml", "arms: [", f"arm_settings: {own}\narms: [")
+    edit(f"{PRESETS}/smoke.yaml", "E2_minsnr_linear]", "E2_minsnr_linear, E3_minsnr_cosine]")
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_study(project, STUDY, "smoke")
