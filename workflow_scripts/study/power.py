@@ -96,7 +96,8 @@ def _hypothesis(
     def sd_at(num_samples: float) -> float:
         if samples is None:
             return math.sqrt(variance)
-        shrunk = parts["from_samples"][0] * entry["num_samples"] / num_samples
+        # where the samples alone would spread more than was seen, all of what was seen is theirs
+        shrunk = min(parts["from_samples"][0], variance) * entry["num_samples"] / num_samples
         return math.sqrt(parts["from_training"][0] + shrunk)
 
     measured = entry["num_samples"]

@@ -506,6 +506,28 @@ def test_power_and_the_seeds_that_would_settle_it_are_told(tmp_path):
     assert "time" not in options[2]["columns"]
 
 
+def test_the_seeds_that_would_settle_a_bound_are_told_in_its_own_words():
+    power = {"target": 0.8, "max_seeds": 128, "hypotheses": [{"id": "H", "spread": {}, "num_seeds": 4}]}
+    for test, seeds, told in (
+        (
+            "bound",
+            9,
+            "With this spread, 9 seeds would settle it, with a chance of at least 80 % whether the "
+            "value lies in the middle of the bound or half its width beyond an end.",
+        ),
+        (
+            "noninferiority",
+            None,
+            "More than 128 seeds would settle it, with a chance of at least 80 % whether "
+            "nothing differs or the change is twice the limit.",
+        ),
+        ("bound", 4, "So many were run: the value seems to lie near a limit, where it takes more."),
+    ):
+        power["hypotheses"][0]["settled_by"] = seeds
+        words = plain(interpretation._settled_by({"id": "H", "test": test}, power))
+        assert told in words and ("So many" in words) is (seeds == 4)
+
+
 def test_an_amendment_says_that_results_existed(tmp_path):
     report, inputs = made_up.write_study(tmp_path)
     gate = made_up.gate(report)

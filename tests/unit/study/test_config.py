@@ -122,6 +122,18 @@ def test_a_setting_stands_once_or_once_per_arm_whichever_section_it_is_in(projec
     assert files["E1_baseline_linear/model.dropout"] == DEFAULTS and files["diffusion.num_timesteps"] == BASE
 
 
+def test_a_preset_says_how_to_probe_only_if_its_study_measures_curvature(project, edit):
+    text = (project / DIGITS).read_text()
+    (project / DIGITS).write_text(re.sub(r"(?m)^curvature:\n(  .*\n)+", "", text))
+    with pytest.raises(ConfigError, match="curvature.batch_size is missing"):
+        load_study(project, STUDY, "digits")
+    edit(DIGITS, "seeds:", "metrics: [frechet_distance]\nsections: []\nseeds:")
+    study = load_study(project, STUDY, "digits")
+    preregistrations = read_preregistrations(project, STUDY)
+    assert report_settings(project, study, preregistrations)["metrics"] == ["frechet_distance"]
+    assert verdict_settings(study, preregistrations)["context"]["arms"]
+
+
 def test_the_report_knows_every_section_that_an_arm_may_override():
     arm = parse_yaml((ROOT / "config/schema.yaml").read_text(), "")["$defs"]["arm"]["properties"]
     assert set(PER_ARM) == arm.keys() & set(SECTIONS)
