@@ -21,7 +21,7 @@ from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
 from workflow_scripts.study.estimands import BOUND, SUPERIORITY, Hypothesis, deciding, estimate, zone
 from workflow_scripts.study.measures import can_be_probed
-from workflow_scripts.study.reasons import kind_of_run, metric_name, value_text
+from workflow_scripts.study.reasons import divergence, kind_of_run, metric_name, value_text
 from workflow_scripts.study.results import DIVERGED
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ def gaps(context: ReportContext) -> list[str]:
         (row["arm"], row["seed"]): row["value"] for row in context.results if row["metric"] == DIVERGED
     }
     sentences = [
-        f"{_names(context, [arm])}, seed {seed}, diverged at step {step:,}; it was measured up to there."
+        f"{_names(context, [arm])}, seed {seed}, {divergence(step)}"
+        + ("; it was measured up to there." if step else ".")
         for (arm, seed), step in diverged.items()
     ]
     sentences += [

@@ -446,6 +446,9 @@ def test_a_diverged_run_and_collapsed_images_are_named():
         "The images of “cosine, plain”, seed 13, may have collapsed: of 2 classes they show less than a "
         "tenth of what the real images do.",
     ]
+    diverged["value"] = diverged["step"] = 0
+    told = "“weighted γ=5”, seed 12, could not begin, because its shared network diverged."
+    assert gaps(ReportContext(report, rows))[0] == told
 
 
 def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_path):
