@@ -149,7 +149,7 @@ def limits(stage):
     return {**SMALL, **STUDY.resources.get(stage, {})}
 
 
-def step(entry, inputs="", outputs="", wildcards="", machine="", rule="{rule}"):
+def step(entry, inputs="", outputs="", wildcards="", machine=""):
     """The shell command of a step with the named inputs, outputs, wildcards and machine settings.
 
     The manifest is written beside the first output; all other outputs must be in that folder or below it.
@@ -161,7 +161,7 @@ def step(entry, inputs="", outputs="", wildcards="", machine="", rule="{rule}"):
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     words += [f"--wildcard {name} {{wildcards.{name}:q}}" for name in wildcards.split()]
     words += [f"--machine {name} {{MACHINE[{name}]:q}}" for name in machine.split()]
-    return " ".join([*words, f"--rule {rule}", "--data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
+    return " ".join([*words, "--rule {rule} --data-root {DATA_ROOT:q} --log {log:q} --threads {threads}"])
 
 
 def inputs_as_words(wildcards, input):

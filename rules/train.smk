@@ -135,6 +135,5 @@ for _steps, _arms in groupby(sorted(TRAINED, key=checkpoint_steps), key=checkpoi
                 outputs="log checkpoints status timing",
                 wildcards="arm seed",
                 machine="device save_every_s",
-                rule="train_model",
-            )
+            ).replace("{rule}", "train_model")
             + " {params.inputs}"

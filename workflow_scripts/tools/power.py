@@ -42,16 +42,10 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> None:
         for item in verdict["hypotheses"]
         if not item["how"] and item["id"] in now and _question(item) == _question(now[item["id"]])
     }
-    redrawn = map(
-        read_json,
-        sorted(
-            path
-            for path in results.glob("runs/*/seed*/finite_sample/*.json")
-            if not path.name.endswith(SUFFIX)
-        ),
-    )
+    files = sorted(results.glob("runs/*/seed*/finite_sample/*.json"))
+    redrawn = [read_json(path) for path in files if not path.name.endswith(SUFFIX)]
     seeds = {one.experiment: len(one.front["seeds"]) for one in preregistrations}
-    found = power_of({**verdict, "hypotheses": [*hypotheses.values()]}, [*redrawn], seeds)
+    found = power_of({**verdict, "hypotheses": [*hypotheses.values()]}, redrawn, seeds)
     seconds = seconds_per_seed(map(read_manifest, study_manifests(root, study, preset)))
     for table in (parts_table(found), options(found, hypotheses, seconds)):
         rows = [[plain(cell) for cell in row] for row in table["rows"]]
