@@ -23,6 +23,7 @@ from workflow_scripts.core.snakemake_internals import (
     other_jobs,
     planned_jobs,
     select_jobs_when_one_has_ended,
+    set_resources_like,
 )
 from workflow_scripts.provenance.manifest import edited_outputs, manifest_path, portable_path
 from workflow_scripts.provenance.packages import code_of, lock_differences

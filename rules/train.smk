@@ -98,12 +98,14 @@ rule train_network:
         )
 
 
-# A rule for each list of checkpoints, since a rule's outputs are fixed: arms matched in FLOPs train longer.
+# A rule for each list of checkpoints, since a rule's outputs are fixed: arms matched in FLOPs train longer. Their
+# manifests all say train_model, so that an arm more, which may give a rule another name, retrains no other.
 TRAINING_RULES = {}
 for _steps, _arms in groupby(sorted(TRAINED, key=checkpoint_steps), key=checkpoint_steps):
     _name = "train_model" if _steps == checkpoint_steps(TRAINED[0]) else f"train_model_{_steps[-1]}"
     TRAINING_RULES[_name] = [*_arms]
     ON_A_GPU.add(_name)
+    set_resources_like(workflow, _name, "train_model")
 
     rule:
         name:
@@ -133,5 +135,5 @@ for _steps, _arms in groupby(sorted(TRAINED, key=checkpoint_steps), key=checkpoi
                 outputs="log checkpoints status timing",
                 wildcards="arm seed",
                 machine="device save_every_s",
-            )
+            ).replace("{rule}", "train_model")
             + " {params.inputs}"

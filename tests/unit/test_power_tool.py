@@ -71,3 +71,14 @@ def test_seeds_and_power_follow_what_is_preregistered_now(root, capsys):
             preset.write_text(preset.read_text().replace(old, f"{old}, 1, 2, 3"))
     (second,) = [line for line in lines() if line[:3] == row[:3]]
     assert second[4] == str(seeds + 3) and float(second[5]) > float(first[5])
+    # so is the confidence, and values of another question are no answer
+    edit_all(root, "confidence: 0.95", "confidence: 0.8")
+    (third,) = [line for line in lines() if line[:3] == row[:3]]
+    assert float(third[5]) > float(second[5]) and float(third[8]) < float(second[8])
+    edit_all(root, "nfe: 50", "nfe: 100")
+    assert not [line for line in lines() if line[:1] == row[:1]]
+
+
+def edit_all(root, old, new):
+    for path in (root / "docs/experiments").glob("E?_pre_reg.md"):
+        path.write_text(path.read_text().replace(old, new))

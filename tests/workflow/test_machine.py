@@ -1,10 +1,11 @@
 """Settings of the machine and limits of jobs: they are obeyed, and changing them runs nothing again."""
 
+import re
 from itertools import pairwise
 
 import pytest
 
-from tests.workflow.projects import SMOKE, said, snakemake
+from tests.workflow.projects import ROOT, SMOKE, said, snakemake
 from workflow_scripts.core.files import read_json
 
 RUN = "results/MS1_min_snr/smoke/runs/E1_baseline_linear/seed1077"
@@ -18,6 +19,18 @@ def test_other_settings_of_the_machine_and_other_limits_run_nothing_again(finish
     # and they are read: the same jobs, forced, have them
     forced = said(snakemake(finished, "--dry-run", "--forcerun", "train_model", "--quiet", "progress"))
     assert "runtime=7" in forced and "mem_mb=900" in forced, forced
+
+
+def test_arms_of_other_lengths_are_trained_under_one_name_and_have_the_same_limits():
+    """Snakemake's rules are called by the length, manifests are not: an arm more may rename the rules."""
+    given = ("--set-resources", "train_model:mem_mb=1234", "train_model_37:runtime=77")
+    options = ("--dry-run", "--forceall", "--printshellcmds", *given, "--quiet", "progress")
+    shown = said(snakemake(ROOT, *options, config="study=DD1_simple_ddpm preset=smoke"))
+    jobs = dict(re.findall(r"(?ms)^rule (train_model\w*):(.*?)^\[", shown))
+    assert jobs.keys() == {"train_model", "train_model_37"}, shown
+    for name, runtime in (("train_model", 30), ("train_model_37", 77)):
+        assert "mem_mb=1234" in jobs[name] and f"runtime={runtime}" in jobs[name]
+        assert "--rule train_model " in jobs[name]
 
 
 @pytest.mark.parametrize("memory_mb", ["2000", "500"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from snakemake.resources import Resources
 from snakemake.utils import format
 
 
@@ -30,6 +31,13 @@ def select_jobs_when_one_has_ended(workflow: Any) -> None:
     limiter = workflow.scheduler.job_rate_limiter
     if limiter is not None and limiter.max_jobs >= 100 * limiter.timespan:
         workflow.scheduler.job_rate_limiter = None
+
+
+def set_resources_like(workflow: Any, rule: str, other: str) -> None:
+    """Let --set-resources of another rule hold for this one, not yet defined, but for what is its own."""
+    given = workflow.resource_settings._parsed_overwrite_resources
+    if other in given:  # an empty entry would be an option without a value on a cluster job's command line
+        given[rule] = Resources({**given[other], **given.get(rule, {})})
 
 
 def executor_name(workflow: Any) -> str:

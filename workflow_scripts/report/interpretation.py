@@ -19,9 +19,9 @@ from workflow_scripts.report.labels import (
 )
 from workflow_scripts.report.sourced_numbers import source_numbers, sourced
 from workflow_scripts.report.tables import arm_names, markdown
-from workflow_scripts.study.estimands import SUPERIORITY, Hypothesis, deciding, estimate, zone
+from workflow_scripts.study.estimands import BOUND, SUPERIORITY, Hypothesis, deciding, estimate, zone
 from workflow_scripts.study.measures import can_be_probed
-from workflow_scripts.study.reasons import kind_of_run, metric_name, value_text
+from workflow_scripts.study.reasons import divergence, kind_of_run, metric_name, value_text
 from workflow_scripts.study.results import DIVERGED
 
 if TYPE_CHECKING:
@@ -168,7 +168,12 @@ def _settled_by(item: Hypothesis, power: Mapping[str, Any] | None) -> str:
     seeds = entry["settled_by"]
     many = f"More than {power['max_seeds']}" if seeds is None else f"With this spread, {seeds}"
     text = f" {many} seeds would settle it, with a chance of at least {100 * power['target']:g} %"
-    return source_numbers(text, "power") + " whether nothing differs or the change is twice the limit."
+    truths = "nothing differs or the change is twice the limit"
+    if item["test"] == BOUND:
+        truths = "the value lies in the middle of the bound or half its width beyond an end"
+    enough = seeds is not None and seeds <= entry["num_seeds"]
+    near = " So many were run: the value seems to lie near a limit, where it takes more." if enough else ""
+    return source_numbers(text, "power") + f" whether {truths}.{near}"
 
 
 def _left_open(item: Hypothesis) -> str:
@@ -202,7 +207,8 @@ def gaps(context: ReportContext) -> list[str]:
         (row["arm"], row["seed"]): row["value"] for row in context.results if row["metric"] == DIVERGED
     }
     sentences = [
-        f"{_names(context, [arm])}, seed {seed}, diverged at step {step:,}; it was measured up to there."
+        f"{_names(context, [arm])}, seed {seed}, {divergence(step)}"
+        + ("; it was measured up to there." if step else ".")
         for (arm, seed), step in diverged.items()
     ]
     sentences += [

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from workflow_scripts.core.errors import PipelineError, StopSignals
+from workflow_scripts.core.errors import NotFiniteError, PipelineError, StopSignals
 from workflow_scripts.core.files import remove_leftovers, sha256_file, write_csv, write_json
 from workflow_scripts.core.memory import peak_resident_bytes
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.core.step import Step, run
 from workflow_scripts.data.images import load_dataset
 from workflow_scripts.diffusion.process import GaussianDiffusion
+from workflow_scripts.nets.build import build_network
 from workflow_scripts.training.checkpoints import load_checkpoint, load_ema_model, save_checkpoint
 from workflow_scripts.training.device import device_of, kind_of, require_determinism
 from workflow_scripts.training.log import DivergedError, TrainingLog
@@ -34,7 +35,7 @@ def main(step: Step) -> None:
     training.checkpoint_steps, in that order), `log`, `status` (json: diverged_at, a step or null), `timing`.
     They appear together at the end; until then the hidden folder `.training` beside the log holds what a
     killed run resumes from. A run that diverges ends there: its log reaches to that step, `status` names it,
-    and the checkpoints after it hold no weights.
+    and the checkpoints after it hold no weights. With a shared network that diverged it is step 0.
     Machine: save_every_s, the seconds between two saves.
     """
     path_of = _checkpoint_paths(step)
@@ -60,7 +61,8 @@ def _train(
     stop: StopSignals,
 ) -> None:
     settings, num_steps = step.settings, step.setting("training.num_steps")
-    state = initial_state(settings, device, _shared_network(step))
+    network, diverged_at = _shared_network(step)
+    state = initial_state(settings, device, network)
     log = TrainingLog(step.setting("training.log_every"), state.method.columns)
     networks = [trained.network for trained in state.trained.values()]
     num_parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
@@ -70,10 +72,12 @@ def _train(
     if (first := session.resume()) > 0:
         step.say(f"{name}: going on after step {first}")
     progress = Progress(name, num_steps, "steps", step.log, start=first)
-    diverged_at = None
     try:
         callbacks = (tuple(path_of), session.on_checkpoint, session.on_step, progress)
-        train(state, data, settings, log, num_steps, *callbacks)
+        if diverged_at is None:
+            train(state, data, settings, log, num_steps, *callbacks)
+        else:
+            log.rows.append((0, *[float("nan")] * len(log.names)))
     except DivergedError as error:
         step.say(f"{error}; the run ends there and is reported so")
         diverged_at = error.step
@@ -116,12 +120,20 @@ def _identity(step: Step, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _shared_network(step: Step) -> nn.Module | None:
-    """The network that the method names, with its EMA weights, not to be trained; None if it names none."""
+def _shared_network(step: Step) -> tuple[nn.Module | None, int | None]:
+    """The network that the method names, with its EMA weights, not to be trained; None if it names none.
+
+    Beside it 0, the step at which a run ends whose network has diverged and so has no weights; or None.
+    """
     if "network" not in step.inputs:
-        return None
+        return None, None
     path = step.input("network")
-    return load_ema_model(path, load_checkpoint(path)["settings"], ()).requires_grad_(False)
+    settings = load_checkpoint(path)["settings"]
+    try:
+        return load_ema_model(path, settings, ()).requires_grad_(False), None
+    except NotFiniteError as error:
+        step.say(f"{error}; so this run cannot begin, and is reported so")
+        return build_network(settings), 0
 
 
 def _checkpoint_paths(step: Step) -> dict[int, Path]:

@@ -246,11 +246,13 @@ def load_study(root: Path, study: str, preset: str) -> Study:
                 f"{settings['method']['name']}; add one to points"
             )
         # Arms that train equally long are judged and probed at the same milestones.
-        own_steps, steps = (one.settings["training"]["checkpoint_steps"] for one in (arms[-1], arms[0]))
-        if own_steps != steps and own_steps[-1] == steps[-1]:
-            raise ConfigError(
-                f"{arm_files[name]}: training.checkpoint_steps differs from that of {arms[0].name}"
-            )
+        own_steps = settings["training"]["checkpoint_steps"]
+        for other in arms:
+            steps = other.settings["training"]["checkpoint_steps"]
+            if own_steps != steps and own_steps[-1] == steps[-1]:
+                raise ConfigError(
+                    f"{arm_files[name]}: training.checkpoint_steps differs from that of {other.name}"
+                )
     for arm in arms:
         matched = arm.settings["training"].get("flops_matched_to")
         if matched is not None and matched not in (known := [one.name for one in arms if one != arm]):

@@ -44,7 +44,7 @@ def _check_diffusion(diffusion: dict[str, Any], curvature: dict[str, Any]) -> No
     start, end = diffusion["beta_start"], diffusion["beta_end"]
     if start >= end:
         raise ValueError(f"diffusion.beta_start ({start}) must be below diffusion.beta_end ({end})")
-    if curvature["timestep_mse_points"] > diffusion["num_timesteps"]:
+    if curvature.get("timestep_mse_points", 0) > diffusion["num_timesteps"]:
         raise ValueError("curvature.timestep_mse_points is more than diffusion.num_timesteps")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.study import rule
-from workflow_scripts.study.estimands import ESTIMATE, LEVEL
+from workflow_scripts.study.estimands import LEVEL
 from workflow_scripts.study.verdict import member_of, metric_used, on_scale
 
 TARGET = 0.8
@@ -77,15 +77,14 @@ def power_of(
 def _hypothesis(
     item: Mapping[str, Any], by_run: Mapping[tuple[str, str, int, str], np.ndarray], preregistered_seeds: int
 ) -> dict[str, Any]:
-    values = [seed[ESTIMATE[item["estimand"]]] for seed in item["seeds"]]
+    values = [on_scale(item["estimand"], *(seed[side] for side in _sides(item))) for seed in item["seeds"]]
     empty = dict.fromkeys(("spread", "from_samples", "from_training", "here", "preregistered", "settled_by"))
     entry = {name: item[name] for name in ("id", "experiment", "arm", "comparator", "role", "confidence")}
     entry |= {"num_seeds": len(values), "num_samples": (item["metric_used"] or {}).get("num_samples")}
     entry |= {**empty, "options": []}
     if len(values) < 2 or None in values:
         return entry
-    sides = [tuple(seed[side] for side in _sides(item)) for seed in item["seeds"]]
-    variance = float(np.var([on_scale(item["estimand"], *both) for both in sides], ddof=1))
+    variance = float(np.var(values, ddof=1))
     parts = {"spread": _of_variance(variance, len(values))}
     samples = _variances_of_samples(item, by_run)
     if samples is not None:
@@ -96,7 +95,8 @@ def _hypothesis(
     def sd_at(num_samples: float) -> float:
         if samples is None:
             return math.sqrt(variance)
-        shrunk = parts["from_samples"][0] * entry["num_samples"] / num_samples
+        # where the samples alone would spread more than was seen, all of what was seen is theirs
+        shrunk = min(parts["from_samples"][0], variance) * entry["num_samples"] / num_samples
         return math.sqrt(parts["from_training"][0] + shrunk)
 
     measured = entry["num_samples"]

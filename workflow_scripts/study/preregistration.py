@@ -11,10 +11,11 @@ from typing import Any
 from workflow_scripts.core.errors import ConfigError
 from workflow_scripts.core.files import sha256_lines
 from workflow_scripts.study import schema
-from workflow_scripts.study.config import Study, flatten, load_study, read_base
+from workflow_scripts.study.config import Study, flatten, load_study, preset_path, read_base
 from workflow_scripts.study.estimands import BOUND, complete
 from workflow_scripts.study.measures import STAGES, needs_of, rows_named
 from workflow_scripts.study.points import point_named_by
+from workflow_scripts.study.results import PILOT
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _check_against(item: Preregistration, full: Study, root: Path) -> None:
         if at is not None and hypothesis["role"] == "confirmatory":
             raise ConfigError(f"{where}: preset {at} is not locked, so only exploratory hypotheses name one")
         _check_measured(hypothesis, full if at is None else load_study(root, full.name, at), where)
-    _check_power(item)
+    _check_power(item, root)
 
 
 def _check_measured(hypothesis: Mapping[str, Any], full: Study, where: str) -> None:
@@ -191,10 +192,13 @@ def _check_point(
         raise ConfigError(f"{where}: {point} has num_samples {found}, but the arm's point has {other}")
 
 
-def _check_power(item: Preregistration) -> None:
-    """A planned power comes from a pilot, and then every confirmatory hypothesis has one."""
+def _check_power(item: Preregistration, root: Path) -> None:
+    """A planned power comes from a preset's pilot, and then every confirmatory hypothesis has one."""
     pilot, power = item.front.get("pilot", "none"), item.front.get("power", {})
     roles = {one["id"]: one["role"] for one in map(complete, item.front["hypotheses"]) if not one["how"]}
+    known = ["none", *(f"{path.stem}{PILOT}" for path in root.glob(preset_path(item.front["study"], "*")))]
+    if pilot not in known:
+        raise ConfigError(f"{item.path}: pilot {pilot} is that of no preset; {schema.nearest(pilot, known)}")
     if power and pilot == "none":
         raise ConfigError(f"{item.path}: power needs pilot, the results that it comes from")
     for name in power:

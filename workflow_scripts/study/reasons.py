@@ -139,10 +139,15 @@ def _seeds(hypothesis: Mapping[str, Any]) -> str:
     if not missing:
         return f"{paired} seed{'s' if paired != 1 else ''}"
     diverged = [
-        f"{run['arm']} seed {run['seed']} diverged at step {run['step']}" for run in hypothesis["diverged"]
+        f"{run['arm']} seed {run['seed']} {divergence(run['step'])}" for run in hypothesis["diverged"]
     ]
     why = f": {_list(diverged)}" if diverged else ""
     return f"{paired} of {paired + len(missing)} seeds, missing {_list(missing)}{why}"
+
+
+def divergence(step: int) -> str:
+    """`diverged at step 1,200`, or what step 0 means."""
+    return f"diverged at step {step:,}" if step else "could not begin, because its shared network diverged"
 
 
 def _list(items: Sequence[Any]) -> str:

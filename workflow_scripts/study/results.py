@@ -34,11 +34,12 @@ _TYPE_NAMES = {
     list: "two finite numbers",
     dict: "keys and plain values",
 }
-# The metric whose value is the step at which a run diverged; a run that did not has no such row.
+# The metric whose value is the step at which a run diverged, 0 if the network that it shares did; a run that
+# did not has no such row.
 DIVERGED = "diverged"
-# Of one update of all its networks, and of a whole training (steps/count_flops.py).
 # The pilot of a preset is called like the preset, with this at the end; so are its folders.
 PILOT = "_pilot"
+# Of one update of all its networks, and of a whole training (steps/count_flops.py).
 FLOP_COUNTS = ("flops_per_step", "training_flops")
 # Two rows that are compared may differ in these; everything else is the row's identity.
 NOT_IDENTITY = ("arm", "seed", "value", "stderr", "interval_low", "interval_high", "checkpoint_sha256")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,19 +32,12 @@ def decide(
     identities would be compared.
     """
     _check_rows(rows, context)
-    hypotheses = [estimands.complete(hypothesis) for hypothesis in hypotheses]
-    # Hypotheses that this preset does not run count too; a combination errs only where one of its parts does.
-    counted = [item for item in hypotheses if item["role"] == "confirmatory" and not item["how"]]
-    num_confirmatory = Counter(item["experiment"] for item in counted)
     decided: dict[str, dict[str, Any]] = {}
-    for hypothesis in hypotheses:
-        siblings = num_confirmatory[hypothesis["experiment"]]
-        confidence = rule.confidence_for(
-            hypothesis["role"], siblings, analysis["confidence"], analysis["multiplicity"]
-        )
+    for hypothesis in with_confidence(hypotheses, analysis):
         parts = [decided[part] for part in hypothesis.get(hypothesis["how"], ())]
-        decided[hypothesis["id"]] = _decide_hypothesis(hypothesis, parts, rows, confidence, context)
-    confirmatory, heads = [decided[item["id"]] for item in counted], estimands.deciding(decided.values())
+        decided[hypothesis["id"]] = _decide_hypothesis(hypothesis, parts, rows, context)
+    confirmatory = [item for item in decided.values() if item["role"] == "confirmatory" and not item["how"]]
+    heads = estimands.deciding(decided.values())
     return {
         **{name: context[name] for name in ("study", "preset", "preregistered_preset", "rehearsal")},
         "pilot": context.get("pilot", False),
@@ -57,8 +50,24 @@ def decide(
             "exploratory": analysis["confidence"],
         },
         "hypotheses": list(decided.values()),
-        "families": [_family(experiment, confirmatory) for experiment in sorted(num_confirmatory)],
+        "families": [
+            _family(experiment, confirmatory)
+            for experiment in sorted({item["experiment"] for item in confirmatory})
+        ],
     }
+
+
+def with_confidence(
+    hypotheses: Iterable[Mapping[str, Any]], analysis: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Complete hypotheses, each with the confidence of its interval, whether the preset runs all or not."""
+    found = [estimands.complete(hypothesis) for hypothesis in hypotheses]
+    # A combination errs only where one of its parts does.
+    counted = [item["experiment"] for item in found if item["role"] == "confirmatory" and not item["how"]]
+    rules = analysis["confidence"], analysis["multiplicity"]
+    for item in found:
+        item["confidence"] = rule.confidence_for(item["role"], counted.count(item["experiment"]), *rules)
+    return found
 
 
 def _check_rows(rows: Sequence[Row], context: Mapping[str, Any]) -> None:
@@ -78,12 +87,10 @@ def _decide_hypothesis(
     hypothesis: Mapping[str, Any],
     parts: Sequence[Mapping[str, Any]],
     rows: Sequence[Row],
-    confidence: float,
     context: Mapping[str, Any],
 ) -> dict[str, Any]:
     decided = dict(hypothesis) | dict.fromkeys(("metric_used", "interval", "error_rates"))
     decided |= {"substitutions": [], "seeds": [], "missing_seeds": [], "diverged": []}
-    decided["confidence"] = confidence
     if hypothesis["how"]:
         outcome = rule.combined_outcome(hypothesis["how"], [part["outcome"] for part in parts])
         return decided | {"outcome": outcome, "reason": f"{reasons.outcomes(parts)}."}

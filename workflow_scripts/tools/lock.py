@@ -58,8 +58,8 @@ def _lock(root: Path, name: str | None) -> str:
     for item in preregistrations:
         if "pilot" not in item.front:
             raise PipelineError(
-                f"{item.path}: pilot is missing; name the results that the planned power comes from, as "
-                "`make power` prints them, or say `pilot: none`"
+                f"{item.path}: pilot is missing; name the one that the planned power comes from, as "
+                "`make power` prints it, or say `pilot: none`"
             )
     write_json(root / path, now)
     arms = len(now["settings"]["arms"])
@@ -76,12 +76,14 @@ def _amend(root: Path, arguments: argparse.Namespace) -> str:
     if not found:
         raise PipelineError(f"nothing has drifted from {lock.lock_path(study)}, so there is nothing to amend")
     last = sha256_text(canonical_json(earlier[-1])) if earlier else sha256_lines(root / lock.lock_path(study))
+    results = root / "results" / study / full.preset
     amendment = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": arguments.reason.strip(),
         "results_seen": arguments.results_seen == "yes",
-        # Independent of the author's answer: does this checkout hold results of the preregistered preset?
-        "results_existed": any((root / "results" / study / full.preset).glob("runs/*/*/metrics/*.json")),
+        # Independent of the author's answer: has the preregistered preset trained or measured anything here?
+        "results_existed": (results / "results.jsonl").exists()
+        or any(path.is_file() for path in results.glob("runs/*/*/**/*")),
         "changes": found,
         "previous_sha256": last,
     }

@@ -11,6 +11,7 @@ def test_snakemake_has_the_internals_that_were_read_in_9_27():
     assert version("snakemake").startswith("9.27.")
     assert all(hasattr(snakemake.workflow.DAG, name) for name in ("needrun_jobs", "jobs"))
     assert all(hasattr(snakemake.workflow.Workflow, name) for name in ("dag", "executor_plugin"))
+    assert hasattr(snakemake.settings.types.ResourceSettings, "_parsed_overwrite_resources")
     schedule = inspect.getsource(snakemake.workflow.JobScheduler.schedule)
     assert "self._schedule_reevalutation(self.job_rate_limiter.timespan)" in schedule
     changed = [f"{name}_changed" for name in ("params", "code", "input", "software_stack")]

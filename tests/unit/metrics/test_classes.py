@@ -43,9 +43,23 @@ def test_a_histogram_has_a_divergence_a_smallest_share_and_lost_classes():
     assert collapsed == pytest.approx(
         {"class_kl": math.log(1 / 0.4), "smallest_class_share": 0, "lost_classes": 3}
     )
-    assert (
-        class_histogram(np.full(5, 4), real, 5)["class_kl"] == math.inf
-    )  # of a class that no real image has
+
+
+def test_a_class_without_real_images_is_told_apart_and_nothing_is_infinite():
+    real = np.repeat([0, 2], [30, 10])
+    # 3 of 12 are seen as class 1 or 3, the others as often as they should be but for 2 of 9
+    found = class_histogram(np.repeat([0, 1, 2, 3], [7, 2, 2, 1]), real, 4)
+    expected = 7 / 9 * math.log(7 / 9 / 0.75) + 2 / 9 * math.log(2 / 9 / 0.25)
+    assert found == pytest.approx(
+        {
+            "class_kl": expected,
+            "smallest_class_share": (2 / 12) / 0.25,
+            "lost_classes": 0,
+            "absent_class_share": 0.25,
+        }
+    )
+    none = class_histogram(np.full(5, 3), real, 4)
+    assert none == {"smallest_class_share": 0, "lost_classes": 2, "absent_class_share": 1}
 
 
 def test_modes_are_counted_and_compared_with_equal_shares():

@@ -15,6 +15,7 @@ import pytest
 
 from tests.unit.report import made_up_report as made_up
 from workflow_scripts.core.errors import PipelineError
+from workflow_scripts.core.files import write_npz
 from workflow_scripts.report import style
 from workflow_scripts.report.context import ReportContext, arm_and_seed, geometric_interval
 from workflow_scripts.report.figures import FIGURES, draw
@@ -120,10 +121,16 @@ def test_the_error_by_epoch_is_drawn_with_the_wiener_line(full):
     assert lines["best linear denoiser, linear, β 0.001 to 0.2"] == pytest.approx(expected)
 
 
-def test_the_class_histogram_is_a_ratio_to_real_images(full):
+def test_the_class_histogram_is_a_ratio_to_real_images(full, tmp_path):
     """Of 20 samples 12 are seen as class 0, of the real images half are."""
     _, frame = draw("class_histogram", full)
     assert frame.groupby("class")["value"].unique().map(list).to_dict() == {0: [1.2], 1: [0.8]}
+    # without real images of class 0, or of the last one that samples are seen as
+    for label, ratio in ((0, 0.6), (1, 0.4)):
+        train = tmp_path / f"only_{label}.npz"
+        write_npz(train, labels=np.full(10, label))
+        _, frame = draw("class_histogram", replace(full, train=train))
+        assert frame.groupby("class")["value"].unique().map(list).to_dict() == {label: [ratio]}
 
 
 def test_frechet_data_are_the_geometric_mean_and_its_t_interval(full):

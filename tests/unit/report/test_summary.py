@@ -446,6 +446,9 @@ def test_a_diverged_run_and_collapsed_images_are_named():
         "The images of “cosine, plain”, seed 13, may have collapsed: of 2 classes they show less than a "
         "tenth of what the real images do.",
     ]
+    diverged["value"] = diverged["step"] = 0
+    told = "“weighted γ=5”, seed 12, could not begin, because its shared network diverged."
+    assert gaps(ReportContext(report, rows))[0] == told
 
 
 def test_without_further_metrics_finite_samples_and_marks_the_text_says_so(tmp_path):
@@ -504,6 +507,28 @@ def test_power_and_the_seeds_that_would_settle_it_are_told(tmp_path):
     context = ReportContext.load(report, {name: inputs[name] for name in names[:-1]})
     (_, options) = sections_of(context, setting_words(report))["power"].parts
     assert "time" not in options[2]["columns"]
+
+
+def test_the_seeds_that_would_settle_a_bound_are_told_in_its_own_words():
+    power = {"target": 0.8, "max_seeds": 128, "hypotheses": [{"id": "H", "spread": {}, "num_seeds": 4}]}
+    for test, seeds, told in (
+        (
+            "bound",
+            9,
+            "With this spread, 9 seeds would settle it, with a chance of at least 80 % whether the "
+            "value lies in the middle of the bound or half its width beyond an end.",
+        ),
+        (
+            "noninferiority",
+            None,
+            "More than 128 seeds would settle it, with a chance of at least 80 % whether "
+            "nothing differs or the change is twice the limit.",
+        ),
+        ("bound", 4, "So many were run: the value seems to lie near a limit, where it takes more."),
+    ):
+        power["hypotheses"][0]["settled_by"] = seeds
+        words = plain(interpretation._settled_by({"id": "H", "test": test}, power))
+        assert told in words and ("So many" in words) is (seeds == 4)
 
 
 def test_an_amendment_says_that_results_existed(tmp_path):

@@ -122,6 +122,18 @@ def test_a_setting_stands_once_or_once_per_arm_whichever_section_it_is_in(projec
     assert files["E1_baseline_linear/model.dropout"] == DEFAULTS and files["diffusion.num_timesteps"] == BASE
 
 
+def test_a_preset_says_how_to_probe_only_if_its_study_measures_curvature(project, edit):
+    text = (project / DIGITS).read_text()
+    (project / DIGITS).write_text(re.sub(r"(?m)^curvature:\n(  .*\n)+", "", text))
+    with pytest.raises(ConfigError, match="curvature.batch_size is missing"):
+        load_study(project, STUDY, "digits")
+    edit(DIGITS, "seeds:", "metrics: [frechet_distance]\nsections: []\nseeds:")
+    study = load_study(project, STUDY, "digits")
+    preregistrations = read_preregistrations(project, STUDY)
+    assert report_settings(project, study, preregistrations)["metrics"] == ["frechet_distance"]
+    assert verdict_settings(study, preregistrations)["context"]["arms"]
+
+
 def test_the_report_knows_every_section_that_an_arm_may_override():
     arm = parse_yaml((ROOT / "config/schema.yaml").read_text(), "")["$defs"]["arm"]["properties"]
     assert set(PER_ARM) == arm.keys() & set(SECTIONS)
@@ -484,11 +496,14 @@ def test_a_presets_arm_settings_come_on_top_of_an_arms_file(project, edit):
     ("training", "message"),
     [
         ("checkpoint_steps: [10, 40]", "training.checkpoint_steps differs from that of E1_baseline_linear"),
+        ("num_steps: 80, checkpoint_steps: [80]", "checkpoint_steps differs from that of E2_minsnr_linear"),
         ("flops_matched_to: E1_baseline", "did you mean 'E1_baseline_linear'?"),
     ],
 )
 def test_arms_of_one_length_share_checkpoints_and_are_matched_to_others(training, message, project, edit):
-    own = f"{{E2_minsnr_linear: {{training: {{{training}}}}}}}"
-    edit(f"{PRESETS}/smoke.yaml", "arms:", f"arm_settings: {own}\narms:")
+    longer = "E3_minsnr_cosine: {training: {num_steps: 80, checkpoint_steps: [40, 80]}}"
+    own = f"{{E2_minsnr_linear: {{training: {{{training}}}}}, {longer}}}"
+    edit(f"{PRESETS}/smoke.yaml", "arms: [", f"arm_settings: {own}\narms: [")
+    edit(f"{PRESETS}/smoke.yaml", "E2_minsnr_linear]", "E2_minsnr_linear, E3_minsnr_cosine]")
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_study(project, STUDY, "smoke")

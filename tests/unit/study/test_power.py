@@ -117,6 +117,19 @@ def test_more_samples_shrink_their_part_and_only_that():
     assert entry["settled_by"] >= entry["options"][1]["num_seeds"]
 
 
+def test_the_spread_as_run_is_the_one_that_was_seen_even_if_samples_alone_would_spread_more():
+    values, redrawn = made_up(np.random.default_rng(6), 4, 0.13, 0.0)
+    values = {
+        seed: (own * (values[0][0] / values[0][1] * other / own) ** 0.9, other)
+        for seed, (own, other) in values.items()
+    }
+    entry = estimated(hypothesis(), values, redrawn)
+    seen = entry["spread"]["sd"]
+    assert entry["from_training"]["sd"] == 0 and seen < 0.5 * entry["from_samples"]["sd"]
+    assert entry["here"]["sd"] == entry["options"][1]["sd"] == pytest.approx(seen, rel=1e-12)
+    assert entry["preregistered"]["sd"] == pytest.approx(seen / 2, rel=1e-12)
+
+
 def test_without_redrawn_samples_only_seeds_are_planned():
     values, redrawn = made_up(np.random.default_rng(3), 4, 0.1, 0.1)
     del redrawn[3]

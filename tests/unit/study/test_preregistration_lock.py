@@ -235,13 +235,22 @@ def test_earlier_amendments_and_the_lock_cannot_be_changed_unseen(locked, edit):
 
 
 @pytest.mark.parametrize(
-    ("preset", "existed"), [("cifar10", True), ("digits", False), ("cifar10_pilot", False)]
+    ("path", "existed"),
+    [
+        ("cifar10/runs/E1_baseline_linear/seed1077/metrics/recall.json", True),
+        ("cifar10/runs/E1_baseline_linear/seed1077/samples/ddpm_nfe0050.npz", True),
+        ("cifar10/runs/E1_baseline_linear/seed1077/log.csv", True),
+        ("cifar10/results.jsonl", True),
+        ("cifar10/data/train.npz", False),
+        ("digits/runs/E1_baseline_linear/seed1077/metrics/recall.json", False),
+        ("cifar10_pilot/runs/E1_baseline_linear/seed2077/metrics/recall.json", False),
+    ],
 )
-def test_results_of_the_preset_are_recorded_whatever_the_author_says(locked, edit, preset, existed):
+def test_results_of_the_preset_are_recorded_whatever_the_author_says(locked, edit, path, existed):
     edit(E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
-    metric = locked / "results" / STUDY / preset / "runs/E1_baseline_linear/seed1077/metrics/recall.json"
-    metric.parent.mkdir(parents=True)
-    metric.write_text("[]")
+    result = locked / "results" / STUDY / path
+    result.parent.mkdir(parents=True)
+    result.write_text("[]")
     _command(locked, "amend", "--reason", "why", "--results-seen", "no")
     assert json.loads((locked / lock.amendments_path(STUDY)).read_text())["results_existed"] is existed
 
@@ -355,6 +364,8 @@ def test_a_pilot_may_have_seeds_of_its_own_choice(project, edit):
         ("num_probes: 16", "num_probes: 16, nfe: 50", "metric.nfe has no place beside hessian_trace"),
         ("{name: fid,", "{name: fid, objective: own,", "metric.objective has no place beside fid"),
         ("hypotheses:", "power: {H1: 0.8, H2: 0.8}\nhypotheses:", "power needs pilot"),
+        ("hypotheses:", "pilot: digit_pilot\nhypotheses:", "that of no preset; did you mean 'digits_pilot'?"),
+        ("hypotheses:", "pilot: digits\nhypotheses:", "pilot digits is that of no preset"),
         ("hypotheses:", "pilot: digits_pilot\npower: {H1: 0.8}\nhypotheses:", "power.H2 is missing"),
         (
             "hypotheses:",

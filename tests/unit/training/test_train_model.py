@@ -206,3 +206,19 @@ def test_a_method_gets_the_averaged_weights_of_the_network_that_it_names(data, t
     _, rows = trained(settings, 2, state, images=images)
     assert all(map(torch.equal, before, network.state_dict().values()))
     assert rows[0][1] > rows[0][2]  # the loss has the term that the squared error lacks
+
+
+def test_a_run_whose_shared_network_diverged_ends_at_once_as_one_that_did(data, tmp_path, capsys):
+    for name in ("teacher", "pupil"):
+        (tmp_path / name).mkdir()
+    wild = tiny_settings(training={**SETTINGS["training"], "learning_rate": 1e30})
+    assert _train(tmp_path / "teacher", data, wild) == 0
+    method = {"name": "tests.house.distilled:Distilled", "network": "teacher"}
+    teacher = ("--input", "network", str(tmp_path / "teacher/6.pt"))
+    assert _train(tmp_path / "pupil", data, SETTINGS | {"method": method}, *teacher) == 0
+    assert "teacher/6.pt: the run diverged at step" in capsys.readouterr().err
+    assert _names(tmp_path / "pupil") == [*OUTPUTS, "timing.json"]
+    assert json.loads((tmp_path / "pupil/status.json").read_text()) == {"diverged_at": 0}
+    assert [list(row.values()) for row in _rows(tmp_path / "pupil/log.csv")] == [["0", "nan", "nan", "nan"]]
+    with pytest.raises(NotFiniteError, match="4.pt: the run diverged at step 0"):
+        load_ema_model(tmp_path / "pupil/4.pt", SETTINGS, ("seed", "model"))

@@ -21,7 +21,10 @@ def draw(context: ReportContext) -> tuple[Figure, pd.DataFrame]:
         (predicted,) = read_npz(path, "predicted")
         if len(predicted):  # not of a run that diverged
             seen = np.bincount(predicted, minlength=len(real)) / len(predicted)
-            records += [(arm, seed, label, value) for label, value in enumerate(seen / (real / real.sum()))]
+            # a class that no real image has, has no ratio
+            labels = np.flatnonzero(real)
+            ratios = seen[labels] / (real[labels] / real.sum())
+            records += [(arm, seed, label, value) for label, value in zip(labels.tolist(), ratios)]
     frame = pd.DataFrame(records, columns=["arm", "seed", "class", "value"])
     figure = style.new_figure(9.0, 3.8)
     axes = figure.subplots()

@@ -37,23 +37,13 @@ def power(context: ReportContext, setting: Setting) -> Section:
         "end.",
         "power",
     )
+    by_id = {item["id"]: item for item in context.verdict["hypotheses"]}
+    planned = options(found, by_id, (context.costs or {}).get("seconds_per_seed", {}))
     parts = [
         ("power_parts", "Spread of each hypothesis' estimate, and where it comes from", parts_table(found)),
-        (
-            "power_options",
-            "Seeds and samples, and the power that they give",
-            options(found, _by_id(context), _seconds(context)),
-        ),
+        ("power_options", "Seeds and samples, and the power that they give", planned),
     ]
     return Section("Power", words, parts)
-
-
-def _by_id(context: ReportContext) -> dict[str, Mapping[str, Any]]:
-    return {item["id"]: item for item in context.verdict["hypotheses"]}
-
-
-def _seconds(context: ReportContext) -> Mapping[str, Any]:
-    return (context.costs or {}).get("seconds_per_seed", {})
 
 
 def _cell(text: str, value: float | None = None) -> Cell:
