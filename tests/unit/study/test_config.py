@@ -48,7 +48,16 @@ def studies():
 
 
 def test_the_shipped_presets_are_valid(studies):
-    shipped = {"smoke", "digits", "cifar10", "cifar10_jpeg", "cifar10_micro", "cifar10_pair", "mnist", "mnist_micro"}
+    shipped = {
+        "smoke",
+        "digits",
+        "cifar10",
+        "cifar10_jpeg",
+        "cifar10_micro",
+        "cifar10_pair",
+        "mnist",
+        "mnist_micro",
+    }
     assert shipped <= studies.keys()
 
 
