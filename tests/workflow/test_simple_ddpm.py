@@ -16,9 +16,6 @@ RESULTS, REPORT = f"results/{STUDY}/smoke", f"reports/{STUDY}/smoke"
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     project = copy_project(tmp_path_factory.mktemp("ddpm") / "project")
-    if not (project / f"docs/experiments/{STUDY}.lock.json").exists():
-        locked = run_module(project, "workflow_scripts.tools.lock", "lock", "--study", STUDY)
-        assert locked.returncode == 0, locked.stderr
     done = snakemake(project, config=" ".join(CONFIG))
     assert done.returncode == 0, said(done)
     return project

@@ -92,7 +92,7 @@ def value_text(hypothesis: Mapping[str, Any], value: float | None) -> str:
 def metric_name(metric: str) -> str:
     """The metric as people read it; a distance other than FID and KID carries its extractor's name."""
     kind = {"fd": "FD", "rot": "FD", "kd": "KD"}.get(metric.split("_")[0])
-    return _METRIC_NAMES.get(metric, f"{kind} ({metric})" if kind else metric)
+    return _METRIC_NAMES.get(metric, f"{kind} ({metric})" if kind else metric.replace("_", " "))
 
 
 def percent(relative: float) -> str:

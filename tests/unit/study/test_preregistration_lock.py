@@ -81,7 +81,7 @@ def test_the_projects_own_lock_holds():
 
 
 def test_line_endings_change_no_lock(project):
-    for path in (ROOT / "docs/experiments").glob(f"{STUDY}.*"):
+    for path in [ROOT / E2_PRE, *(ROOT / "docs/experiments").glob(f"{STUDY}.*")]:
         shutil.copy(path, project / "docs/experiments")
     before = open_gate(project, _gate_settings(project))
     files = filter(Path.is_file, (project / "docs/experiments").rglob("*"))
@@ -264,7 +264,7 @@ def test_a_new_lock_needs_the_pilot_or_that_there_is_none_and_an_old_one_does_no
     with pytest.raises(SystemExit):
         lock_study.main(["lock", "--study", STUDY], root=project)
     assert "E1_pre_reg.md: pilot is missing" in capsys.readouterr().err
-    for path in (ROOT / "docs/experiments").glob(f"{STUDY}.*"):
+    for path in [ROOT / E2_PRE, *(ROOT / "docs/experiments").glob(f"{STUDY}.*")]:
         shutil.copy(path, project / "docs/experiments")
     edit(E2_ARM, "min_snr_gamma: 5.0", "min_snr_gamma: 4.0")
     _command(project, "amend", "--reason", "why", "--results-seen", "no")
