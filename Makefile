@@ -65,7 +65,7 @@ amend: .venv/installed ## record a change to what is locked: REASON="..." RESULT
 	@$(TOOL).lock amend $(if $(STUDY),--study $(STUDY)) --reason "$(REASON)" --results-seen "$(RESULTS_SEEN)"
 
 test: .venv/installed-test ## run every test
-	@echo "running every test: about 17 minutes on 2 free cores, up to 35 on busy ones (or: make quick)"
+	@echo "running every test: about 25 minutes on 2 free cores, 35 on busy ones (or: make quick)"
 	@$(VENV) python -m pytest tests --numprocesses $(CORES)
 
 quick: .venv/installed-test ## run the unit tests that take no longer than a few seconds each
