@@ -130,8 +130,9 @@ def every_run(pattern, arms=ARMS, **wildcards):
     def own(arm, seed):
         if "point" not in wildcards:
             return wildcards
-        named, here = wildcards["point"], STUDY.points_of(arm, seed)
-        return {**wildcards, "point": [name for name in here if name == named or name in [*named]]}
+        named = wildcards["point"]
+        wanted = {named} if isinstance(named, str) else {*named}
+        return {**wildcards, "point": [name for name in STUDY.points_of(arm, seed) if name in wanted]}
 
     return [
         path
